@@ -1,0 +1,1 @@
+//! The admin console: the virtual database `pgbraid`.

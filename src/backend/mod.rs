@@ -1,0 +1,1 @@
+//! Server connections: login, pool, health, roles, replay positions.

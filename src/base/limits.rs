@@ -1,0 +1,46 @@
+//! Every limit, by name, in one place: what an outsider can make pgbraid hold or wait for.
+
+use std::time::Duration;
+
+/// Longest start-up packet taken from a client, in bytes (PostgreSQL's `MAX_STARTUP_PACKET_LENGTH`).
+pub const STARTUP_PACKET: usize = 10_000;
+
+/// Longest message taken from a client while it authenticates, in bytes (`PG_MAX_AUTH_TOKEN_LENGTH`).
+pub const AUTH_MESSAGE: usize = 65_535;
+
+/// Longest Query or Parse that is held and analysed, in bytes; longer ones are refused with 54000.
+/// (Bind, FunctionCall and CopyData aren't held: they pass through in chunks.)
+pub const STATEMENT: usize = 64 << 20;
+
+/// Longest control message from a server (error, notice, parameter status, row description) that is held, in bytes.
+pub const SERVER_CONTROL_MESSAGE: usize = 16 << 20;
+
+/// Size of the buffers that bytes pass through, in bytes.
+pub const RELAY_BUFFER: usize = 32 << 10;
+
+/// Expected answers on one server connection before the client isn't read any further.
+pub const PIPELINE_DEPTH: usize = 10_000;
+
+/// How many relay buffers a worker keeps for reuse.
+pub const SPARE_BUFFERS: usize = 256;
+
+/// Statement texts whose plan a worker remembers.
+pub const PLAN_CACHE: usize = 4_096;
+
+/// Bytes of one statement's text that the plan cache will hold.
+pub const PLAN_CACHE_TEXT: usize = 16 << 10;
+
+/// Prepared statements that one client may hold; PostgreSQL has no limit, memory has.
+pub const SESSION_STATEMENTS: usize = 50_000;
+
+/// Prepared statements kept on one server connection; the least recently used is closed beyond it.
+pub const SERVER_STATEMENTS: usize = 1_000;
+
+/// Session settings that one client may hold.
+pub const SESSION_SETTINGS: usize = 1_000;
+
+/// How deep a parser may nest before it gives up on a statement.
+pub const PARSER_DEPTH: usize = 50;
+
+/// Time that a cancel request may take to reach a server.
+pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);

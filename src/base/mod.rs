@@ -1,0 +1,12 @@
+//! What every floor needs: errors with SQLSTATEs, limits, secrets, WAL positions.
+
+pub mod error;
+pub mod limits;
+pub mod lsn;
+pub mod secret;
+pub mod sqlstate;
+
+pub use error::{PgError, Severity};
+pub use lsn::Lsn;
+pub use secret::Secret;
+pub use sqlstate::SqlState;

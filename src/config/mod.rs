@@ -1,0 +1,5 @@
+//! Configuration: from text to a checked model.
+
+pub mod model;
+
+pub use model::*;

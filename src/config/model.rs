@@ -1,0 +1,228 @@
+//! The checked configuration: what the rest of the program sees. Every field has a meaning that some code reads.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::Secret;
+
+/// A whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub log: Log,
+    pub auth: Auth,
+    pub users: BTreeMap<String, User>,
+    pub databases: BTreeMap<String, Arc<Database>>,
+}
+
+/// `[server]`: where clients come in, and how many at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// `listen`: TCP addresses, `host:port`; one or several.
+    pub listen: Vec<String>,
+    /// `unix_socket_dir`: directories in which `.s.PGSQL.<port>` is made.
+    pub unix_socket_dirs: Vec<PathBuf>,
+    /// `http`: address of /metrics, /healthz, /readyz; none = off.
+    pub http: Option<String>,
+    /// `workers`: threads that serve clients; 0 = one a core.
+    pub workers: usize,
+    /// `max_clients`: beyond it a new client gets 53300.
+    pub max_clients: usize,
+    /// `tls`: `disable`, `allow` (client decides), `require`.
+    pub tls: ClientTls,
+    /// `tls_cert`, `tls_key`: PEM files; both or none.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// `tls_client_ca`: PEM file; client certificates are verified against it (needed for `auth.method = "cert"`).
+    pub tls_client_ca: Option<PathBuf>,
+    /// `login_timeout`: time for start-up and authentication.
+    pub login_timeout: Duration,
+    /// `shutdown_timeout`: how long running transactions may go on after SIGTERM.
+    pub shutdown_timeout: Duration,
+    /// `admin_users`: who may use the console (virtual database `pgbraid`).
+    pub admin_users: Vec<String>,
+}
+
+/// `server.tls`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientTls {
+    Disable,
+    Allow,
+    Require,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// `format`: `text` or `json`.
+    pub json: bool,
+    /// `level`: error, warn, info, debug, trace.
+    pub level: LogLevel,
+    /// `connections`: log each client's coming and going.
+    pub connections: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    pub method: AuthMethod,
+    /// `query`: one parameter (the user's name), columns name and password/verifier; run as the database's service user
+    /// for names that `[users]` lacks.
+    pub query: Option<String>,
+    /// `query_cache`: how long an answer of `query` is believed.
+    pub query_cache: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    ScramSha256,
+    Md5,
+    Trust,
+    Cert,
+}
+
+/// `[users.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// `password`: plain, `SCRAM-SHA-256$…` verifier, `md5…` hash, `env:NAME` or `file:PATH` (resolved already).
+    pub password: Option<Secret>,
+    /// `pool_mode`: overrides the database's.
+    pub pool_mode: Option<PoolMode>,
+    /// `pool_size`: overrides the database's.
+    pub pool_size: Option<usize>,
+    /// `max_clients`: this user's clients, over all databases.
+    pub max_clients: Option<usize>,
+}
+
+/// `[databases.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    pub name: String,
+    /// `service_user`: an entry of `[users]`; health, roles, positions, catalog.
+    pub service_user: Option<String>,
+    /// `shards.NAME = ["postgres://…", …]`. One shard for now.
+    pub shards: Vec<Shard>,
+    pub pool: Pool,
+    pub replicas: Replicas,
+}
+
+/// One shard: servers that hold the same data, one of them the primary at any time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shard {
+    pub name: String,
+    pub servers: Vec<ServerAddress>,
+}
+
+/// One server's URL: `postgres://host:port/dbname?sslmode=…&weight=…`. A host that begins with `/` (percent-encoded, or
+/// given as `?host=/dir`) is a directory of Unix sockets. No user and no password in it: they are the client's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    pub host: Host,
+    pub port: u16,
+    /// The database's name on the server; that of `[databases.NAME]` unless said.
+    pub dbname: String,
+    pub sslmode: SslMode,
+    pub sslrootcert: Option<PathBuf>,
+    pub sslcert: Option<PathBuf>,
+    pub sslkey: Option<PathBuf>,
+    /// `weight`: a replica's share of reads, 1 unless said; 0 = never reads unless it is the primary.
+    pub weight: u32,
+}
+
+impl std::fmt::Display for ServerAddress {
+    /// `host:port`, as in logs, metrics and errors.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.host {
+            Host::Tcp(name) if name.contains(':') => write!(f, "[{name}]:{}", self.port),
+            Host::Tcp(name) => write!(f, "{name}:{}", self.port),
+            Host::Unix(dir) => write!(f, "{}:{}", dir.display(), self.port),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name or an address; names are resolved at each connect.
+    Tcp(String),
+    /// A directory of Unix sockets.
+    Unix(PathBuf),
+}
+
+/// libpq's `sslmode` (without `allow`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SslMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    Transaction,
+    Session,
+}
+
+/// Pool settings of a database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// `pool_mode`
+    pub mode: PoolMode,
+    /// `pool_size`: server connections a server, user and database, over all workers.
+    pub size: usize,
+    /// `min_pool_size`: connections kept open for users with a known password.
+    pub min_size: usize,
+    /// `pool_wait`: how long a client waits for a connection; then 57014, as PgBouncer's `query_wait_timeout`.
+    pub wait: Duration,
+    /// `max_waiting`: clients that may wait a pool; beyond it 53300 at once. 0 = no limit.
+    pub max_waiting: usize,
+    /// `idle_timeout`: an unused server connection is closed after it (± 10 %).
+    pub idle_timeout: Duration,
+    /// `max_lifetime`: a server connection is replaced when idle after it (± 10 %).
+    pub max_lifetime: Duration,
+    /// `connect_timeout`: TCP, TLS and login at a server.
+    pub connect_timeout: Duration,
+    /// `idle_transaction_timeout`: a client idle in a transaction is disconnected after it; 0 = never.
+    pub idle_transaction_timeout: Duration,
+    /// `query_timeout`: a statement is cancelled after it; 0 = never.
+    pub query_timeout: Duration,
+}
+
+/// Reads on replicas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replicas {
+    /// `consistency`: default of `SET pgbraid.consistency`.
+    pub consistency: Consistency,
+    /// `max_lag`: a replica further behind serves no reads.
+    pub max_lag: Duration,
+    /// `replica_wait`: how long a read may wait for a replica to catch up before it goes to the primary; 0 = not at all.
+    pub wait: Duration,
+    /// `health_interval`: how often each server is asked for role and position.
+    pub health_interval: Duration,
+}
+
+/// What a read must see at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Consistency {
+    /// Every commit acknowledged through this proxy before the statement came.
+    #[default]
+    Proxy,
+    /// The session's own commits, and what it has read.
+    Session,
+    /// Whatever a replica within `max_lag` has.
+    Eventual,
+    /// Everything: replicas are not used.
+    Primary,
+}

@@ -1,0 +1,34 @@
+//! pgbraid: a proxy that speaks the Postgres wire protocol and makes many PostgreSQL servers look like one.
+//!
+//! The modules are floors of one house: a module imports only from floors below its own
+//! (`tests/tidy.rs` keeps that true). From the ground up:
+//!
+//! * 0 `base`, `config`, `telemetry`: ids, SQLSTATEs, limits, secrets; configuration; metric handles and logs
+//! * 1 `wire`, `sql`: frames and messages; lexing and classifying statements. Pure
+//! * 2 `catalog`, `topology`: what exists in a database; which servers there are. `net`: sockets
+//! * 3 `plan`: where a statement may run, with its proof. `backend`: server connections, pools, health
+//! * 6 `session`: one client's conversation
+//! * 7 `server`, `admin`, `http`: listeners and workers; the console; metrics
+//! * 8 `cli`: subcommands
+
+pub mod base;
+pub mod config;
+pub mod telemetry;
+
+pub mod sql;
+pub mod wire;
+
+pub mod catalog;
+pub mod net;
+pub mod topology;
+
+pub mod backend;
+pub mod plan;
+
+pub mod session;
+
+pub mod admin;
+pub mod http;
+pub mod server;
+
+pub mod cli;

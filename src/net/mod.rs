@@ -1,0 +1,1 @@
+//! Streams (plain, TLS, Unix) and listeners: the only place that names sockets.

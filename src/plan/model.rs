@@ -1,0 +1,197 @@
+//! What a plan says: what kind each statement of a query string is, who may answer it, what it does to the session.
+
+use std::ops::Range;
+
+/// All that a session needs to know of one query string (of a Query or Parse message).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The statements of the string in order. Empty for an empty query string. A string whose statements can't be told
+    /// apart (a lexical error: the server will say so) has one step of kind [`Kind::Unknown`].
+    pub steps: Box<[Step]>,
+    /// Proven: the whole string only reads, and any server that has replayed what `ReadSet` asks for gives the answer
+    /// that the primary would give. `None`: the primary.
+    pub replica: Option<ReadSet>,
+    /// Why not, when `replica` is `None`: one short phrase, for EXPLAIN, logs and a metric's label.
+    pub primary_reason: &'static str,
+    /// It may have run code that changed the session unseen (DO, CALL, functions that aren't built in, functions in
+    /// triggers of tables it writes): a probe decides at the end of the transaction.
+    pub opaque: bool,
+    /// The statement reads or sets what only the session's own server connection can answer (for instance
+    /// `pg_prepared_statements`, `pg_cursors`, `pg_listening_channels`): informative, no pin by itself.
+    pub hints: Hints,
+}
+
+/// Hints in comments, `/* pgbraid: role=primary, … */`, at any place of the string.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hints {
+    /// `role=primary` or `role=replica` (the latter is the writer's own promise that the statement only reads).
+    pub role: Option<Role>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Primary,
+    Replica,
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub kind: Kind,
+    /// Its bytes within the query string, without the semicolon.
+    pub span: Range<usize>,
+    /// What it may change, for the tokens of own writes (design: watermarks).
+    pub writes: WriteSet,
+    /// What makes the session's server connection its own from now on, if it succeeds.
+    pub pins: Option<Pin>,
+}
+
+/// A slot in the table of write tokens: a hash of a table's bare name (lower-cased as PostgreSQL does), so that tables
+/// of the same name in two schemas share one, on the safe side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableKey(pub u32);
+
+/// The tables that an answer depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReadSet {
+    Tables(Box<[TableKey]>),
+    /// Not known by name: a position at or past every write.
+    All,
+}
+
+/// The tables that a statement may change, with what foreign keys' actions reach.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WriteSet {
+    None,
+    Tables(Box<[TableKey]>),
+    /// Triggers, rules, functions, DDL, whatever isn't known.
+    All,
+}
+
+/// Why a session must keep its server connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pin {
+    TemporaryTable,
+    AdvisoryLock,
+    HoldCursor,
+    Listen,
+    Load,
+    SqlPrepare,
+    /// A probe or a function's body says that it keeps state that can't be carried over.
+    Function,
+    /// `pool_mode = "session"`.
+    SessionMode,
+}
+
+/// What kind of statement, as far as a session must act on it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// SELECT, VALUES, TABLE, WITH that writes nothing, EXPLAIN without ANALYZE of anything, SHOW of PostgreSQL's own
+    /// settings: no effect on the session.
+    Read,
+    /// INSERT, UPDATE, DELETE, MERGE, writing CTEs, locking clauses, SELECT INTO, DDL, COPY FROM: no effect on the
+    /// session but `writes` and `pins`.
+    Write,
+    /// `COPY … TO STDOUT`
+    CopyOut,
+    /// `COPY … FROM STDIN`
+    CopyIn,
+    /// BEGIN, START TRANSACTION
+    Begin(TransactionModes),
+    Commit {
+        chain: bool,
+    },
+    /// ROLLBACK, ABORT
+    Rollback {
+        chain: bool,
+    },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    PrepareTransaction,
+    /// COMMIT PREPARED, ROLLBACK PREPARED
+    FinishPrepared,
+    /// SET TRANSACTION …
+    SetTransaction(TransactionModes),
+    /// SET, SET SESSION, SET LOCAL, SET TIME ZONE, SET ROLE, SET SESSION AUTHORIZATION, SET NAMES,
+    /// SET SESSION CHARACTERISTICS (whose `name` is `session characteristics`).
+    Set(Set),
+    /// RESET name (`RESET ROLE` has the name `role`, `RESET SESSION AUTHORIZATION` `session_authorization`,
+    /// `RESET TIME ZONE` `timezone`).
+    Reset(String),
+    ResetAll,
+    Discard(Discard),
+    /// `SHOW name`, the name lower-cased (`SHOW TIME ZONE` is `timezone`).
+    Show(String),
+    /// PREPARE name [(types)] AS …: the name, and the span of the name within the query string.
+    Prepare {
+        name: String,
+        name_span: Range<usize>,
+    },
+    Execute {
+        name: String,
+        name_span: Range<usize>,
+    },
+    /// DEALLOCATE name; `None`: ALL.
+    Deallocate(Option<(String, Range<usize>)>),
+    Listen(String),
+    /// `None`: `*`
+    Unlisten(Option<String>),
+    Notify,
+    /// DECLARE: with or without HOLD.
+    Declare {
+        hold: bool,
+    },
+    Fetch,
+    /// CLOSE name; `None`: ALL.
+    Close(Option<String>),
+    /// LOAD 'library'
+    Load,
+    /// DO, CALL
+    Call,
+    /// Not understood: goes to the primary and counts as writing everything.
+    Unknown,
+}
+
+/// `[ISOLATION LEVEL …] [READ ONLY | READ WRITE] [[NOT] DEFERRABLE]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    pub read_only: Option<bool>,
+    pub isolation: Option<Isolation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+/// A SET statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    pub local: bool,
+    /// Lower-cased, as PostgreSQL would look it up: `timezone` for TIME ZONE, `role` for ROLE, `client_encoding` for
+    /// NAMES, `session_authorization` for SESSION AUTHORIZATION.
+    pub name: String,
+    pub value: SetValue,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetValue {
+    /// `TO DEFAULT` (and `SET ROLE NONE`, `SET SESSION AUTHORIZATION DEFAULT`, `SET TIME ZONE LOCAL`).
+    Default,
+    /// One literal, identifier, number: its value without quotes. A list has several.
+    List(Vec<String>),
+    /// `FROM CURRENT`, or something that only the server can evaluate.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    All,
+    Plans,
+    Sequences,
+    Temporary,
+}

@@ -1,0 +1,1 @@
+//! Lexing, fingerprints, parsing and classifying of SQL. Pure.

@@ -1,0 +1,1 @@
+//! Which servers a database has, their roles and positions. Pure data.
