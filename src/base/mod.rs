@@ -1,6 +1,7 @@
 //! What every floor needs: errors with SQLSTATEs, limits, secrets, WAL positions.
 
 pub mod error;
+pub mod footprint;
 pub mod limits;
 pub mod lsn;
 pub mod secret;

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+pub use crate::base::footprint::{ReadSet, TableKey, WriteSet};
+
 /// All that a session needs to know of one query string (of a Query or Parse message).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -44,28 +46,6 @@ pub struct Step {
     pub writes: WriteSet,
     /// What makes the session's server connection its own from now on, if it succeeds.
     pub pins: Option<Pin>,
-}
-
-/// A slot in the table of write tokens: a hash of a table's bare name (lower-cased as PostgreSQL does), so that tables
-/// of the same name in two schemas share one, on the safe side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableKey(pub u32);
-
-/// The tables that an answer depends on.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ReadSet {
-    Tables(Box<[TableKey]>),
-    /// Not known by name: a position at or past every write.
-    All,
-}
-
-/// The tables that a statement may change, with what foreign keys' actions reach.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WriteSet {
-    None,
-    Tables(Box<[TableKey]>),
-    /// Triggers, rules, functions, DDL, whatever isn't known.
-    All,
 }
 
 /// Why a session must keep its server connection.

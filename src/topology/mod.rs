@@ -1,1 +1,82 @@
-//! Which servers a database has, their roles and positions. Pure data.
+//! Which servers a database has, their roles and positions; which writes replicas must have replayed. Pure data.
+
+mod server;
+mod tokens;
+
+pub use server::{Role, Server, ServerState};
+pub use tokens::{Need, Sequence, Tokens};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::Lsn;
+use crate::config::Consistency;
+
+/// One shard as the proxy knows it: servers with the same data, and the tokens of what was written.
+#[derive(Debug)]
+pub struct Shard {
+    pub name: String,
+    pub servers: Vec<Arc<Server>>,
+    pub tokens: Tokens,
+    /// Rotates among replicas that are equally loaded.
+    turn: AtomicUsize,
+}
+
+/// What a read asks of the server that answers it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadNeed {
+    pub consistency: Consistency,
+    /// What was written and must be seen, by the level's rule.
+    pub need: Need,
+    /// A position that the session demands besides (`SET pgbraid.after`, what it has read).
+    pub after: Lsn,
+}
+
+impl Shard {
+    pub fn new(name: String, servers: Vec<Arc<Server>>) -> Self {
+        Self { name, servers, tokens: Tokens::new(), turn: AtomicUsize::new(0) }
+    }
+
+    /// The server that is the primary, as last heard.
+    #[inline]
+    pub fn primary(&self) -> Option<&Arc<Server>> {
+        self.servers.iter().find(|server| server.role() == Role::Primary)
+    }
+
+    /// Whether reads have anywhere to go but the primary.
+    #[inline]
+    pub fn has_replicas(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// The least loaded replica, by weight, that is up, within `max_lag`, and has replayed what the read must see.
+    /// `avoid`: servers that this very read has failed on.
+    pub fn fit_replica(&self, read: &ReadNeed, max_lag_micros: u64, avoid: &[Arc<Server>]) -> Option<&Arc<Server>> {
+        let at_least = match (read.consistency, read.need) {
+            (Consistency::Primary, _) | (_, Need::Unresolved) => return None,
+            (Consistency::Eventual, _) => read.after,
+            (_, Need::Position(lsn)) => lsn.max(read.after),
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.servers.len();
+        let mut best: Option<(&Arc<Server>, u64)> = None;
+        for offset in 0..count {
+            let Some(server) = self.servers.get((turn + offset) % count) else { continue };
+            let weight = u64::from(server.address.weight);
+            if weight == 0
+                || server.role() != Role::Replica
+                || server.replayed() < at_least
+                || server.lag_micros() > max_lag_micros
+                || avoid.iter().any(|other| Arc::ptr_eq(other, server))
+            {
+                continue;
+            }
+            // Compared without division: load / weight.
+            let load = server.load() as u64 + 1;
+            if best.is_none_or(|(other, other_load)| load * u64::from(other.address.weight) < other_load * weight) {
+                best = Some((server, load));
+            }
+        }
+        best.map(|(server, _)| server)
+    }
+}

@@ -1,1 +1,8 @@
 //! The Postgres wire protocol as bytes: frames, start-up packets, messages, SCRAM. Pure: no sockets, no clock.
+
+pub mod buffer;
+pub mod frame;
+pub mod message;
+
+pub use buffer::Buffer;
+pub use frame::{Frame, FrameError};
