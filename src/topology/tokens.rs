@@ -84,7 +84,8 @@ impl Tokens {
             ReadSet::All => read_slot(self.highest.load(Ordering::Acquire)),
             ReadSet::Tables(tables) => {
                 let rest = self.rest.load(Ordering::Acquire);
-                let words = tables.iter().filter_map(|table| self.slot(*table)).map(|slot| slot.load(Ordering::Acquire));
+                let words =
+                    tables.iter().filter_map(|table| self.slot(*table)).map(|slot| slot.load(Ordering::Acquire));
                 // An unresolved word is greater than any position.
                 read_slot(words.fold(rest, u64::max))
             }

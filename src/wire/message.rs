@@ -124,11 +124,11 @@ pub fn text_data_row(out: &mut Vec<u8>, values: &[Option<&str>]) {
 /// ErrorResponse
 pub fn error_response(out: &mut Vec<u8>, error: &PgError) {
     put(out, back::ERROR_RESPONSE, |body| {
-        let severity = error.severity().as_str();
+        let (severity, code) = (error.severity().as_str(), error.code());
         let fields = [
             (b'S', Some(severity)),
             (b'V', Some(severity)),
-            (b'C', Some(error.code().as_str())),
+            (b'C', Some(code.as_str())),
             (b'M', Some(error.message())),
             (b'D', error.detail_text()),
             (b'H', error.hint_text()),
