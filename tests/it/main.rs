@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests with real servers: what drivers, psql and the network see of pgbraid.
+
+mod cluster;

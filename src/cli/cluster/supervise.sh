@@ -1,0 +1,33 @@
+# Runs one PostgreSQL server and ends it when the program that started us goes away, however it goes.
+#
+# Arguments: LOG SCRATCH COMMAND…   SCRATCH: a directory to remove at the end, or empty.
+# Standard output: the server's process id, once. Standard input: a line with the name of a signal sends that signal to
+# the server; the end of input (our parent closed the pipe, or died) stops the server at once.
+
+log=$1 scratch=$2
+shift 2
+
+exec 3<&0
+"$@" </dev/null >>"$log" 2>&1 3<&- &
+server=$!
+echo "$server"
+exec >/dev/null 2>&1
+
+{
+    while read -r signal <&3; do
+        kill -s "$signal" "$server"
+    done
+    if [ -n "$scratch" ]; then
+        : >"$scratch/.remove"
+    fi
+    kill -s QUIT "$server"
+    kill -s CONT "$server" # a stopped process would not act on QUIT
+} &
+listener=$!
+
+wait "$server"
+kill "$listener"
+if [ -n "$scratch" ] && [ -e "$scratch/.remove" ]; then
+    rm -rf -- "$scratch"
+    rmdir -- "${scratch%/*}" # the last server's
+fi
