@@ -44,3 +44,9 @@ pub const PARSER_DEPTH: usize = 50;
 
 /// Time that a cancel request may take to reach a server.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Values that one label of a metric may take (SQLSTATEs, reasons); the rest is counted as `other`.
+pub const METRIC_LABELS: usize = 200;
+
+/// Sets of labels (database, user, server) that pools are counted by; further users are counted as `other`.
+pub const METRIC_POOLS: usize = 2_000;
