@@ -50,3 +50,18 @@ pub const METRIC_LABELS: usize = 200;
 
 /// Sets of labels (database, user, server) that pools are counted by; further users are counted as `other`.
 pub const METRIC_POOLS: usize = 2_000;
+
+/// Longest message that the console takes, in bytes.
+pub const CONSOLE_MESSAGE: usize = 64 << 10;
+
+/// Prepared statements, and portals, that a console session may hold.
+pub const CONSOLE_STATEMENTS: usize = 100;
+
+/// HTTP connections served at once; further ones wait to be accepted.
+pub const HTTP_CONNECTIONS: usize = 64;
+
+/// Bytes of one HTTP request.
+pub const HTTP_REQUEST: usize = 16 << 10;
+
+/// Time for one HTTP connection, which carries one request, from accept to the last byte.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
