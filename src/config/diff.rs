@@ -1,0 +1,117 @@
+//! What a new configuration changes, and what that takes; and every setting with its value, for the console.
+
+use super::keys::{self, Apply, Key};
+use super::model::Config;
+use super::value::Value;
+
+/// One setting that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `server.listen`, `databases.shop.pool_size`, or `databases.shop` where a whole section came or went.
+    pub key: String,
+    /// As in the file; secrets are hidden. Empty: not set.
+    pub old: String,
+    pub new: String,
+    pub apply: Apply,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, old, new, .. } = self;
+        match (old.as_str(), new.as_str()) {
+            ("", new) => write!(f, "{key} is now {new}"),
+            (old, "") => write!(f, "{key} is no longer {old}"),
+            (old, new) if old == new => write!(f, "{key} has changed"),
+            (old, new) => write!(f, "{key} was {old}, is now {new}"),
+        }
+    }
+}
+
+/// One setting and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// As in [`Change::key`].
+    pub key: String,
+    /// As in the file; secrets are hidden. Empty: not set.
+    pub value: String,
+    pub default: &'static str,
+    pub apply: Apply,
+}
+
+/// Every setting of a configuration, in the order of the documentation.
+pub fn settings(config: &Config) -> Vec<Shown> {
+    list(config)
+        .into_iter()
+        .map(|Entry { key, value, default, apply }| Shown { key, value: value.to_string(), default, apply })
+        .collect()
+}
+
+/// The settings in which two configurations differ.
+///
+/// Files that are named (certificates) may have changed behind an unchanged name: a reload reads them anew anyway.
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let (before, after) = (list(old), list(new));
+    for entry in &after {
+        match before.iter().find(|other| other.key == entry.key) {
+            Some(other) if other.value != entry.value => changes.push(Change {
+                key: entry.key.clone(),
+                old: other.value.to_string(),
+                new: entry.value.to_string(),
+                apply: entry.apply,
+            }),
+            _ => {}
+        }
+    }
+    sections("users", old.users.keys(), new.users.keys(), &mut changes);
+    sections("databases", old.databases.keys(), new.databases.keys(), &mut changes);
+    changes
+}
+
+/// Named sections that came or went.
+fn sections<'a>(
+    kind: &str,
+    old: impl Iterator<Item = &'a String>,
+    new: impl Iterator<Item = &'a String>,
+    changes: &mut Vec<Change>,
+) {
+    let (old, new): (Vec<_>, Vec<_>) = (old.collect(), new.collect());
+    let change = |name: &str, old: &str, new: &str| Change {
+        key: format!("{kind}.{name}"),
+        old: old.to_owned(),
+        new: new.to_owned(),
+        apply: Apply::Reload,
+    };
+    changes.extend(old.iter().filter(|name| !new.contains(name)).map(|name| change(name, "there", "")));
+    changes.extend(new.iter().filter(|name| !old.contains(name)).map(|name| change(name, "", "there")));
+}
+
+struct Entry {
+    key: String,
+    value: Value,
+    default: &'static str,
+    apply: Apply,
+}
+
+fn list(config: &Config) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    section("server", keys::SERVER, &config.server, &mut entries);
+    section("log", keys::LOG, &config.log, &mut entries);
+    section("auth", keys::AUTH, &config.auth, &mut entries);
+    for (name, user) in &config.users {
+        section(&format!("users.{name}"), keys::USER, user, &mut entries);
+    }
+    for (name, database) in &config.databases {
+        section(&format!("databases.{name}"), keys::DATABASE, database.as_ref(), &mut entries);
+    }
+    entries
+}
+
+fn section<T>(path: &str, keys: &[Key<T>], target: &T, entries: &mut Vec<Entry>) {
+    entries.extend(keys.iter().map(|key| Entry {
+        key: format!("{path}.{}", key.name),
+        value: (key.get)(target),
+        default: key.default,
+        apply: key.apply,
+    }));
+}
