@@ -65,3 +65,18 @@ pub const HTTP_REQUEST: usize = 16 << 10;
 
 /// Time for one HTTP connection, which carries one request, from accept to the last byte.
 pub const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A TCP connection is quiet this long before the kernel asks whether the peer lives.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// Between two such questions.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections that the kernel holds until a listener takes them.
+pub const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Iterations of PBKDF2 that a peer may ask of us (PostgreSQL's default is 4,096).
+pub const SCRAM_ITERATIONS: u32 = 1_000_000;
+
+/// Verifiers derived from plain passwords that are kept.
+pub const VERIFIER_CACHE: usize = 10_000;

@@ -1,1 +1,19 @@
 //! Streams (plain, TLS, Unix) and listeners: the only place that names sockets.
+
+mod connect;
+mod end_point;
+mod listen;
+mod socket;
+mod stream;
+pub mod tls;
+
+pub use connect::connect;
+pub use listen::{TcpAcceptor, UnixAcceptor};
+pub use stream::{Detached, Stream};
+
+use std::path::{Path, PathBuf};
+
+/// The Unix socket of the server on `port` in `dir` (`UNIXSOCK_PATH`).
+fn unix_path(dir: &Path, port: u16) -> PathBuf {
+    dir.join(format!(".s.PGSQL.{port}"))
+}

@@ -1,1 +1,3 @@
 //! One client's conversation.
+
+pub mod accept;

@@ -3,6 +3,9 @@
 pub mod buffer;
 pub mod frame;
 pub mod message;
+pub mod reader;
+pub mod scram;
+pub mod startup;
 
 pub use buffer::Buffer;
 pub use frame::{Frame, FrameError};

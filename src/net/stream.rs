@@ -1,0 +1,252 @@
+//! One connection, whatever carries it: TCP, a Unix socket, TLS over either.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+use super::end_point;
+use super::socket::{Parked, Plain, Socket, peer_of};
+
+/// One connection. Plain sockets cost nothing more than tokio's own; TLS state is boxed so that the type stays small.
+#[derive(Debug)]
+pub struct Stream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// We are the TLS client: a connection to a server.
+    ToServer(Box<client::TlsStream<Socket>>),
+    /// We are the TLS server: a connection from a client.
+    FromClient(Box<FromClient>),
+}
+
+#[derive(Debug)]
+struct FromClient {
+    tls: server::TlsStream<Socket>,
+    /// Hash of our own certificate (`tls-server-end-point`).
+    end_point: Option<Arc<[u8]>>,
+}
+
+/// A connection that belongs to no runtime, on its way to another thread. The TLS state goes with it.
+#[derive(Debug)]
+pub struct Detached(DetachedKind);
+
+#[derive(Debug)]
+enum DetachedKind {
+    Plain(Parked),
+    ToServer(Box<client::TlsStream<Socket>>),
+    FromClient(Box<FromClient>),
+}
+
+impl Stream {
+    /// Takes a TCP connection: no delay (small messages wait for nothing), keepalive on (a dead peer is noticed).
+    pub fn from_tcp(tcp: TcpStream) -> io::Result<Self> {
+        tcp.set_nodelay(true)?;
+        let socket = socket2::SockRef::from(&tcp);
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(crate::base::limits::KEEPALIVE_IDLE)
+            .with_interval(crate::base::limits::KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive)?;
+        Ok(Self(Kind::Tcp(tcp)))
+    }
+
+    pub fn from_unix(unix: UnixStream) -> Self {
+        Self(Kind::Unix(unix))
+    }
+
+    pub(super) fn to_server(tls: client::TlsStream<Socket>) -> Self {
+        Self(Kind::ToServer(Box::new(tls)))
+    }
+
+    pub(super) fn from_client(tls: server::TlsStream<Socket>, end_point: Option<Arc<[u8]>>) -> Self {
+        Self(Kind::FromClient(Box::new(FromClient { tls, end_point })))
+    }
+
+    /// The socket, to put TLS on it; `prefix` is what was already read from it. `None` if TLS is on it.
+    pub(super) fn into_socket(self, prefix: Vec<u8>) -> Option<Socket> {
+        match self.0 {
+            Kind::Tcp(tcp) => Some(Socket::new(Plain::Tcp(tcp), prefix)),
+            Kind::Unix(unix) => Some(Socket::new(Plain::Unix(unix), prefix)),
+            Kind::ToServer(_) | Kind::FromClient(_) => None,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self.0, Kind::ToServer(_) | Kind::FromClient(_))
+    }
+
+    pub fn is_unix(&self) -> bool {
+        matches!(self.0, Kind::Unix(_))
+    }
+
+    /// Who is at the other end, for logs: `address:port`, or `unix`. A system call.
+    pub fn peer(&self) -> String {
+        match &self.0 {
+            Kind::Tcp(tcp) => peer_of(tcp),
+            Kind::Unix(_) => "unix".into(),
+            Kind::ToServer(tls) => tls.get_ref().0.peer(),
+            Kind::FromClient(client) => client.tls.get_ref().0.peer(),
+        }
+    }
+
+    /// The channel binding data `tls-server-end-point` (RFC 5929 §4): hash of the TLS server's certificate. `None`
+    /// without TLS, or where the certificate's signature has no hash that we can compute (Ed25519, SHA-224).
+    pub fn tls_server_end_point(&self) -> Option<Vec<u8>> {
+        match &self.0 {
+            Kind::Tcp(_) | Kind::Unix(_) => None,
+            Kind::ToServer(tls) => end_point::hash(tls.get_ref().1.peer_certificates()?.first()?),
+            Kind::FromClient(client) => client.end_point.as_deref().map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The common name in the verified client certificate, if the client showed one.
+    pub fn client_common_name(&self) -> Option<String> {
+        match &self.0 {
+            Kind::FromClient(client) => end_point::common_name(client.tls.get_ref().1.peer_certificates()?.first()?),
+            _ => None,
+        }
+    }
+
+    /// The protocol agreed on by ALPN, if any.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Tcp(_) | Kind::Unix(_) => None,
+            Kind::ToServer(tls) => tls.get_ref().1.alpn_protocol(),
+            Kind::FromClient(client) => client.tls.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// Ready when a read would give bytes, end of stream or an error; may be a false alarm. Bytes that TLS has
+    /// decrypted already count.
+    #[inline]
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Kind::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Kind::Unix(unix) => unix.poll_read_ready(cx),
+            Kind::ToServer(tls) => {
+                let (socket, session) = tls.get_ref();
+                if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+            }
+            Kind::FromClient(client) => {
+                let (socket, session) = client.tls.get_ref();
+                if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+            }
+        }
+    }
+
+    /// Leaves the current runtime.
+    ///
+    /// # Errors
+    /// Those of the operating system; the connection is lost then.
+    pub fn detach(self) -> io::Result<Detached> {
+        Ok(Detached(match self.0 {
+            Kind::Tcp(tcp) => DetachedKind::Plain(Parked::Tcp(tcp.into_std()?)),
+            Kind::Unix(unix) => DetachedKind::Plain(Parked::Unix(unix.into_std()?)),
+            Kind::ToServer(mut tls) => {
+                tls.get_mut().0.park()?;
+                DetachedKind::ToServer(tls)
+            }
+            Kind::FromClient(mut client) => {
+                client.tls.get_mut().0.park()?;
+                DetachedKind::FromClient(client)
+            }
+        }))
+    }
+}
+
+impl Detached {
+    /// Enters the current runtime.
+    ///
+    /// # Errors
+    /// Those of the operating system; the connection is lost then.
+    pub fn attach(self) -> io::Result<Stream> {
+        Ok(Stream(match self.0 {
+            DetachedKind::Plain(parked) => match parked.attach()? {
+                Plain::Tcp(tcp) => Kind::Tcp(tcp),
+                Plain::Unix(unix) => Kind::Unix(unix),
+                Plain::Parked(_) | Plain::Gone => return Err(io::ErrorKind::NotConnected.into()),
+            },
+            DetachedKind::ToServer(mut tls) => {
+                tls.get_mut().0.attach()?;
+                Kind::ToServer(tls)
+            }
+            DetachedKind::FromClient(mut client) => {
+                client.tls.get_mut().0.attach()?;
+                Kind::FromClient(client)
+            }
+        }))
+    }
+}
+
+impl AsyncRead for Stream {
+    #[inline]
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Kind::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Kind::ToServer(tls) => Pin::new(tls).poll_read(cx, buf),
+            Kind::FromClient(client) => Pin::new(&mut client.tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Kind::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
+            Kind::ToServer(tls) => Pin::new(tls).poll_write(cx, buf),
+            Kind::FromClient(client) => Pin::new(&mut client.tls).poll_write(cx, buf),
+        }
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Tcp(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
+            Kind::ToServer(tls) => Pin::new(tls).poll_flush(cx),
+            Kind::FromClient(client) => Pin::new(&mut client.tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Kind::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Kind::ToServer(tls) => Pin::new(tls).poll_shutdown(cx),
+            Kind::FromClient(client) => Pin::new(&mut client.tls).poll_shutdown(cx),
+        }
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Kind::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
+            Kind::ToServer(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+            Kind::FromClient(client) => Pin::new(&mut client.tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    #[inline]
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+const _: () = {
+    const fn send<T: Send>() {}
+    send::<Detached>();
+    send::<Stream>();
+};
