@@ -1,10 +1,13 @@
 //! One server connection: what it has of settings and statements, and a few exchanges of our own on it.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use super::pool::Pool;
 use super::settings::Settings;
@@ -68,18 +71,21 @@ pub struct ServerConn {
     pub unnamed: u64,
     pub expires: Instant,
     pub idle_since: Instant,
-    pool: Arc<Pool>,
+    held: Held,
+}
+
+/// A connection's place in its pool, given back when the connection goes.
+struct Held(Arc<Pool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.connection_closed();
+    }
 }
 
 impl std::fmt::Debug for ServerConn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "connection {} to {}", self.cancel.process_id, self.server.address)
-    }
-}
-
-impl Drop for ServerConn {
-    fn drop(&mut self) {
-        self.pool.connection_closed();
     }
 }
 
@@ -100,12 +106,51 @@ impl ServerConn {
             unnamed: 0,
             expires,
             idle_since: Instant::now(),
-            pool,
+            held: Held(pool),
         }
     }
 
     pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+        &self.held.0
+    }
+
+    /// Moves to the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// Those of the operating system; the connection is closed then.
+    pub fn move_here(self) -> io::Result<Self> {
+        let stream = self.stream.detach()?.attach()?;
+        Ok(Self { stream, ..self })
+    }
+
+    /// Takes in what the server said while nobody used the connection. False: it ended, or said what it shouldn't.
+    pub fn is_usable(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        if self.stream.poll_read_ready(&mut context).is_pending() {
+            return true;
+        }
+        let mut bytes = [0; 4096];
+        let mut buf = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut self.stream).poll_read(&mut context, &mut buf) {
+            Poll::Pending => true,
+            Poll::Ready(Err(_)) => false,
+            Poll::Ready(Ok(())) => !buf.filled().is_empty() && self.take_idle_messages(buf.filled()),
+        }
+    }
+
+    /// A parameter that a reload of the server's configuration changed, a notice. Nothing else comes unasked.
+    fn take_idle_messages(&mut self, mut bytes: &[u8]) -> bool {
+        while let Ok(Some(frame)) = Frame::parse(bytes) {
+            let Some((message, rest)) = bytes.split_at_checked(frame.len) else { return false };
+            let body = message.get(HEADER..).unwrap_or_default();
+            match (frame.tag, message::read_parameter_status(body)) {
+                (back::PARAMETER_STATUS, Some((name, value))) => self.report(name, value),
+                (back::NOTICE_RESPONSE, _) => {}
+                _ => return false,
+            }
+            bytes = rest;
+        }
+        bytes.is_empty()
     }
 
     /// Notes what a ParameterStatus said.
@@ -172,7 +217,7 @@ fn text_row(body: &[u8]) -> Option<Vec<Option<String>>> {
     Some(columns.into_iter().map(|value| value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())).collect())
 }
 
-fn lost(server: &Server, error: &std::io::Error) -> (PgError, bool) {
+fn lost(server: &Server, error: &io::Error) -> (PgError, bool) {
     (connection_lost(server, &error.to_string()), true)
 }
 

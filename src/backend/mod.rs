@@ -2,3 +2,12 @@
 
 pub mod cancel;
 pub mod login;
+pub mod conn;
+pub mod local;
+pub mod pool;
+pub mod settings;
+pub mod statements;
+
+pub use conn::{CancelTarget, ServerConn};
+pub use local::LocalPool;
+pub use pool::{Offer, Pool, PoolLimits};
