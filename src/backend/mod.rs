@@ -1,9 +1,9 @@
 //! Server connections: login, pool, health, roles, replay positions.
 
 pub mod cancel;
-pub mod login;
 pub mod conn;
 pub mod local;
+pub mod login;
 pub mod pool;
 pub mod settings;
 pub mod statements;

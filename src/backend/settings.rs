@@ -220,7 +220,9 @@ pub fn script(have: &Settings, want: &Settings) -> Option<Script> {
         certain &= CERTAIN.binary_search(&name).is_ok();
         push_set(&mut sql, name, value);
     }
-    for (name, change, keyword) in [(SESSION_AUTHORIZATION, new_user, "SESSION AUTHORIZATION"), (ROLE, new_role, "ROLE")] {
+    for (name, change, keyword) in
+        [(SESSION_AUTHORIZATION, new_user, "SESSION AUTHORIZATION"), (ROLE, new_role, "ROLE")]
+    {
         if let Some(value) = want.get(name).filter(|_| change) {
             certain = false;
             sql.push_str("SET ");
