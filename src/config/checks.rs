@@ -92,9 +92,12 @@ impl Checks<'_> {
             self.mistakes.add(at("tls_key"), "`tls_key` is set and `tls_cert` isn't");
         }
         if !cert {
-            if set("tls") && self.config.server.tls != ClientTls::Disable {
-                let message = format!("`tls` is \"{}\" and there is no `tls_cert`", self.config.server.tls.as_str());
-                self.mistakes.hinted(at("tls"), message, "set tls_cert and tls_key");
+            if self.config.server.tls == ClientTls::Require {
+                self.mistakes.hinted(
+                    at("tls"),
+                    "`tls` is \"require\" and there is no `tls_cert`",
+                    "set tls_cert and tls_key",
+                );
             }
             if set("tls_client_ca") {
                 self.mistakes.add(at("tls_client_ca"), "`tls_client_ca` is set and `tls_cert` isn't");

@@ -114,7 +114,6 @@ const fn count(least: usize, most: usize) -> Kind {
 }
 
 const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -170,10 +169,10 @@ pub static SERVER: &[Key<Server>] = &[
         "PEM file with the authorities whose client certificates are taken. Needed for `method = \"cert\"`.",
         example "\"clients-ca.crt\""
         => tls_client_ca),
-    key!("login_timeout", time(SECOND, HOUR), "\"60s\"", Reload,
+    key!("login_timeout", time(MS, HOUR), "\"60s\"", Reload,
         "Time that a client has for start-up and authentication."
         => login_timeout),
-    key!("shutdown_timeout", time_or_off(SECOND, YEAR), "\"30s\"", Reload,
+    key!("shutdown_timeout", time_or_off(MS, YEAR), "\"30s\"", Reload,
         "How long running transactions may go on after SIGTERM. 0: not at all."
         => shutdown_timeout),
     key!("admin_users", Kind::Texts, "[]", Reload,
@@ -212,7 +211,7 @@ pub static AUTH: &[Key<Auth>] = &[
          name and password or verifier. It runs as the database's `service_user`.",
         example "\"SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1 AND rolcanlogin\""
         => query),
-    key!("query_cache", time_or_off(SECOND, HOUR), "\"10s\"", Reload,
+    key!("query_cache", time_or_off(MS, HOUR), "\"10s\"", Reload,
         "How long an answer of `query` is believed. 0: ask each time."
         => query_cache),
 ];
@@ -256,7 +255,7 @@ pub static DATABASE: &[Key<Database>] = &[
               is which is found by asking). One shard for now. Parameters: `sslmode` (`disable`, `prefer`, `require`, \
               `verify-ca`, `verify-full`), `sslrootcert`, `sslcert`, `sslkey` (PEM files), `host` (a folder of Unix \
               sockets), and `weight` (a replica's share of reads, 1 unless set; 0: no reads).",
-        example: "{ s1 = [\"postgres://10.0.0.1:5432/shop?sslmode=prefer&weight=1\"] }",
+        example: "[\"postgres://10.0.0.1:5432/shop?sslmode=prefer&weight=1\"]",
         // The list is read by `config::shards`, which needs the places of its items.
         set: |_, _| {},
         get: |database| {
@@ -278,10 +277,10 @@ pub static DATABASE: &[Key<Database>] = &[
     key!("max_waiting", count(0, 1_000_000), "0", Reload,
         "Clients that may wait for one pool. One more is refused with SQLSTATE 53300. 0: no limit."
         => pool.max_waiting),
-    key!("idle_timeout", time(SECOND, YEAR), "\"10m\"", Reload,
+    key!("idle_timeout", time(MS, YEAR), "\"10m\"", Reload,
         "A server connection unused for so long is closed (± 10 %, so that not all go at once)."
         => pool.idle_timeout),
-    key!("max_lifetime", time(SECOND, YEAR), "\"1h\"", Reload,
+    key!("max_lifetime", time(MS, YEAR), "\"1h\"", Reload,
         "A server connection older than this is replaced when no client has it (± 10 %)."
         => pool.max_lifetime),
     key!("connect_timeout", time(MS, HOUR), "\"15s\"", Reload,

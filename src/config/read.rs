@@ -91,7 +91,7 @@ impl Reader<'_> {
             config.databases.insert(name.to_owned(), Arc::new(database));
         }
         // Without a certificate there is no TLS to allow.
-        if config.server.tls_cert.is_none() && !self.places.is_set(&["server", "tls"]) {
+        if config.server.tls == ClientTls::Allow && !self.places.is_set(&["server", "tls_cert"]) {
             config.server.tls = ClientTls::Disable;
         }
         config
