@@ -31,6 +31,11 @@ pub trait View: Send + Sync {
     /// In the order of the documentation. Never a secret.
     fn config(&self) -> Vec<ConfigRow>;
 
+    /// The commands that [`View::command`] carries out, as SHOW HELP lists them: `PAUSE [<db>]`.
+    fn commands(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Does what an administrator asks. The answer comes when it is done (PAUSE: when no server connection is in use);
     /// a sentence in it is shown as a notice.
     ///
