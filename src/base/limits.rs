@@ -42,6 +42,12 @@ pub const SESSION_SETTINGS: usize = 1_000;
 /// How deep a parser may nest before it gives up on a statement.
 pub const PARSER_DEPTH: usize = 50;
 
+/// Tokens of one query string that are analysed; a longer one counts as not understood.
+pub const PLAN_TOKENS: usize = 2 << 20;
+
+/// Views, policies and the like that one statement's analysis will open.
+pub const PLAN_DEFINITIONS: usize = 1_000;
+
 /// Time that a cancel request may take to reach a server.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 

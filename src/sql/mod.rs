@@ -1,1 +1,15 @@
-//! Lexing, fingerprints, parsing and classifying of SQL. Pure.
+//! Lexing, fingerprinting and splitting of SQL text by PostgreSQL's own lexical rules. Pure.
+
+pub mod fingerprint;
+pub mod lexer;
+pub mod literal;
+pub mod siphash;
+pub mod statement;
+pub mod token;
+
+pub use fingerprint::{FingerprintKey, fingerprint};
+pub use lexer::Lexer;
+pub use token::{Token, TokenKind};
+
+#[cfg(test)]
+mod tests;
