@@ -128,96 +128,89 @@ fn all_mistakes_are_told_at_once_in_order() {
     assert_eq!(starts, ["2:10:", "3:1:", "4:12:", "7:10:", "10:12:", "13:13:", "14:17:", "15:30:"], "{found:#?}");
 }
 
+/// What is wrong, and a part of the mistake that it must give.
+const CASES: &[(&str, &str)] = &[
+    // Names.
+    (
+        "[server]\nmax_client_conn = 5\n",
+        "2:1: [server] has no key `max_client_conn` | PgBouncer's `max_client_conn` is [server] max_clients here",
+    ),
+    ("[server]\nmax_cliens = 5\n", "did you mean `max_clients`?"),
+    ("[server]\npool_size = 5\n", "`pool_size` belongs in [users.NAME] or [databases.NAME]"),
+    ("[databases.shop]\nserver_lifetime = \"1h\"\n", "[databases.NAME] max_lifetime here"),
+    ("[databases.shop]\ntables = {}\n", "sharding isn't in this version"),
+    (
+        "[databases.shop.users.app]\npassword = \"x\"\n",
+        "1:17: [databases.NAME] has no key `users` | users are the same for all databases: write a section [users.NAME]",
+    ),
+    ("[databases.shop]\nzzz = 1\n", "its keys are service_user, shards"),
+    ("[sever]\n", "1:2: there is no section [sever] | did you mean [server]?"),
+    ("pool_size = 3\n", "`pool_size` belongs in [users.NAME] or [databases.NAME]"),
+    ("server = 3\n", "`server` is a whole number; it must be a section"),
+    ("[users]\napp = \"x\"\n", "`users.app` is a text | each has a section of its own: [users.NAME]"),
+    // Values.
+    ("[databases.shop]\npool_wait = 5\n", "write pool_wait = \"5s\" for seconds"),
+    ("[databases.shop]\npool_wait = 0\n", "`pool_wait` is 0 without a unit"),
+    ("[databases.shop]\npool_wait = \"0s\"\n", "it must be from 1ms to 365d"),
+    ("[databases.shop]\npool_wait = \"soon\"\n", "isn't a time | write a whole number and a unit"),
+    ("[databases.shop]\npool_size = 0\n", "`pool_size` is 0; it must be from 1 to 10000"),
+    ("[databases.shop]\npool_size = -1\n", "`pool_size` is -1; it must be from 1 to 10000"),
+    ("[databases.shop]\npool_size = \"20\"\n", "`pool_size` is a text; it must be a whole number without quotes"),
+    ("[databases.shop]\npool_mode = \"Transaction\"\n", "did you mean \"transaction\"?"),
+    ("[server]\nlisten = [6432]\n", "`listen` has a whole number in it"),
+    ("[server]\nlisten = [\"a:1\", \"a:1\"]\n", "2:18: `listen` names \"a:1\" twice"),
+    ("[server]\nlisten = \"6432\"\n", "a port is needed"),
+    ("[server]\nlisten = \"::1:6432\"\n", "in brackets"),
+    ("[server]\nlisten = \"300.0.0.1:6432\"\n", "isn't an address"),
+    ("[server]\nlisten = \"a:66000\"\n", "isn't an address"),
+    ("[server]\nlisten = []\n", "nowhere to listen"),
+    ("[server]\nlisten = \"a:1\"\nhttp = \"a:1\"\n", "both a:1"),
+    ("[server]\nlog = 1\n", "[server] has no key `log`"),
+    // Secrets.
+    ("[users.x]\npassword = \"env:NOPE\"\n", "2:12: the environment variable `NOPE` isn't set"),
+    ("[users.x]\npassword = \"file:nope\"\n", "the file `nope` can't be read"),
+    ("[users.x]\npassword = \"\"\n", "the password is empty"),
+    ("[users.x]\npool_size = 1\n", "1:8: the user `x` has no password"),
+    ("[users.x]\npassword = \"SCRAM-SHA-256$x\"\n", "isn't one | copy it whole"),
+    ("[users.x]\npassword = \"md5d41d8cd98f00b204e9800998ecf8427e\"\n", "is an MD5 hash"),
+    // TLS.
+    ("[server]\ntls_cert = \"a\"\n", "`tls_cert` is set and `tls_key` isn't"),
+    ("[server]\ntls_key = \"a\"\n", "`tls_key` is set and `tls_cert` isn't"),
+    ("[server]\ntls = \"require\"\n", "2:7: `tls` is \"require\" and there is no `tls_cert`"),
+    ("[auth]\nmethod = \"cert\"\n", "needs `tls_client_ca`"),
+    // Between sections.
+    ("[server]\nadmin_users = [\"ap\"]\n", "`admin_users` names `ap`, which isn't in [users] | did you mean \"app\"?"),
+    ("[auth]\nquery = \"SELECT 1\"\n", "no $1"),
+    ("[auth]\nquery = \"SELECT $1\"\n[databases.x]\nshards.s1 = \"postgres://a\"\n", "`x` has no `service_user`"),
+    ("[databases.pgbraid]\nshards.s1 = \"postgres://a\"\n", "1:12: the name `pgbraid` belongs to the admin console"),
+    (
+        "[databases.x]\nservice_user = \"ap\"\nshards.s1 = \"postgres://a\"\n",
+        "2:16: `service_user` names `ap`, which isn't in [users] | did you mean \"app\"?",
+    ),
+    (
+        "[databases.x]\nshards.s1 = [\"postgres://a\", \"postgres://b\"]\n",
+        "2:8: `x` has several servers and no `service_user`",
+    ),
+    (
+        "[databases.x]\nshards.s1 = \"postgres://a\"\nshards.s2 = \"postgres://b\"\n",
+        "3:8: `x` has 2 shards, and sharding isn't in this version",
+    ),
+    ("[databases.x]\nshards.s1 = [\"postgres://a:1\", \"postgres://a:1/x\"]\n", "2:32: the server a:1 is named twice"),
+    ("[databases.x]\nshards.s1 = []\n", "the shard has no server"),
+    ("[databases.x]\nshards = {}\n", "`shards` has no shard"),
+    ("[databases.x]\nshards = [\"postgres://a\"]\n", "`shards` is a list; it must name each shard"),
+    ("[databases.x]\nshards.s1 = [5]\n", "a server is a whole number"),
+    ("[databases.x]\npool_size = 1\n", "1:12: [databases.x] has no `shards`"),
+    (
+        "[databases.x]\nmin_pool_size = 21\nshards.s1 = \"postgres://a\"\n",
+        "`min_pool_size` is 21, more than `pool_size` 20",
+    ),
+    ("[databases.x]\nmax_lag = \"10ms\"\nshards.s1 = \"postgres://a\"\n", "longer than `max_lag`"),
+];
+
 #[test]
 fn each_mistake_names_what_to_do() {
-    let cases: &[(&str, &str)] = &[
-        // Names.
-        (
-            "[server]\nmax_client_conn = 5\n",
-            "2:1: [server] has no key `max_client_conn` | PgBouncer's `max_client_conn` is [server] max_clients here",
-        ),
-        ("[server]\nmax_cliens = 5\n", "did you mean `max_clients`?"),
-        ("[server]\npool_size = 5\n", "`pool_size` belongs in [users.NAME] or [databases.NAME]"),
-        ("[databases.shop]\nserver_lifetime = \"1h\"\n", "[databases.NAME] max_lifetime here"),
-        ("[databases.shop]\ntables = {}\n", "sharding isn't in this version"),
-        (
-            "[databases.shop.users.app]\npassword = \"x\"\n",
-            "1:17: [databases.NAME] has no key `users` | users are the same for all databases: write a section [users.NAME]",
-        ),
-        ("[databases.shop]\nzzz = 1\n", "its keys are service_user, shards"),
-        ("[sever]\n", "1:2: there is no section [sever] | did you mean [server]?"),
-        ("pool_size = 3\n", "`pool_size` belongs in [users.NAME] or [databases.NAME]"),
-        ("server = 3\n", "`server` is a whole number; it must be a section"),
-        ("[users]\napp = \"x\"\n", "`users.app` is a text | each has a section of its own: [users.NAME]"),
-        // Values.
-        ("[databases.shop]\npool_wait = 5\n", "write pool_wait = \"5s\" for seconds"),
-        ("[databases.shop]\npool_wait = 0\n", "`pool_wait` is 0 without a unit"),
-        ("[databases.shop]\npool_wait = \"0s\"\n", "it must be from 1ms to 365d"),
-        ("[databases.shop]\npool_wait = \"soon\"\n", "isn't a time | write a whole number and a unit"),
-        ("[databases.shop]\npool_size = 0\n", "`pool_size` is 0; it must be from 1 to 10000"),
-        ("[databases.shop]\npool_size = -1\n", "`pool_size` is -1; it must be from 1 to 10000"),
-        ("[databases.shop]\npool_size = \"20\"\n", "`pool_size` is a text; it must be a whole number without quotes"),
-        ("[databases.shop]\npool_mode = \"Transaction\"\n", "did you mean \"transaction\"?"),
-        ("[server]\nlisten = [6432]\n", "`listen` has a whole number in it"),
-        ("[server]\nlisten = [\"a:1\", \"a:1\"]\n", "2:18: `listen` names \"a:1\" twice"),
-        ("[server]\nlisten = \"6432\"\n", "a port is needed"),
-        ("[server]\nlisten = \"::1:6432\"\n", "in brackets"),
-        ("[server]\nlisten = \"300.0.0.1:6432\"\n", "isn't an address"),
-        ("[server]\nlisten = \"a:66000\"\n", "isn't an address"),
-        ("[server]\nlisten = []\n", "nowhere to listen"),
-        ("[server]\nlisten = \"a:1\"\nhttp = \"a:1\"\n", "both a:1"),
-        ("[server]\nlog = 1\n", "[server] has no key `log`"),
-        // Secrets.
-        ("[users.x]\npassword = \"env:NOPE\"\n", "2:12: the environment variable `NOPE` isn't set"),
-        ("[users.x]\npassword = \"file:nope\"\n", "the file `nope` can't be read"),
-        ("[users.x]\npassword = \"\"\n", "the password is empty"),
-        ("[users.x]\npool_size = 1\n", "1:8: the user `x` has no password"),
-        ("[users.x]\npassword = \"SCRAM-SHA-256$x\"\n", "isn't one | copy it whole"),
-        ("[users.x]\npassword = \"md5d41d8cd98f00b204e9800998ecf8427e\"\n", "is an MD5 hash"),
-        // TLS.
-        ("[server]\ntls_cert = \"a\"\n", "`tls_cert` is set and `tls_key` isn't"),
-        ("[server]\ntls_key = \"a\"\n", "`tls_key` is set and `tls_cert` isn't"),
-        ("[server]\ntls = \"require\"\n", "2:7: `tls` is \"require\" and there is no `tls_cert`"),
-        ("[auth]\nmethod = \"cert\"\n", "needs `tls_client_ca`"),
-        // Between sections.
-        (
-            "[server]\nadmin_users = [\"ap\"]\n",
-            "`admin_users` names `ap`, which isn't in [users] | did you mean \"app\"?",
-        ),
-        ("[auth]\nquery = \"SELECT 1\"\n", "no $1"),
-        ("[auth]\nquery = \"SELECT $1\"\n[databases.x]\nshards.s1 = \"postgres://a\"\n", "`x` has no `service_user`"),
-        (
-            "[databases.pgbraid]\nshards.s1 = \"postgres://a\"\n",
-            "1:12: the name `pgbraid` belongs to the admin console",
-        ),
-        (
-            "[databases.x]\nservice_user = \"ap\"\nshards.s1 = \"postgres://a\"\n",
-            "2:16: `service_user` names `ap`, which isn't in [users] | did you mean \"app\"?",
-        ),
-        (
-            "[databases.x]\nshards.s1 = [\"postgres://a\", \"postgres://b\"]\n",
-            "2:8: `x` has several servers and no `service_user`",
-        ),
-        (
-            "[databases.x]\nshards.s1 = \"postgres://a\"\nshards.s2 = \"postgres://b\"\n",
-            "3:8: `x` has 2 shards, and sharding isn't in this version",
-        ),
-        (
-            "[databases.x]\nshards.s1 = [\"postgres://a:1\", \"postgres://a:1/x\"]\n",
-            "2:32: the server a:1 is named twice",
-        ),
-        ("[databases.x]\nshards.s1 = []\n", "the shard has no server"),
-        ("[databases.x]\nshards = {}\n", "`shards` has no shard"),
-        ("[databases.x]\nshards = [\"postgres://a\"]\n", "`shards` is a list; it must name each shard"),
-        ("[databases.x]\nshards.s1 = [5]\n", "a server is a whole number"),
-        ("[databases.x]\npool_size = 1\n", "1:12: [databases.x] has no `shards`"),
-        (
-            "[databases.x]\nmin_pool_size = 21\nshards.s1 = \"postgres://a\"\n",
-            "`min_pool_size` is 21, more than `pool_size` 20",
-        ),
-        ("[databases.x]\nmax_lag = \"10ms\"\nshards.s1 = \"postgres://a\"\n", "longer than `max_lag`"),
-    ];
-    for (text, part) in cases {
+    for (text, part) in CASES {
         // A configuration that is sound but for the case, which stands first so that its places count.
         let mut whole = (*text).to_owned();
         for section in SMALL.split_inclusive("\"\n").collect::<Vec<_>>() {
