@@ -10,9 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{Stream, tls, unix_path};
 use crate::base::{PgError, SqlState};
 use crate::config::{Host, ServerAddress, SslMode};
-
-/// `SSLRequest`: length 8, code 1234.5679.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+use crate::wire::startup;
 
 /// Connects to `address` within `timeout`. The name is resolved anew and all its addresses are tried in turn. Unix
 /// sockets never speak TLS (libpq's rule).
@@ -62,7 +60,7 @@ async fn plain(address: &ServerAddress) -> Result<Stream, PgError> {
 
 async fn secure(address: &ServerAddress, mut stream: Stream) -> Result<Stream, PgError> {
     let failed = |error: io::Error| unreachable(address, &format!("TLS: {error}"));
-    stream.write_all(&SSL_REQUEST).await.map_err(failed)?;
+    stream.write_all(&startup::SSL_REQUEST_PACKET).await.map_err(failed)?;
     let mut answer = [0u8; 2];
     match stream.read(&mut answer).await.map_err(failed)? {
         0 => return Err(unreachable(address, "it closed the connection when asked for TLS")),

@@ -2,12 +2,14 @@
 
 mod connect;
 mod end_point;
+mod framed;
 mod listen;
 mod socket;
 mod stream;
 pub mod tls;
 
 pub use connect::connect;
+pub use framed::{Framed, FramedError};
 pub use listen::{TcpAcceptor, UnixAcceptor};
 pub use stream::{Detached, Stream};
 

@@ -2,6 +2,7 @@
 
 pub mod buffer;
 pub mod frame;
+pub mod md5;
 pub mod message;
 pub mod reader;
 pub mod scram;
