@@ -97,6 +97,16 @@ impl Framed {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Puts TLS on the stream, as its server. What was read already belongs to the handshake.
+    ///
+    /// # Errors
+    /// The handshake's; the stream is gone then.
+    pub async fn start_tls(&mut self, tls: &super::tls::ServerTls) -> io::Result<()> {
+        let stream = std::mem::replace(&mut self.stream, Stream::gone());
+        self.stream = tls.accept(stream, std::mem::take(&mut self.buffer)).await?;
+        Ok(())
+    }
+
     /// The stream, and what was read from it beyond.
     pub fn into_parts(self) -> (Stream, Vec<u8>) {
         (self.stream, self.buffer)

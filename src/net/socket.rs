@@ -90,7 +90,7 @@ pub(super) fn peer_of(tcp: &TcpStream) -> String {
     tcp.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string())
 }
 
-fn gone() -> io::Error {
+pub(super) fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the socket belongs to no runtime")
 }
 

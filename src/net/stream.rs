@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
 use super::end_point;
-use super::socket::{Parked, Plain, Socket, peer_of};
+use super::socket::{Parked, Plain, Socket, gone, peer_of};
 
 /// One connection. Plain sockets cost nothing more than tokio's own; TLS state is boxed so that the type stays small.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Stream(Kind);
 enum Kind {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Nothing any more: TLS was to be put on it, and failed.
+    Gone,
     /// We are the TLS client: a connection to a server.
     ToServer(Box<client::TlsStream<Socket>>),
     /// We are the TLS server: a connection from a client.
@@ -73,8 +75,13 @@ impl Stream {
         match self.0 {
             Kind::Tcp(tcp) => Some(Socket::new(Plain::Tcp(tcp), prefix)),
             Kind::Unix(unix) => Some(Socket::new(Plain::Unix(unix), prefix)),
-            Kind::ToServer(_) | Kind::FromClient(_) => None,
+            Kind::ToServer(_) | Kind::FromClient(_) | Kind::Gone => None,
         }
+    }
+
+    /// A place holder while TLS is put on a stream.
+    pub(super) fn gone() -> Self {
+        Self(Kind::Gone)
     }
 
     pub fn is_tls(&self) -> bool {
@@ -90,6 +97,7 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(tcp) => peer_of(tcp),
             Kind::Unix(_) => "unix".into(),
+            Kind::Gone => "?".into(),
             Kind::ToServer(tls) => tls.get_ref().0.peer(),
             Kind::FromClient(client) => client.tls.get_ref().0.peer(),
         }
@@ -99,7 +107,7 @@ impl Stream {
     /// without TLS, or where the certificate's signature has no hash that we can compute (Ed25519, SHA-224).
     pub fn tls_server_end_point(&self) -> Option<Vec<u8>> {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) => None,
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Gone => None,
             Kind::ToServer(tls) => end_point::hash(tls.get_ref().1.peer_certificates()?.first()?),
             Kind::FromClient(client) => client.end_point.as_deref().map(<[u8]>::to_vec),
         }
@@ -116,7 +124,7 @@ impl Stream {
     /// The protocol agreed on by ALPN, if any.
     pub fn alpn(&self) -> Option<&[u8]> {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) => None,
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Gone => None,
             Kind::ToServer(tls) => tls.get_ref().1.alpn_protocol(),
             Kind::FromClient(client) => client.tls.get_ref().1.alpn_protocol(),
         }
@@ -129,6 +137,7 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(tcp) => tcp.poll_read_ready(cx),
             Kind::Unix(unix) => unix.poll_read_ready(cx),
+            Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => {
                 let (socket, session) = tls.get_ref();
                 if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
@@ -148,6 +157,7 @@ impl Stream {
         Ok(Detached(match self.0 {
             Kind::Tcp(tcp) => DetachedKind::Plain(Parked::Tcp(tcp.into_std()?)),
             Kind::Unix(unix) => DetachedKind::Plain(Parked::Unix(unix.into_std()?)),
+            Kind::Gone => return Err(gone()),
             Kind::ToServer(mut tls) => {
                 tls.get_mut().0.park()?;
                 DetachedKind::ToServer(tls)
@@ -170,7 +180,7 @@ impl Detached {
             DetachedKind::Plain(parked) => match parked.attach()? {
                 Plain::Tcp(tcp) => Kind::Tcp(tcp),
                 Plain::Unix(unix) => Kind::Unix(unix),
-                Plain::Parked(_) | Plain::Gone => return Err(io::ErrorKind::NotConnected.into()),
+                Plain::Parked(_) | Plain::Gone => return Err(gone()),
             },
             DetachedKind::ToServer(mut tls) => {
                 tls.get_mut().0.attach()?;
@@ -190,6 +200,7 @@ impl AsyncRead for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Kind::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_read(cx, buf),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_read(cx, buf),
         }
@@ -202,6 +213,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Kind::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
+            Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_write(cx, buf),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_write(cx, buf),
         }
@@ -210,7 +222,7 @@ impl AsyncWrite for Stream {
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Kind::Tcp(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Gone => Poll::Ready(Ok(())),
             Kind::ToServer(tls) => Pin::new(tls).poll_flush(cx),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_flush(cx),
         }
@@ -220,6 +232,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Kind::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_shutdown(cx),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_shutdown(cx),
         }
@@ -234,6 +247,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Kind::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
+            Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_write_vectored(cx, bufs),
         }

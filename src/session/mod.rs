@@ -1,3 +1,4 @@
 //! One client's conversation.
 
 pub mod accept;
+mod auth;
