@@ -23,6 +23,8 @@ pub struct Login<'a> {
     pub user: &'a str,
     pub process_id: i32,
     pub key: &'a [u8],
+    /// Bytes that came behind the last message of the authentication.
+    pub leftover: &'a [u8],
 }
 
 /// Serves one client that has authenticated, from behind AuthenticationOk (which the caller sent) until it leaves.
@@ -35,6 +37,3 @@ where
 {
     session::Session::new(login.user, table::Source { view, telemetry }).run(stream, &login).await
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,8 @@ use super::value::{Cell, Column, data_row, row_description};
 use super::{Login, SERVER_VERSION};
 use crate::base::{PgError, Severity, SqlState, limits};
 use crate::telemetry::view::Command;
-use crate::wire::frame::{Frame, front, split_cstr};
+use crate::wire::frame::{Frame, HEADER, front};
+use crate::wire::reader::{ReadError, Reader};
 
 /// A statement, understood.
 #[derive(Clone)]
@@ -118,7 +119,7 @@ impl<'a> Session<'a> {
     {
         self.greet(login);
         self.flush(stream).await?;
-        let mut input = BytesMut::new();
+        let mut input = BytesMut::from(login.leftover);
         loop {
             let Some((tag, body)) = self.message(stream, &mut input).await? else { return Ok(()) };
             let next = match self.handle(tag, &body).await {
@@ -167,11 +168,11 @@ impl<'a> Session<'a> {
                 }
                 Ok(Some(frame)) if frame.len <= input.len() => {
                     let mut body = input.split_to(frame.len);
-                    body.advance(crate::wire::frame::HEADER);
+                    body.advance(HEADER);
                     return Ok(Some((frame.tag, body)));
                 }
                 Ok(Some(frame)) => frame.len,
-                Ok(None) => crate::wire::frame::HEADER,
+                Ok(None) => HEADER,
                 Err(error) => return self.refuse(stream, format!("{error:?}")).await,
             };
             if input.is_empty() {
@@ -204,7 +205,7 @@ impl<'a> Session<'a> {
             }
             _ if self.skipping => {}
             front::QUERY => {
-                let (text, _) = split_cstr(body).ok_or_else(|| malformed("Query"))?;
+                let text = string(body).map_err(malformed)?;
                 self.query(Work::read(text)?).await?;
                 self.ready();
             }
@@ -213,7 +214,7 @@ impl<'a> Session<'a> {
             front::DESCRIBE => self.describe(body)?,
             front::EXECUTE => self.execute(body).await?,
             front::CLOSE => {
-                let (kind, name) = target(body).ok_or_else(|| malformed("Close"))?;
+                let (kind, name) = target(body).map_err(malformed)?;
                 match kind {
                     b'S' => drop(self.statements.remove(name)),
                     _ => drop(self.portals.remove(name)),
@@ -287,8 +288,7 @@ impl<'a> Session<'a> {
     }
 
     fn parse(&mut self, body: &[u8]) -> Result<(), PgError> {
-        let (name, rest) = split_cstr(body).ok_or_else(|| malformed("Parse"))?;
-        let (text, _) = split_cstr(rest).ok_or_else(|| malformed("Parse"))?;
+        let (name, text) = parsed(body).map_err(malformed)?;
         if !name.is_empty() && self.statements.contains_key(name) {
             let name = String::from_utf8_lossy(name);
             return Err(PgError::error(
@@ -304,7 +304,7 @@ impl<'a> Session<'a> {
     }
 
     fn bind(&mut self, body: &[u8]) -> Result<(), PgError> {
-        let bound = Bound::read(body).ok_or_else(|| malformed("Bind"))?;
+        let bound = Bound::read(body).map_err(malformed)?;
         let work = self.statements.get(bound.statement).cloned().ok_or_else(|| missing_statement(bound.statement))?;
         if bound.parameters > 0 {
             return Err(PgError::error(
@@ -319,7 +319,7 @@ impl<'a> Session<'a> {
     }
 
     fn describe(&mut self, body: &[u8]) -> Result<(), PgError> {
-        let (kind, name) = target(body).ok_or_else(|| malformed("Describe"))?;
+        let (kind, name) = target(body).map_err(malformed)?;
         let (work, formats) = if kind == b'S' {
             let work = self.statements.get(name).cloned().ok_or_else(|| missing_statement(name))?;
             self.say(&ParameterDescription::new(Vec::new()));
@@ -336,9 +336,7 @@ impl<'a> Session<'a> {
     }
 
     async fn execute(&mut self, body: &[u8]) -> Result<(), PgError> {
-        let (name, rest) = split_cstr(body).ok_or_else(|| malformed("Execute"))?;
-        let limit =
-            rest.first_chunk::<4>().map(|limit| i32::from_be_bytes(*limit)).ok_or_else(|| malformed("Execute"))?;
+        let (name, limit) = executed(body).map_err(malformed)?;
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         let Some(mut portal) = self.portals.remove(name) else { return Err(missing_portal(name)) };
         let Some(columns) = portal.work.columns() else {
@@ -411,35 +409,59 @@ struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    fn read(body: &'a [u8]) -> Option<Self> {
-        let (portal, rest) = split_cstr(body)?;
-        let (statement, rest) = split_cstr(rest)?;
-        let (_, rest) = codes(rest)?;
-        let (count, mut rest) = rest.split_first_chunk::<2>()?;
-        let parameters = u16::from_be_bytes(*count);
+    fn read(body: &'a [u8]) -> Result<Self, ReadError> {
+        let mut body = Reader::new(body);
+        let (portal, statement) = (body.cstr()?, body.cstr()?);
+        codes(&mut body)?;
+        let parameters = body.u16()?;
         for _ in 0..parameters {
-            let (length, behind) = rest.split_first_chunk::<4>()?;
-            let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
-            rest = behind.split_at_checked(length)?.1;
+            body.value()?;
         }
-        let (formats, rest) = codes(rest)?;
-        rest.is_empty().then_some(Self { portal, statement, parameters, formats })
+        let formats = codes(&mut body)?;
+        body.finish()?;
+        Ok(Self { portal, statement, parameters, formats })
     }
 }
 
 /// A count and that many format codes.
-fn codes(bytes: &[u8]) -> Option<(Vec<i16>, &[u8])> {
-    let (count, rest) = bytes.split_first_chunk::<2>()?;
-    let (codes, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*count)) * 2)?;
-    let codes = codes.chunks_exact(2).filter_map(|code| code.first_chunk::<2>()).map(|code| i16::from_be_bytes(*code));
-    Some((codes.collect(), rest))
+fn codes(body: &mut Reader<'_>) -> Result<Vec<i16>, ReadError> {
+    let count = body.u16()?;
+    (0..count).map(|_| body.i16()).collect()
+}
+
+/// The body of a Query.
+fn string(body: &[u8]) -> Result<&[u8], ReadError> {
+    let mut body = Reader::new(body);
+    let text = body.cstr()?;
+    body.finish()?;
+    Ok(text)
+}
+
+/// Name and text of a Parse. The types of parameters don't matter: a command has none.
+fn parsed(body: &[u8]) -> Result<(&[u8], &[u8]), ReadError> {
+    let mut body = Reader::new(body);
+    let (name, text) = (body.cstr()?, body.cstr()?);
+    for _ in 0..body.u16()? {
+        body.u32()?;
+    }
+    body.finish()?;
+    Ok((name, text))
+}
+
+/// Portal and row limit of an Execute.
+fn executed(body: &[u8]) -> Result<(&[u8], i32), ReadError> {
+    let mut body = Reader::new(body);
+    let (name, limit) = (body.cstr()?, body.i32()?);
+    body.finish()?;
+    Ok((name, limit))
 }
 
 /// `S` or `P`, and a name: the body of Describe and Close.
-fn target(body: &[u8]) -> Option<(u8, &[u8])> {
-    let (kind, rest) = body.split_first()?;
-    let (name, _) = split_cstr(rest)?;
-    matches!(kind, b'S' | b'P').then_some((*kind, name))
+fn target(body: &[u8]) -> Result<(u8, &[u8]), ReadError> {
+    let mut body = Reader::new(body);
+    let (kind, name) = (body.u8()?, body.cstr()?);
+    body.finish()?;
+    Ok((kind, name))
 }
 
 fn room(held: usize, what: &str) -> Result<(), PgError> {
@@ -450,8 +472,8 @@ fn room(held: usize, what: &str) -> Result<(), PgError> {
     Err(PgError::error(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("Close those that aren't needed."))
 }
 
-fn malformed(message: &str) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("malformed {message} message"))
+fn malformed(error: ReadError) -> PgError {
+    PgError::error(SqlState::PROTOCOL_VIOLATION, error.to_string())
 }
 
 fn missing_statement(name: &[u8]) -> PgError {
