@@ -434,3 +434,17 @@ pub(super) fn help(source: &Source<'_>) -> String {
     let commands = source.view.commands().iter().map(|command| format!("\n\t{command}"));
     shows.chain(commands).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_table() {
+        let documentation = include_str!("../../docs/operating.md");
+        for show in SHOWS {
+            let name = format!("`{}`", show.name.to_ascii_uppercase());
+            assert!(documentation.contains(&name), "docs/operating.md doesn't name {name}");
+        }
+    }
+}

@@ -6,19 +6,37 @@
 use std::io::{IsTerminal, Write};
 
 use tracing::Subscriber;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload;
 
 use crate::config::{Log, LogLevel};
 
-/// What the binary installs with `tracing::subscriber::set_global_default`; libraries and tests don't.
-pub fn subscriber(config: &Log) -> Box<dyn Subscriber + Send + Sync> {
+/// A boxed subscriber: what `tracing` is told to use.
+pub type Logs = Box<dyn Subscriber + Send + Sync>;
+
+/// Changes the level of what is logged while the process runs. Clones change the same.
+#[derive(Clone, Debug)]
+pub struct Level(reload::Handle<LevelFilter, Registry>);
+
+impl Level {
+    /// From now on.
+    pub fn set(&self, to: LogLevel) {
+        // Fails only where the subscriber is gone: then nobody logs.
+        let _ = self.0.reload(level(to));
+    }
+}
+
+/// What the binary installs with `tracing::subscriber::set_global_default` (libraries and tests don't), and the handle
+/// for a reload of `log.level`.
+pub fn subscriber(config: &Log) -> (Logs, Level) {
     subscriber_to(config, std::io::stderr, std::io::stderr().is_terminal())
 }
 
 /// The same to a writer of the caller's choice. `colours`: only for text on a terminal.
-pub fn subscriber_to<W>(config: &Log, writer: W, colours: bool) -> Box<dyn Subscriber + Send + Sync>
+pub fn subscriber_to<W>(config: &Log, writer: W, colours: bool) -> (Logs, Level)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -28,7 +46,8 @@ where
     } else {
         layer.with_ansi(colours).boxed()
     };
-    Box::new(tracing_subscriber::registry().with(layer.with_filter(level(config.level))))
+    let (filter, handle) = reload::Layer::new(level(config.level));
+    (Box::new(tracing_subscriber::registry().with(layer.with_filter(filter))), Level(handle))
 }
 
 fn level(level: LogLevel) -> LevelFilter {
@@ -77,7 +96,7 @@ mod tests {
 
     fn logged(json: bool, level: LogLevel) -> String {
         let lines = Memory::default();
-        let subscriber = subscriber_to(&Log { json, level, connections: true }, lines.clone(), false);
+        let (subscriber, _) = subscriber_to(&Log { json, level, connections: true }, lines.clone(), false);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(
                 client = "127.0.0.1:5",
@@ -107,5 +126,19 @@ mod tests {
         assert_eq!(logged(false, LogLevel::Debug).lines().count(), 2);
         assert_eq!(logged(false, LogLevel::Error), "");
         assert!(logged(false, LogLevel::Info).contains("user=\"app\" database=\"shop\""));
+    }
+
+    #[test]
+    fn a_reload_changes_the_level() {
+        let lines = Memory::default();
+        let config = Log { json: false, level: LogLevel::Info, connections: true };
+        let (subscriber, level) = subscriber_to(&config, lines.clone(), false);
+        tracing::subscriber::with_default(subscriber, || {
+            for to in [LogLevel::Info, LogLevel::Debug, LogLevel::Error] {
+                level.set(to);
+                tracing::debug!("at {to:?}");
+            }
+        });
+        assert!(lines.text().contains("at Debug") && lines.text().lines().count() == 1, "{}", lines.text());
     }
 }

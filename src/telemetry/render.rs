@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line
 
 use super::cell::{BOUNDS_US, HistogramSnapshot};
 use super::pool::{PoolLabels, PoolSnapshot};
-use super::server::ServerSnapshot;
+use super::server::{ServerLabels, ServerSnapshot};
 use super::session::SessionSnapshot;
 
 /// What a metric is called and means. `docs/operating.md` has the same table; a test compares them.
@@ -174,8 +174,6 @@ pub fn metrics() -> Vec<Metric> {
     pools.chain(sessions).chain(servers).chain(PROCESS.iter().map(|row| row.metric)).collect()
 }
 
-type ServerLabels = (std::sync::Arc<str>, std::sync::Arc<str>);
-
 /// The page.
 pub(super) fn render(
     pools: &BTreeMap<PoolLabels, PoolSnapshot>,
@@ -254,4 +252,26 @@ fn by<'a>(label: &'static str, counts: &'a BTreeMap<String, u64>) -> Value<'a> {
 #[expect(clippy::cast_precision_loss, reason = "exact to 285 years")]
 fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_metric() {
+        let documentation = include_str!("../../docs/operating.md");
+        let of_a_metric = |line: &&str| {
+            line.split('|').nth(2).is_some_and(|kind| ["counter", "gauge", "histogram"].contains(&kind.trim()))
+        };
+        let described: Vec<&str> = documentation.lines().filter(of_a_metric).collect();
+        let metrics: Vec<String> = metrics()
+            .iter()
+            .map(|metric| {
+                let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+                format!("| `{}` | {} | {} | {} |", metric.name, metric.kind, labels.join(" "), metric.help)
+            })
+            .collect();
+        assert_eq!(described.join("\n"), metrics.join("\n"), "docs/operating.md lacks lines, or has old ones");
+    }
 }

@@ -50,9 +50,12 @@ pub(super) struct ServerSnapshot {
     pub lag_us: u64,
 }
 
+/// Database and `host:port`.
+pub(super) type ServerLabels = (Arc<str>, Arc<str>);
+
 /// All servers that somebody holds; the newest holder of a (database, server) is shown.
 #[derive(Debug, Default)]
-pub(super) struct Servers(BTreeMap<(Arc<str>, Arc<str>), Weak<ServerMetrics>>);
+pub(super) struct Servers(BTreeMap<ServerLabels, Weak<ServerMetrics>>);
 
 impl Servers {
     pub(super) fn holder(&mut self, database: Arc<str>, server: Arc<str>) -> Arc<ServerMetrics> {
@@ -61,7 +64,7 @@ impl Servers {
         holder
     }
 
-    pub(super) fn snapshots(&mut self) -> Vec<((Arc<str>, Arc<str>), ServerSnapshot)> {
+    pub(super) fn snapshots(&mut self) -> Vec<(ServerLabels, ServerSnapshot)> {
         self.0.retain(|_, holder| holder.strong_count() > 0);
         self.0.iter().filter_map(|(labels, holder)| Some((labels.clone(), holder.upgrade()?.snapshot()))).collect()
     }
