@@ -1,5 +1,6 @@
 //! Subcommands; nothing else knows the terminal.
 
+pub mod check;
 pub mod cluster;
 pub mod failure;
 
