@@ -171,4 +171,13 @@ mod tests {
         let long = "é".repeat(500);
         assert!(parse(&long).expect_err("no command").message().chars().count() < 130);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_command_or_an_error(text in "[ -~\\n\u{e9}\u{2026}]{0,60}|.{0,60}") {
+            if let Err(error) = parse(&text) {
+                proptest::prop_assert!(error.message().chars().count() < 140);
+            }
+        }
+    }
 }

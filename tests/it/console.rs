@@ -382,6 +382,42 @@ async fn pipelines_portals_and_what_is_wrong() {
     }
 }
 
+/// Frames of any tag, some cut, some with lengths that lie: it answers or closes, and comes to an end.
+#[test]
+fn any_bytes_are_answered_or_refused() {
+    use proptest::prelude::*;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tag = prop::sample::select(&b"QPBDECSHFXdcfpZ\0"[..]);
+    let text = prop::sample::select(vec![&b"SHOW POOLS\0"[..], b"RELOAD\0", &[0; 8], b"S\0", b"\0"]);
+    let body = (text, any::<Vec<u8>>(), any::<bool>()).prop_map(|(text, rest, both)| match both {
+        true => [text, &rest].concat(),
+        false => text.to_vec(),
+    });
+    let message = (tag, body, prop::option::weighted(0.05, any::<i32>())).prop_map(|(tag, body, lie)| {
+        let length = lie.unwrap_or(body.len() as i32 + 4);
+        [&[tag], &length.to_be_bytes()[..], &body].concat()
+    });
+    proptest!(ProptestConfig::with_cases(300), |(messages in prop::collection::vec(message, 0..12))| {
+        let ended = runtime.block_on(async {
+            let (mut client, mut server) = tokio::io::duplex(1 << 20);
+            client.write_all(&messages.concat()).await.unwrap();
+            client.shutdown().await.unwrap();
+            let (view, telemetry) = (MadeUp::default(), Telemetry::new());
+            let login = Login { user: "admin", process_id: 1, key: &[0; 4], leftover: &[] };
+            let ended = tokio::time::timeout(
+                Duration::from_secs(60),
+                console(&mut server, login, &view, &telemetry),
+            )
+            .await;
+            drop(server);
+            let mut said = Vec::new();
+            client.read_to_end(&mut said).await.unwrap();
+            ended.is_ok()
+        });
+        prop_assert!(ended);
+    });
+}
+
 /// What PgBouncer 1.18.0 answers (Debian 12), one table a line: columns with their types.
 const PGBOUNCER_1_18: &str = include_str!("pgbouncer-1.18.txt");
 const COMPARED: [&str; 13] = [
