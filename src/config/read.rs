@@ -147,9 +147,9 @@ impl Reader<'_> {
 
     /// One value of a kind, or `None` after noting what is wrong with it.
     fn value(&mut self, key: &str, kind: Kind, node: &Spanned<DeValue<'_>>) -> Option<Value> {
-        let value = match (kind, node.get_ref()) {
+        match (kind, node.get_ref()) {
             // Read by `shards`.
-            (Kind::Shards, _) => return None,
+            (Kind::Shards, _) => None,
             (Kind::Text | Kind::Address, DeValue::String(text)) => Some(Value::Text(text.clone().into_owned())),
             (Kind::Choice(names), DeValue::String(text)) => self.choice(key, names, text, node.span().start),
             (Kind::Path, DeValue::String(text)) => {
@@ -171,7 +171,7 @@ impl Reader<'_> {
                 }
             }
             (Kind::Time { least, most, off }, DeValue::String(text)) => {
-                return self.time(key, text, (least, most, off), node.span().start);
+                self.time(key, text, (least, most, off), node.span().start)
             }
             (Kind::Time { off, .. }, DeValue::Integer(number)) if number.as_str() == "0" && off => {
                 Some(Value::Time(Duration::ZERO))
@@ -190,8 +190,7 @@ impl Reader<'_> {
                 self.mistakes.add(node.span().start, message);
                 None
             }
-        };
-        value
+        }
     }
 
     fn choice(&mut self, key: &str, names: &[&str], text: &str, offset: usize) -> Option<Value> {

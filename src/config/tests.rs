@@ -325,3 +325,27 @@ fn every_key_is_named_once_a_section_and_says_what_it_does() {
         assert_eq!(key.default.is_empty(), !key.example.is_empty(), "{}: a default or an example", key.name);
     }
 }
+
+#[test]
+fn no_text_makes_it_panic() {
+    let whole = include_str!("../../config/everything.toml");
+    let env = Fixed::default();
+    for end in (0..whole.len()).filter(|end| whole.is_char_boundary(*end)).step_by(7) {
+        let _ = parse(&whole[..end], "", &env);
+    }
+    for (at, byte) in ["\"", "[", "]", "=", "{", "'", "\u{0}", "é", "\n", "-", "%", "$"].iter().enumerate() {
+        for start in (at..whole.len()).step_by(97).filter(|start| whole.is_char_boundary(*start)) {
+            let _ = parse(&format!("{}{byte}{}", &whole[..start], &whole[start..]), "", &env);
+        }
+    }
+    for text in [
+        "\u{feff}[server]",
+        "a.b.c = 1",
+        "server.listen.x = 1",
+        "[[users]]",
+        "[databases]\nx = [1]",
+        "users = 1979-05-27",
+    ] {
+        assert!(parse(text, "", &env).is_err(), "{text}");
+    }
+}

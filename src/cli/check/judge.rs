@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn what_would_not_work_is_found() {
-        let cases: &[(fn(&mut Facts, &mut Facts), &str)] = &[
+        type Change = fn(&mut Facts, &mut Facts);
+        let cases: &[(Change, &str)] = &[
             (|a, _| a.version = 130_000, "FAIL  d at a:5432: PostgreSQL 15.4 is too old"),
             (|a, _| a.in_recovery = true, "FAIL  d, shard s: none of its servers is a primary"),
             (|_, b| b.in_recovery = false, "FAIL  d, shard s: a:5432, b:5432 are all primaries"),
