@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 
 /// What a cluster is started with. All must be in one directory: some systems have a lone `postgres` or `initdb`
 /// earlier in PATH, and mixing versions fails late.
-const NEEDED: [&str; 4] = ["initdb", "postgres", "pg_ctl", "pg_basebackup"];
+const NEEDED: [&str; 5] = ["initdb", "postgres", "pg_ctl", "pg_basebackup", "psql"];
 
 /// Major versions that pgbraid supports.
 const VERSIONS: std::ops::RangeInclusive<u32> = 14..=18;
@@ -29,8 +29,10 @@ impl Binaries {
         let debian = VERSIONS.rev().map(|v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin")));
         in_path.chain(debian).chain(pg_config_bindir()).find(|dir| complete(dir)).map(|dir| Self { dir }).ok_or_else(
             || {
-                Failure::new("the PostgreSQL server programs (initdb, postgres, pg_ctl, pg_basebackup) were not found")
-                    .hint("On Debian or Ubuntu: run docker/deps.sh server, or apt-get install postgresql.")
+                Failure::new(
+                    "the PostgreSQL server programs (initdb, postgres, pg_ctl, pg_basebackup, psql) were not found",
+                )
+                .hint("On Debian or Ubuntu: run docker/deps.sh server, or apt-get install postgresql.")
             },
         )
     }

@@ -442,15 +442,32 @@ fn superuser_password(root: &Path) -> Result<String, Failure> {
     if let Ok(password) = std::fs::read_to_string(&file) {
         return Ok(password.trim().to_owned());
     }
+    let password = random_hex()?;
+    write_private(&file, &password)?;
+    Ok(password)
+}
+
+/// A password that nobody guesses: 128 random bits.
+///
+/// # Errors
+/// The system gives none.
+pub fn random_hex() -> Result<String, Failure> {
     let mut bytes = [0_u8; 16];
     let fill = ring::rand::SystemRandom::new().fill(&mut bytes);
     fill.map_err(|_| Failure::new("the system gives no random numbers"))?;
-    let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes a file that only we may read.
+///
+/// # Errors
+/// The system's.
+pub fn write_private(file: &Path, text: &str) -> Result<(), Failure> {
+    let _ = std::fs::remove_file(file);
     let mut open = std::fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(open.write(true).create_new(true), 0o600);
-    let written = open.open(&file).and_then(|mut f| std::io::Write::write_all(&mut f, password.as_bytes()));
-    written.map_err(|e| Failure::of(file.display(), e))?;
-    Ok(password)
+    let written = open.open(file).and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()));
+    written.map_err(|e| Failure::of(file.display(), e))
 }
 
 /// An error in the server's own words where it has any.

@@ -29,5 +29,7 @@ wait "$server"
 kill "$listener"
 if [ -n "$scratch" ] && [ -e "$scratch/.remove" ]; then
     rm -rf -- "$scratch"
-    rmdir -- "${scratch%/*}" # the last server's
+    # The last server's supervisor leaves nothing: `rm` without -r takes files alone.
+    rm -f -- "${scratch%/*}"/*
+    rmdir -- "${scratch%/*}"
 fi

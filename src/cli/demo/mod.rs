@@ -1,0 +1,213 @@
+//! `pgbraid demo`: PostgreSQL servers with a sample shop, and the proxy in front of them, in one command.
+
+mod shop;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::cluster::{Binaries, Cluster, ClusterOptions, random_hex, write_private};
+use super::failure::Failure;
+use super::progress::Progress;
+use super::{args, process, proxy};
+use crate::config;
+
+/// Where the proxy listens unless told.
+const LISTEN: (&str, u16) = ("127.0.0.1", 6432);
+
+/// Where /metrics is unless told.
+const HTTP: (&str, u16) = ("127.0.0.1", 9187);
+
+/// How many ports are tried from the usual one on.
+const PORTS: u16 = 100;
+
+/// How long the proxy may take until it lets a client in.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the demo until SIGINT or SIGTERM, or until the statement of `--exec` is done.
+///
+/// # Errors
+/// A server doesn't start, a port is taken, a directory can't be written.
+pub async fn run(args: args::Demo) -> Result<ExitCode, Failure> {
+    let stop = process::asked_to_end()?;
+    // Whichever future is dropped takes the servers that it started with it.
+    tokio::select! {
+        () = stop => Ok(ExitCode::SUCCESS),
+        done = demo(&args) => done,
+    }
+}
+
+async fn demo(args: &args::Demo) -> Result<ExitCode, Failure> {
+    let mut progress = Progress::new();
+    let listen = address("listen", args.listen.as_deref(), LISTEN)?;
+    let http = address("http", args.http.as_deref(), HTTP)?;
+    let replicas = usize::from(args.replicas);
+    let many = if replicas == 1 { "" } else { "s" };
+    progress.say(&format!("Starting PostgreSQL: a primary and {replicas} streaming replica{many} …"));
+    let options = ClusterOptions { replicas, dir: args.dir.clone(), fsync: args.dir.is_some(), ..Default::default() };
+    let cluster = Cluster::start(options).await?;
+    let service_password = random_hex()?;
+    shop::load(&cluster, &service_password, |share| progress.bar("Loading the sample shop", share)).await?;
+    progress.end();
+    cluster.wait_for_catchup().await?;
+
+    let file = cluster.dir().join("pgbraid.toml");
+    write_private(&file, &configuration(&listen, &http, &service_password, &cluster))?;
+    let config = super::load(&file)?;
+    process::log_to_stderr(&config::Log { level: config::LogLevel::Warn, ..config.log.clone() });
+    let (stop, stopped) = oneshot::channel();
+    let mut proxy = std::pin::pin!(proxy::run(config, async {
+        let _ = stopped.await;
+    }));
+    let work = async {
+        let_in(&listen).await?;
+        match &args.exec {
+            Some(sql) => exec(&listen, sql).await,
+            None => {
+                println!("{}", welcome(&listen, &http, &file, &cluster));
+                std::future::pending().await
+            }
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        ended = &mut proxy => return Err(ended.err().unwrap_or_else(|| Failure::new("the proxy ended by itself"))),
+    };
+    let _ = stop.send(());
+    let _ = tokio::time::timeout(PATIENCE, proxy).await;
+    done
+}
+
+/// The address to listen on: the one asked for, or the usual one with the next port that is free.
+fn address(option: &str, asked: Option<&str>, usual: (&str, u16)) -> Result<String, Failure> {
+    if let Some(asked) = asked {
+        return match TcpListener::bind(asked) {
+            Ok(_) => Ok(asked.to_owned()),
+            Err(e) => Err(Failure::of(format_args!("--{option} {asked}"), e).hint("Choose another port.")),
+        };
+    }
+    let (host, first) = usual;
+    (first..first + PORTS)
+        .find(|port| TcpListener::bind((host, *port)).is_ok())
+        .map(|port| format!("{host}:{port}"))
+        .ok_or_else(|| {
+            Failure::new(format!("all ports from {first} to {} are taken", first + PORTS - 1))
+                .hint(format!("Choose another with --{option} HOST:PORT."))
+        })
+}
+
+/// The proxy's configuration, as a person would write it.
+fn configuration(listen: &str, http: &str, service_password: &str, cluster: &Cluster) -> String {
+    format!(
+        "# Written by `pgbraid demo`.\n\
+         [server]\n\
+         listen = {listen:?}\n\
+         http = {http:?}\n\
+         admin_users = [{app:?}]\n\n\
+         [users.{app}]\n\
+         password = {password:?}\n\n\
+         [users.{service}]\n\
+         password = {service_password:?}\n\n\
+         [databases.{database}]\n\
+         service_user = {service:?}\n\
+         shards.s1 = {urls}\n",
+        app = shop::APP_USER,
+        password = shop::APP_PASSWORD,
+        service = shop::SERVICE_USER,
+        database = shop::DATABASE,
+        urls = cluster.urls_toml(shop::DATABASE),
+    )
+}
+
+/// What a person needs to know now.
+fn welcome(listen: &str, http: &str, file: &Path, cluster: &Cluster) -> String {
+    let (host, port) = connectable(listen);
+    let servers: Vec<String> =
+        (0..cluster.size()).map(|i| format!("{} {}", cluster.name(i), cluster.address(i))).collect();
+    format!(
+        "\nThe shop is open, with {orders} orders:\n\n    psql \"postgres://{user}:{password}@{host}:{port}/{database}\"\n\n\
+         Servers: {servers}\nFigures: http://{http}/metrics\nConfig:  {file}\nCtrl-C stops everything.",
+        orders = shop::ORDERS,
+        user = shop::APP_USER,
+        password = shop::APP_PASSWORD,
+        database = shop::DATABASE,
+        servers = servers.join(", "),
+        file = file.display(),
+    )
+}
+
+/// Host and port under which a listener is reached from this machine.
+fn connectable(listen: &str) -> (&str, &str) {
+    match listen.rsplit_once(':') {
+        Some(("0.0.0.0" | "[::]" | "*", port)) => ("127.0.0.1", port),
+        Some((host, port)) => (host, port),
+        None => (listen, "5432"),
+    }
+}
+
+/// Waits until the proxy lets a client in.
+async fn let_in(listen: &str) -> Result<(), Failure> {
+    let (host, port) = connectable(listen);
+    let mut login = tokio_postgres::Config::new();
+    login.host(host.trim_matches(['[', ']'])).port(port.parse().unwrap_or_default());
+    login.user(shop::APP_USER).password(shop::APP_PASSWORD).dbname(shop::DATABASE);
+    let begin = Instant::now();
+    loop {
+        let error = match login.connect(tokio_postgres::NoTls).await {
+            Ok((client, connection)) => {
+                let connection = tokio::spawn(connection);
+                let answer = client.simple_query("SELECT 1").await;
+                connection.abort();
+                match answer {
+                    Ok(_) => return Ok(()),
+                    Err(e) => e,
+                }
+            }
+            Err(e) => e,
+        };
+        if begin.elapsed() > PATIENCE {
+            return Err(Failure::of("the proxy doesn't let clients in", super::cluster::text(&error)));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Runs one statement through the proxy with psql, which prints rows and errors as people know them.
+async fn exec(listen: &str, sql: &str) -> Result<ExitCode, Failure> {
+    let (host, port) = connectable(listen);
+    let mut psql = tokio::process::Command::new(Binaries::find()?.program("psql"));
+    psql.args(["-X", "--no-password", "-P", "pager=off", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+    psql.arg(format!("host={} port={port}", host.trim_matches(['[', ']'])));
+    psql.env("PGUSER", shop::APP_USER).env("PGPASSWORD", shop::APP_PASSWORD).env("PGDATABASE", shop::DATABASE);
+    psql.env("PGAPPNAME", "pgbraid demo").stdin(Stdio::null()).kill_on_drop(true);
+    let status = psql.status().await.map_err(|e| Failure::of("psql", e))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_passed_over_unless_it_was_asked_for() -> Result<(), Box<dyn std::error::Error>> {
+        let taken = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = taken.local_addr()?.port();
+        let asked = taken.local_addr()?.to_string();
+        assert!(address("listen", Some(&asked), LISTEN).is_err());
+        if port < u16::MAX - PORTS {
+            let next = address("listen", None, ("127.0.0.1", port))?;
+            assert_ne!(next, asked);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        assert_eq!(connectable("0.0.0.0:6432"), ("127.0.0.1", "6432"));
+        assert_eq!(connectable("[::1]:6432"), ("[::1]", "6432"));
+        assert_eq!(connectable("localhost:1"), ("localhost", "1"));
+    }
+}
