@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod conn;
+pub mod database;
 pub mod local;
 pub mod login;
 pub mod pool;
@@ -9,5 +10,6 @@ pub mod settings;
 pub mod statements;
 
 pub use conn::{CancelTarget, ServerConn};
+pub use database::Database;
 pub use local::LocalPool;
 pub use pool::{Offer, Pool, PoolLimits};

@@ -86,3 +86,6 @@ pub const SCRAM_ITERATIONS: u32 = 1_000_000;
 
 /// Verifiers derived from plain passwords that are kept.
 pub const VERIFIER_CACHE: usize = 10_000;
+
+/// Different sets of start-up parameters whose reported values are remembered, a database.
+pub const STARTUP_TEMPLATES: usize = 1_000;

@@ -1,0 +1,171 @@
+//! A database as all workers share it: its servers, catalog, pools.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Notify, mpsc};
+
+use super::conn::Parameters;
+use super::login::Identity;
+use super::pool::{Offer, Pool, PoolLimits};
+use super::settings::Settings;
+use crate::base::limits;
+use crate::catalog::Catalog;
+use crate::config;
+use crate::topology::{Server, Shard};
+
+/// One entry of `[databases]`, running.
+pub struct Database {
+    pub name: Arc<str>,
+    config: ArcSwap<config::Database>,
+    pub shard: Shard,
+    catalog: ArcSwap<Catalog>,
+    /// Grows with every change of the catalog: plans made before are void.
+    generation: AtomicU64,
+    /// A session demands that the resolver look at once.
+    pub urge: Notify,
+    /// Some session commits with `synchronous_commit = off`: the flush position doesn't cover it.
+    pub asynchronous: AtomicBool,
+    pools: Mutex<HashMap<(Arc<str>, usize), Arc<Pool>>>,
+    /// What servers report for given start-up settings.
+    templates: Mutex<HashMap<Arc<Settings>, Arc<Parameters>>>,
+    offers: Arc<[mpsc::UnboundedSender<Offer>]>,
+    paused: tokio::sync::watch::Sender<bool>,
+}
+
+impl Database {
+    /// `offers`: one sender a worker.
+    pub fn new(config: Arc<config::Database>, offers: Arc<[mpsc::UnboundedSender<Offer>]>) -> Self {
+        let shard = config.shards.first();
+        let servers = shard.map_or(&[][..], |shard| &shard.servers);
+        let servers: Vec<_> = servers.iter().map(|address| Arc::new(Server::new(address.clone()))).collect();
+        if let ([server], None) = (servers.as_slice(), &config.service_user) {
+            // Nobody can ask it, and there is no other.
+            server.is_primary();
+        }
+        Self {
+            name: config.name.as_str().into(),
+            shard: Shard::new(shard.map_or_else(String::new, |shard| shard.name.clone()), servers),
+            config: ArcSwap::new(config),
+            catalog: ArcSwap::new(Arc::new(Catalog::unknown())),
+            generation: AtomicU64::new(1),
+            urge: Notify::new(),
+            asynchronous: AtomicBool::new(false),
+            pools: Mutex::default(),
+            templates: Mutex::default(),
+            offers,
+            paused: tokio::sync::watch::Sender::new(false),
+        }
+    }
+
+    #[inline]
+    pub fn config(&self) -> Guard<Arc<config::Database>> {
+        self.config.load()
+    }
+
+    #[inline]
+    pub fn catalog(&self) -> Guard<Arc<Catalog>> {
+        self.catalog.load()
+    }
+
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub fn set_catalog(&self, catalog: Catalog) {
+        self.catalog.store(Arc::new(catalog));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The schema changed, or may have: statements are prepared anew, the catalog is read again.
+    pub fn schema_changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.urge.notify_one();
+    }
+
+    /// No new work is begun while this is true.
+    pub fn paused(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.paused.subscribe()
+    }
+
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.send_replace(paused);
+    }
+
+    /// The pool of `identity`'s user at the server with this index.
+    pub fn pool(&self, identity: &Arc<Identity>, server: usize, limits: &Arc<PoolLimits>) -> Option<Arc<Pool>> {
+        let at = self.shard.servers.get(server)?;
+        let mut pools = lock(&self.pools);
+        let user: Arc<str> = identity.user.as_str().into();
+        let pool = pools.entry((user, server)).or_insert_with(|| {
+            Arc::new(Pool::new(self.name.clone(), at.clone(), identity.clone(), limits.clone(), self.offers.clone()))
+        });
+        pool.set_identity(identity);
+        Some(pool.clone())
+    }
+
+    /// All pools there are.
+    pub fn pools(&self) -> Vec<Arc<Pool>> {
+        lock(&self.pools).values().cloned().collect()
+    }
+
+    /// What a server reported when these start-up settings were put in force.
+    pub fn template(&self, settings: &Settings) -> Option<(Arc<Settings>, Arc<Parameters>)> {
+        let templates = lock(&self.templates);
+        templates.get_key_value(settings).map(|(settings, parameters)| (settings.clone(), parameters.clone()))
+    }
+
+    pub fn set_template(&self, settings: Arc<Settings>, parameters: Arc<Parameters>) {
+        let mut templates = lock(&self.templates);
+        if templates.len() >= limits::STARTUP_TEMPLATES {
+            templates.clear();
+        }
+        templates.insert(settings, parameters);
+    }
+
+    pub fn clear_templates(&self) {
+        lock(&self.templates).clear();
+    }
+
+    /// Applies what a reload may change.
+    pub fn reconfigure(&self, config: Arc<config::Database>) {
+        self.config.store(config);
+    }
+
+    /// `max_lag` in microseconds.
+    #[inline]
+    pub fn max_lag_micros(&self) -> u64 {
+        micros(self.config.load().replicas.max_lag)
+    }
+}
+
+/// The limits of a user's pools in this database.
+pub fn pool_limits(database: &config::Database, user: Option<&config::User>) -> PoolLimits {
+    let pool = &database.pool;
+    PoolLimits {
+        size: user.and_then(|user| user.pool_size).unwrap_or(pool.size),
+        min_size: pool.min_size,
+        wait: pool.wait,
+        max_waiting: pool.max_waiting,
+        idle_timeout: pool.idle_timeout,
+        max_lifetime: pool.max_lifetime,
+        connect_timeout: pool.connect_timeout,
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,160 @@
+//! What the rest of the process may know of a client, and do to it: list it, cancel its statement, end it.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use futures_util::task::AtomicWaker;
+
+use crate::backend::CancelTarget;
+use crate::backend::conn::Threat;
+use crate::plan::Pin;
+
+/// One client, as seen from other threads.
+#[derive(Debug)]
+pub struct Client {
+    pub process_id: i32,
+    pub key: Vec<u8>,
+    pub user: String,
+    pub database: String,
+    pub peer: String,
+    pub connected: SystemTime,
+    pub tls: bool,
+    state: AtomicU8,
+    pin: AtomicU8,
+    prepared: AtomicU64,
+    /// The server connection that it holds.
+    link: Mutex<Option<Arc<CancelTarget>>>,
+    /// A cancel request came while it waited for a server connection.
+    cancelled: AtomicBool,
+    ending: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Idle,
+    Active,
+    Waiting,
+}
+
+impl Client {
+    pub fn new(process_id: i32, key: Vec<u8>, user: String, database: String, peer: String, tls: bool) -> Self {
+        Self {
+            process_id,
+            key,
+            user,
+            database,
+            peer,
+            connected: SystemTime::now(),
+            tls,
+            state: AtomicU8::new(0),
+            pin: AtomicU8::new(0),
+            prepared: AtomicU64::new(0),
+            link: Mutex::default(),
+            cancelled: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            1 => State::Active,
+            2 => State::Waiting,
+            _ => State::Idle,
+        }
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Why it keeps its server connection, if it does.
+    pub fn pin(&self) -> Option<&'static str> {
+        PINS.get(usize::from(self.pin.load(Ordering::Relaxed))).copied().flatten()
+    }
+
+    pub(super) fn set_pin(&self, pin: Option<Pin>) {
+        let at = pin.and_then(|pin| PINS.iter().position(|name| *name == Some(pin_name(pin)))).unwrap_or(0);
+        self.pin.store(at as u8, Ordering::Relaxed);
+    }
+
+    pub fn prepared(&self) -> u64 {
+        self.prepared.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_prepared(&self, count: usize) {
+        self.prepared.store(count as u64, Ordering::Relaxed);
+    }
+
+    /// The server connection that it holds now.
+    pub fn server(&self) -> Option<Arc<CancelTarget>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[inline]
+    pub(super) fn set_link(&self, link: Option<Arc<CancelTarget>>) {
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    /// A cancel request for this client: where to send it, if its statement runs on a server. The guard keeps that
+    /// connection from its next user until it is dropped.
+    pub fn cancel(&self) -> Option<(Arc<CancelTarget>, Threat)> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = link.as_ref().map(|target| (target.clone(), target.threaten()));
+        if target.is_none() && self.state() == State::Waiting {
+            self.cancelled.store(true, Ordering::Release);
+            self.waker.wake();
+        }
+        target
+    }
+
+    /// Whether a cancel request came; forgets it.
+    pub(super) fn take_cancelled(&self) -> bool {
+        self.cancelled.swap(false, Ordering::AcqRel)
+    }
+
+    /// The session shall end as soon as it is outside a transaction.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    #[inline]
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(super) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+}
+
+/// A pin's name in metrics and in the console.
+pub fn pin_name(pin: Pin) -> &'static str {
+    match pin {
+        Pin::TemporaryTable => "temporary table",
+        Pin::AdvisoryLock => "advisory lock",
+        Pin::HoldCursor => "cursor with hold",
+        Pin::Listen => "listen",
+        Pin::Load => "load",
+        Pin::SqlPrepare => "sql prepare",
+        Pin::Function => "function",
+        Pin::SessionMode => "session mode",
+    }
+}
+
+const PINS: [Option<&str>; 9] = [
+    None,
+    Some("temporary table"),
+    Some("advisory lock"),
+    Some("cursor with hold"),
+    Some("listen"),
+    Some("load"),
+    Some("sql prepare"),
+    Some("function"),
+    Some("session mode"),
+];

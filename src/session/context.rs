@@ -1,0 +1,195 @@
+//! What a session finds on its worker: pools, plans, spare buffers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::backend::database::pool_limits;
+use crate::backend::login::Identity;
+use crate::backend::statements::Registry;
+use crate::backend::{Database, LocalPool};
+use crate::base::limits;
+use crate::config::User;
+use crate::plan::{self, Plan};
+use crate::sql::fingerprint::{FingerprintKey, fingerprint};
+use crate::telemetry::{PoolLabels, SessionMetrics, Telemetry};
+use crate::wire::Buffer;
+
+/// One worker, as its sessions see it.
+pub struct Worker {
+    pub number: usize,
+    pub telemetry: Telemetry,
+    pub metrics: Arc<SessionMetrics>,
+    pub registry: Arc<Registry>,
+    pub key: FingerprintKey,
+    buffers: RefCell<Vec<Buffer>>,
+    databases: RefCell<HashMap<Arc<str>, Rc<LocalDatabase>>>,
+    next: Cell<u64>,
+}
+
+impl Worker {
+    pub fn new(number: usize, telemetry: Telemetry, registry: Arc<Registry>, key: FingerprintKey) -> Self {
+        Self {
+            number,
+            metrics: telemetry.sessions(),
+            telemetry,
+            registry,
+            key,
+            buffers: RefCell::default(),
+            databases: RefCell::default(),
+            next: Cell::new(1),
+        }
+    }
+
+    /// A number that no other call in this process gives.
+    pub fn unique(&self) -> u64 {
+        let next = self.next.get();
+        self.next.set(next + 1);
+        next << 10 | self.number as u64
+    }
+
+    pub fn take_buffer(&self) -> Buffer {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Buffer::new(limits::RELAY_BUFFER))
+    }
+
+    /// Keeps the buffer for the next session that needs one; not one that had to grow.
+    pub fn give_buffer(&self, mut buffer: Buffer) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffer.capacity() <= limits::RELAY_BUFFER && buffers.len() < limits::SPARE_BUFFERS {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// The worker's side of a database; a new one where the database was replaced (reload).
+    pub fn database(&self, shared: &Arc<Database>) -> Rc<LocalDatabase> {
+        let mut databases = self.databases.borrow_mut();
+        if let Some(local) = databases.get(&shared.name).filter(|local| Arc::ptr_eq(&local.shared, shared)) {
+            return local.clone();
+        }
+        let local = Rc::new(LocalDatabase {
+            shared: shared.clone(),
+            plans: RefCell::default(),
+            pools: RefCell::default(),
+            worker: self.number,
+        });
+        if let Some(old) = databases.insert(shared.name.clone(), local.clone()) {
+            old.each_pool(|pool| pool.clear());
+        }
+        local
+    }
+
+    /// Closes the idle connections of databases that aren't wanted any more.
+    pub fn keep_databases(&self, wanted: impl Fn(&Arc<Database>) -> bool) {
+        self.databases.borrow_mut().retain(|_, local| {
+            let keep = wanted(&local.shared);
+            if !keep {
+                local.each_pool(|pool| pool.clear());
+            }
+            keep
+        });
+    }
+
+    pub fn databases(&self) -> Vec<Rc<LocalDatabase>> {
+        self.databases.borrow().values().cloned().collect()
+    }
+}
+
+/// A database on one worker.
+pub struct LocalDatabase {
+    pub shared: Arc<Database>,
+    plans: RefCell<PlanCache>,
+    pools: RefCell<FxHashMap<(Arc<str>, usize), Rc<LocalPool>>>,
+    worker: usize,
+}
+
+#[derive(Default)]
+struct PlanCache {
+    generation: u64,
+    plans: FxHashMap<u128, Rc<Plan>>,
+}
+
+/// Settings on which the meaning of a statement's text hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub search_path_is_default: bool,
+    pub standard_strings: bool,
+}
+
+impl LocalDatabase {
+    /// The plan of a query string, from the cache where its fingerprint is known.
+    #[inline]
+    pub fn plan(&self, sql: &[u8], reading: Reading, key: &FingerprintKey) -> Rc<Plan> {
+        let Some(print) = fingerprint(sql, key, reading.standard_strings) else {
+            return Rc::new(self.plan_anew(sql, reading));
+        };
+        // Nothing that the key leaves out may change the plan: the settings go into it.
+        let print = print ^ u128::from(reading.search_path_is_default) ^ (u128::from(reading.standard_strings) << 1);
+        let generation = self.shared.generation();
+        {
+            let cache = self.plans.borrow();
+            if cache.generation == generation
+                && let Some(plan) = cache.plans.get(&print)
+            {
+                return plan.clone();
+            }
+        }
+        let plan = Rc::new(self.plan_anew(sql, reading));
+        let mut cache = self.plans.borrow_mut();
+        if cache.generation != generation || cache.plans.len() >= limits::PLAN_CACHE {
+            cache.plans.clear();
+            cache.generation = generation;
+        }
+        cache.plans.insert(print, plan.clone());
+        plan
+    }
+
+    fn plan_anew(&self, sql: &[u8], reading: Reading) -> Plan {
+        let catalog = self.shared.catalog();
+        plan::plan(
+            sql,
+            &plan::Context {
+                catalog: &catalog,
+                search_path_is_default: reading.search_path_is_default,
+                standard_conforming_strings: reading.standard_strings,
+            },
+        )
+    }
+
+    /// This worker's pool of `identity`'s user at a server.
+    pub fn pool(
+        &self,
+        worker: &Worker,
+        identity: &Arc<Identity>,
+        user: Option<&User>,
+        server: usize,
+    ) -> Option<Rc<LocalPool>> {
+        let name: Arc<str> = identity.user.as_str().into();
+        if let Some(pool) = self.pools.borrow().get(&(name.clone(), server)) {
+            pool.shared.set_identity(identity);
+            return Some(pool.clone());
+        }
+        let limits = Arc::new(pool_limits(&self.shared.config(), user));
+        let shared = self.shared.pool(identity, server, &limits)?;
+        let labels = PoolLabels {
+            database: self.shared.name.clone(),
+            user: name.clone(),
+            server: shared.server.address.to_string().into(),
+        };
+        let pool = Rc::new(LocalPool::new(shared, worker.telemetry.pool(labels), self.worker));
+        self.pools.borrow_mut().insert((name, server), pool.clone());
+        Some(pool)
+    }
+
+    pub fn each_pool(&self, mut f: impl FnMut(&Rc<LocalPool>)) {
+        let pools: Vec<_> = self.pools.borrow().values().cloned().collect();
+        pools.iter().for_each(&mut f);
+    }
+
+    pub fn pools(&self) -> Vec<Rc<LocalPool>> {
+        self.pools.borrow().values().cloned().collect()
+    }
+}

@@ -1,0 +1,285 @@
+//! From the server to the client: each of the server's frames is matched with what was expected, and passed on,
+//! swallowed, or put in another's place.
+
+use super::Session;
+use super::link::{ClientParse, Expect, Link, Ours};
+use crate::backend::statements::NAME_PREFIX;
+use crate::base::{PgError, SqlState, limits};
+use crate::wire::Frame;
+use crate::wire::frame::{HEADER, back};
+use crate::wire::message;
+
+/// What becomes of a frame.
+enum Fate {
+    Forward,
+    Swallow,
+    Replace(Vec<u8>),
+}
+
+/// The server broke the protocol; its connection can't be used any further.
+#[derive(Debug)]
+pub struct Misbehaved(pub String);
+
+impl Session {
+    /// Looks at what came from the server: behind `self.ready` in `self.output`.
+    pub(super) fn scan_output(&mut self, link: &mut Link) -> Result<(), Misbehaved> {
+        loop {
+            let rest = self.output.filled().get(self.ready..).unwrap_or_default();
+            if link.passing > 0 {
+                let count = rest.len().min(link.passing);
+                self.ready += count;
+                link.passing -= count;
+                if link.passing > 0 {
+                    return Ok(());
+                }
+                continue;
+            }
+            let frame = match Frame::parse(rest) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(Misbehaved(format!("invalid message length ({error:?})"))),
+            };
+            let held = matches!(link.queue.front(), Some(Expect::Ours(_))) || link.discarding;
+            if matches!(frame.tag, back::DATA_ROW | back::COPY_DATA) && !held {
+                link.retry = None;
+                link.passing = frame.len;
+                continue;
+            }
+            if frame.len > limits::SERVER_CONTROL_MESSAGE {
+                return Err(Misbehaved(format!("message \"{}\" of {} bytes", char::from(frame.tag), frame.len)));
+            }
+            if rest.len() < frame.len {
+                self.output.reserve_total(self.ready + frame.len);
+                return Ok(());
+            }
+            self.take_answer(link, frame)?;
+            self.make_up(link);
+        }
+    }
+
+    fn take_answer(&mut self, link: &mut Link, frame: Frame) -> Result<(), Misbehaved> {
+        let output = std::mem::take(&mut self.output);
+        let body = output.filled().get(self.ready + HEADER..self.ready + frame.len).unwrap_or_default();
+        let fate = self.judge(link, frame.tag, body);
+        self.output = output;
+        let range = self.ready..self.ready + frame.len;
+        match fate? {
+            Fate::Forward if !link.discarding => self.ready += frame.len,
+            Fate::Forward | Fate::Swallow => self.output.remove(range),
+            Fate::Replace(bytes) => {
+                self.output.remove(range);
+                self.output.insert(self.ready, &bytes);
+                self.ready += bytes.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what is ours to say, as far as its turn has come.
+    pub(super) fn make_up(&mut self, link: &mut Link) {
+        while let Some(expect) = link.queue.front() {
+            let bytes: &[u8] = match expect {
+                Expect::MadeUpParse => &[back::PARSE_COMPLETE, 0, 0, 0, 4],
+                Expect::MadeUpClose => &[back::CLOSE_COMPLETE, 0, 0, 0, 4],
+                Expect::CopyEnd => &[],
+                _ => return,
+            };
+            if !link.discarding {
+                self.output.insert(self.ready, bytes);
+                self.ready += bytes.len();
+            }
+            link.queue.pop_front();
+        }
+    }
+
+    fn judge(&mut self, link: &mut Link, tag: u8, body: &[u8]) -> Result<Fate, Misbehaved> {
+        let ours = matches!(link.queue.front(), Some(Expect::Ours(_)));
+        match tag {
+            back::READY_FOR_QUERY => return self.ready_for_query(link, body),
+            back::ERROR_RESPONSE => return Ok(self.error_response(link, body)),
+            back::PARAMETER_STATUS => return Ok(self.parameter_status(link, body, ours)),
+            back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE if !ours => return Ok(Fate::Forward),
+            _ if ours => return Ok(Fate::Swallow),
+            _ => {}
+        }
+        let Some(expect) = link.queue.front_mut() else {
+            return Err(Misbehaved(format!("message \"{}\" that nothing asked for", char::from(tag))));
+        };
+        match (tag, expect) {
+            (back::COMMAND_COMPLETE, Expect::Query { effects, step }) => {
+                let done = effects.clone().map(|plan| (plan, *step));
+                *step += 1;
+                link.retry = None;
+                self.command_complete(link, body, done);
+            }
+            (back::COMMAND_COMPLETE, Expect::Execute { effects }) => {
+                let done = effects.take().map(|plan| (plan, 0));
+                link.queue.pop_front();
+                link.copy_in = false;
+                link.retry = None;
+                self.command_complete(link, body, done);
+            }
+            (back::EMPTY_QUERY_RESPONSE, Expect::Query { .. }) => {}
+            (back::EMPTY_QUERY_RESPONSE | back::PORTAL_SUSPENDED, Expect::Execute { .. }) => {
+                link.retry = None;
+                link.queue.pop_front();
+            }
+            (back::PARSE_COMPLETE, Expect::Parse { statement, ours, .. }) => {
+                let (id, ours) = (statement.as_ref().map(|statement| statement.id), *ours);
+                link.queue.pop_front();
+                if let Some(id) = id {
+                    link.conn.statements.confirm(id);
+                }
+                return Ok(if ours { Fate::Swallow } else { Fate::Forward });
+            }
+            (back::CLOSE_COMPLETE, Expect::Close { ours }) => {
+                let ours = *ours;
+                link.queue.pop_front();
+                return Ok(if ours { Fate::Swallow } else { Fate::Forward });
+            }
+            (back::BIND_COMPLETE, Expect::Bind)
+            | (back::NO_DATA | back::ROW_DESCRIPTION, Expect::Describe)
+            | (back::FUNCTION_CALL_RESPONSE, Expect::Function) => {
+                if tag != back::FUNCTION_CALL_RESPONSE {
+                    link.queue.pop_front();
+                }
+            }
+            (back::PARAMETER_DESCRIPTION, Expect::Describe) | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
+            (back::COPY_IN_RESPONSE, Expect::Query { .. } | Expect::Execute { .. }) => self.copy_in(link),
+            (back::COPY_OUT_RESPONSE | back::COPY_DONE | back::COPY_DATA | back::DATA_ROW, Expect::Query { .. } | Expect::Execute { .. }) => {}
+            (tag, expect) => {
+                return Err(Misbehaved(format!("message \"{}\" in place of {expect:?}", char::from(tag))));
+            }
+        }
+        Ok(Fate::Forward)
+    }
+
+    /// The server waits for COPY data. A Sync that the client sent right behind its Execute will go unanswered.
+    fn copy_in(&mut self, link: &mut Link) {
+        link.copy_in = true;
+        link.retry = None;
+        if !matches!(link.queue.front(), Some(Expect::Execute { .. })) {
+            return;
+        }
+        let end = link.queue.iter().position(|expect| matches!(expect, Expect::CopyEnd)).unwrap_or(link.queue.len());
+        let mut at = 0;
+        let before = link.queue.len();
+        link.queue.retain(|expect| {
+            at += 1;
+            at > end || !matches!(expect, Expect::Sync)
+        });
+        link.segment_open |= link.queue.len() != before;
+    }
+
+    fn parameter_status(&mut self, link: &mut Link, body: &[u8], ours: bool) -> Fate {
+        let Some((name, value)) = message::read_parameter_status(body) else { return Fate::Swallow };
+        // A client doesn't see which of the servers it is on.
+        let hidden = ours || name == "in_hot_standby";
+        if !hidden {
+            crate::backend::conn::set_parameter(std::sync::Arc::make_mut(&mut self.reported), name.clone(), value.clone());
+        }
+        link.conn.report(name, value);
+        if hidden { Fate::Swallow } else { Fate::Forward }
+    }
+
+    fn error_response(&mut self, link: &mut Link, body: &[u8]) -> Fate {
+        let code = message::error_field(body, b'C').map_or(SqlState::INTERNAL_ERROR, SqlState::from_bytes);
+        let fatal = matches!(message::error_field(body, b'V'), Some(b"FATAL" | b"PANIC"));
+        link.failed = true;
+        link.copy_in = false;
+        link.doomed |= fatal;
+        if let Some(Expect::Ours(ours)) = link.queue.front() {
+            if *ours == Ours::Settings {
+                link.doomed = true;
+                self.failure = Some(message::read_error(body));
+            }
+            return Fate::Swallow;
+        }
+        if !matches!(link.queue.front(), Some(Expect::Query { .. } | Expect::Function) | None) {
+            self.skip_to_sync(link);
+        }
+        if link.retry.is_some() && code != SqlState::QUERY_CANCELED {
+            link.discarding = true;
+            return Fate::Swallow;
+        }
+        link.retry = None;
+        self.worker.metrics.error(code);
+        if fatal {
+            // Told in our words once the connection has ended: the session lives on.
+            self.failure = Some(message::read_error(body));
+            return Fate::Swallow;
+        }
+        self.with_client_names(body).map_or(Fate::Forward, Fate::Replace)
+    }
+
+    /// What the server skips after an error didn't happen.
+    fn skip_to_sync(&mut self, link: &mut Link) {
+        while let Some(expect) = link.queue.front() {
+            if matches!(expect, Expect::Sync) {
+                return;
+            }
+            if let Some(Expect::Parse { statement, client, .. }) = link.queue.pop_front() {
+                if let Some(statement) = statement {
+                    link.conn.statements.forget(statement.id);
+                }
+                match client {
+                    Some(ClientParse::Named(name)) => {
+                        self.statements.remove(&name);
+                        self.client.set_prepared(self.statements.len());
+                    }
+                    Some(ClientParse::Unnamed) => {
+                        self.statements.unnamed.clear();
+                        link.conn.unnamed = 0;
+                    }
+                    None => link.conn.unnamed = 0,
+                }
+            }
+        }
+        link.skipping = true;
+    }
+
+    /// The error with the client's own name of a prepared statement where the server says ours.
+    fn with_client_names(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let at = memchr::memmem::find(body, NAME_PREFIX.as_bytes())?;
+        let from = body.get(at..)?;
+        let digits = from.get(NAME_PREFIX.len()..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (ours, behind) = from.split_at_checked(NAME_PREFIX.len() + digits)?;
+        let name = self.statements.client_name(ours)?;
+        let mut bytes = Vec::new();
+        message::put(&mut bytes, back::ERROR_RESPONSE, |out| {
+            out.extend_from_slice(body.get(..at).unwrap_or_default());
+            out.extend_from_slice(name);
+            out.extend_from_slice(behind);
+        });
+        Some(bytes)
+    }
+
+    fn ready_for_query(&mut self, link: &mut Link, body: &[u8]) -> Result<Fate, Misbehaved> {
+        let (Some(status @ (b'I' | b'T' | b'E')), Some(expect)) = (body.first().copied(), link.queue.pop_front()) else {
+            return Err(Misbehaved("ReadyForQuery that nothing asked for".into()));
+        };
+        let failed = std::mem::take(&mut link.failed);
+        match expect {
+            Expect::Ours(ours) => {
+                self.our_query_done(link, ours, failed);
+                return Ok(Fate::Swallow);
+            }
+            Expect::Sync | Expect::Query { .. } | Expect::Function => {}
+            other => return Err(Misbehaved(format!("ReadyForQuery in place of {other:?}"))),
+        }
+        self.status = status;
+        if !link.discarding {
+            link.retry = None;
+        }
+        if status == b'I' {
+            self.transaction_done(link, failed);
+        }
+        Ok(Fate::Forward)
+    }
+}
+
+/// What the client is told when a server breaks the protocol.
+pub(super) fn misbehaved(link: &Link, what: &Misbehaved) -> PgError {
+    let text = format!("server {} broke the protocol: {}", link.conn.server.address, what.0);
+    PgError::error(SqlState::PROTOCOL_VIOLATION, text)
+}

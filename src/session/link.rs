@@ -1,0 +1,171 @@
+//! A session's hold on a server connection: what was sent, and what answers are still to come.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::backend::settings::Tracker;
+use crate::backend::statements::Statement;
+use crate::backend::{LocalPool, ServerConn};
+use crate::plan::Plan;
+
+/// An answer to come, in the order in which its request was sent.
+#[derive(Debug)]
+pub enum Expect {
+    /// ParseComplete. `statement`: what the server will have then. `ours`: the client didn't ask for it.
+    Parse { statement: Option<Arc<Statement>>, client: Option<ClientParse>, ours: bool },
+    /// ParseComplete that we say ourselves: the server has the statement already.
+    MadeUpParse,
+    Bind,
+    /// NoData or RowDescription; ahead of it ParameterDescription for a statement.
+    Describe,
+    /// All up to CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute { effects: Option<Rc<Plan>> },
+    /// CloseComplete. `ours`: the client didn't ask for it.
+    Close { ours: bool },
+    /// CloseComplete that we say ourselves.
+    MadeUpClose,
+    /// CopyDone or CopyFail was sent: answers nothing, but parts the Syncs that COPY swallows from those it doesn't.
+    CopyEnd,
+    /// ReadyForQuery.
+    Sync,
+    /// All up to ReadyForQuery; `step`: the statement of the string that comes next.
+    Query { effects: Option<Rc<Plan>>, step: usize },
+    /// FunctionCallResponse, ReadyForQuery.
+    Function,
+    /// A query of our own, nothing of which the client sees.
+    Ours(Ours),
+}
+
+/// What the client registered with a Parse, to be taken back if it fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientParse {
+    Unnamed,
+    Named(Box<[u8]>),
+}
+
+/// Queries of our own that travel with a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ours {
+    /// Settings put in force before the client's statement: must not fail.
+    Settings,
+    /// The client's start-up settings put in force again after a RESET.
+    Reapply,
+    /// A value put where the client's next statement will look for it: may fail, in a failed transaction.
+    Value,
+    /// A transaction that is made to fail, in place of one that was lost with its connection.
+    FailedTransaction,
+}
+
+/// Whether the connection answers as primary or as replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Primary,
+    Replica,
+}
+
+/// A server connection in a session's hands.
+pub struct Link {
+    pub conn: Box<ServerConn>,
+    pub pool: Rc<LocalPool>,
+    pub side: Side,
+    /// Bytes on their way to the server.
+    pub out: Vec<u8>,
+    /// How many of them were written.
+    pub written: usize,
+    pub queue: VecDeque<Expect>,
+    /// The number of the segment (between two Syncs) that is being sent.
+    pub segment: u64,
+    /// Extended messages were sent since the last Sync.
+    pub segment_open: bool,
+    /// The server ignores everything up to the next Sync that we send.
+    pub skipping: bool,
+    /// An error came since the last ReadyForQuery.
+    pub failed: bool,
+    /// The server is in COPY FROM STDIN.
+    pub copy_in: bool,
+    /// Settings of the connection as statements change them; made when the first does.
+    pub tracker: Option<Tracker>,
+    /// Settings of the client's start-up are to be put in force again behind the next Sync (a RESET was sent).
+    pub reapply: bool,
+    /// The answer is thrown away: the request will be run again elsewhere.
+    pub discarding: bool,
+    /// Must not be used by anybody else.
+    pub doomed: bool,
+    /// Nothing of the answer has been forwarded: a read that fails on a replica may be tried again elsewhere.
+    pub retry: Option<Retry>,
+    /// Bytes of a frame of the server's that are still to be passed on as they come.
+    pub passing: usize,
+    pub started: Instant,
+}
+
+/// What is needed to run a read again.
+#[derive(Debug, Default)]
+pub struct Retry {
+    /// The client's messages.
+    pub request: Vec<u8>,
+    /// Statements that they prepared: forgotten before they are read again.
+    pub prepared: Vec<Box<[u8]>>,
+}
+
+impl Link {
+    pub fn new(conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Self {
+        conn.server.begin_work();
+        Self {
+            conn,
+            pool,
+            side,
+            out: Vec::new(),
+            written: 0,
+            queue: VecDeque::new(),
+            segment: 1,
+            segment_open: false,
+            skipping: false,
+            failed: false,
+            copy_in: false,
+            tracker: None,
+            reapply: false,
+            discarding: false,
+            doomed: false,
+            retry: None,
+            passing: 0,
+            started: Instant::now(),
+        }
+    }
+
+    /// Everything that was sent is answered.
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() && !self.segment_open && !self.skipping && self.written == self.out.len()
+    }
+
+    /// Nothing was sent on it for the client yet.
+    #[inline]
+    pub fn is_fresh(&self) -> bool {
+        self.segment == 1 && !self.segment_open && self.queue.iter().all(|expect| matches!(expect, Expect::Ours(_)))
+    }
+
+    /// The connection's settings, with what statements do to them.
+    pub fn tracker(&mut self) -> &mut Tracker {
+        self.tracker.get_or_insert_with(|| {
+            let mut tracker = Tracker::new(Arc::default());
+            tracker.replace(self.conn.settings.clone());
+            tracker
+        })
+    }
+
+    /// Notes an expectation, unless the server ignores what is sent now.
+    #[inline]
+    pub fn expect(&mut self, expect: Expect) {
+        if !self.skipping {
+            self.queue.push_back(expect);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.conn.server.end_work();
+    }
+}
