@@ -60,8 +60,8 @@ impl LocalPool {
     ///
     /// # Errors
     /// The server's own words where it refuses the login; 08006 where it can't be reached in `connect_timeout`;
-    /// 57014 after waiting `pool_wait`; 53300 where too many wait already.
-    pub async fn checkout(&self, want: &Arc<Settings>) -> Result<Box<ServerConn>, PgError> {
+    /// 57014 after waiting `pool_wait`; 53300 where too many wait already. One that isn't `patient` tries only once.
+    pub async fn checkout(&self, want: &Arc<Settings>, patient: bool) -> Result<Box<ServerConn>, PgError> {
         let limits = self.shared.limits();
         let started = Instant::now();
         loop {
@@ -89,7 +89,7 @@ impl LocalPool {
                     match self.connect(place, limits.connect_timeout).await {
                         Ok(conn) => return Ok(conn),
                         Err(LoginError::Rejected(error)) => return Err(error),
-                        Err(LoginError::Unreachable(error)) if started.elapsed() >= limits.connect_timeout => {
+                        Err(LoginError::Unreachable(error)) if !patient || started.elapsed() >= limits.connect_timeout => {
                             return Err(error.into_error());
                         }
                         // It may be restarting: wait, and look at what others found meanwhile.

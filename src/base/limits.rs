@@ -89,3 +89,9 @@ pub const VERIFIER_CACHE: usize = 10_000;
 
 /// Different sets of start-up parameters whose reported values are remembered, a database.
 pub const STARTUP_TEMPLATES: usize = 1_000;
+
+/// Time for the last words to a client that is being disconnected.
+pub const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Time for making a server connection clean that a client left; it is closed after that.
+pub const CLEANING: Duration = Duration::from_secs(10);

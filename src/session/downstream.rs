@@ -197,6 +197,10 @@ impl Session {
         }
         if !matches!(link.queue.front(), Some(Expect::Query { .. } | Expect::Function) | None) {
             self.skip_to_sync(link);
+            if matches!(link.queue.front(), Some(Expect::Ours(_))) {
+                // A statement prepared for what comes next, which will tell of the same trouble.
+                return Fate::Swallow;
+            }
         }
         if link.retry.is_some() && code != SqlState::QUERY_CANCELED {
             link.discarding = true;
@@ -215,7 +219,7 @@ impl Session {
     /// What the server skips after an error didn't happen.
     fn skip_to_sync(&mut self, link: &mut Link) {
         while let Some(expect) = link.queue.front() {
-            if matches!(expect, Expect::Sync) {
+            if matches!(expect, Expect::Sync | Expect::Ours(_)) {
                 return;
             }
             if let Some(Expect::Parse { statement, client, .. }) = link.queue.pop_front() {

@@ -9,6 +9,8 @@ use crate::backend::settings::Tracker;
 use crate::backend::statements::Statement;
 use crate::backend::{LocalPool, ServerConn};
 use crate::plan::Plan;
+use crate::telemetry::Raised;
+use crate::topology::Server;
 
 /// An answer to come, in the order in which its request was sent.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ pub struct Link {
     /// Bytes of a frame of the server's that are still to be passed on as they come.
     pub passing: usize,
     pub started: Instant,
+    _working: Working,
+    _active: Raised,
 }
 
 /// What is needed to run a read again.
@@ -113,6 +117,8 @@ impl Link {
     pub fn new(conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Self {
         conn.server.begin_work();
         Self {
+            _working: Working(conn.server.clone()),
+            _active: pool.metrics.active.raise(),
             conn,
             pool,
             side,
@@ -132,6 +138,11 @@ impl Link {
             passing: 0,
             started: Instant::now(),
         }
+    }
+
+    /// The connection and its pool, without what was noted of this use.
+    pub fn into_parts(self) -> (Box<ServerConn>, Rc<LocalPool>) {
+        (self.conn, self.pool)
     }
 
     /// Everything that was sent is answered.
@@ -164,8 +175,11 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+/// A server has one statement or transaction more to do, until this is dropped.
+struct Working(Arc<Server>);
+
+impl Drop for Working {
     fn drop(&mut self) {
-        self.conn.server.end_work();
+        self.0.end_work();
     }
 }

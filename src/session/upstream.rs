@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Session;
 use super::link::{ClientParse, Expect, Link, Ours, Side};
 use super::statements::Held;
+use crate::backend::settings::{self, Event, Settings, Value};
 use crate::backend::statements::{NAME_PREFIX, Standing, Statement, StatementKey};
 use crate::base::{PgError, SqlState, limits};
 use crate::plan::{Discard, Kind, Plan, SetValue};
@@ -436,16 +437,10 @@ impl Session {
         if link.segment_open || !plan.steps.iter().any(|step| shows_token(&step.kind)) {
             return;
         }
-        let mut sql = "SELECT pg_catalog.set_config('pgbraid.token',".to_owned();
-        crate::backend::settings::push_literal(&mut sql, &self.token_text());
-        sql.push_str(",false)");
         link.expect(Expect::Ours(Ours::Value));
-        message::query(&mut link.out, sql.as_bytes());
+        message::query(&mut link.out, self.token_sql().as_bytes());
         link.conn.unnamed = 0;
-        link.tracker().apply(&crate::backend::settings::Event::Set(
-            "pgbraid.token".into(),
-            crate::backend::settings::Value::Config(String::new()),
-        ));
+        link.tracker().apply(&Event::Set("pgbraid.token".into(), Value::Config(String::new())));
     }
 
     /// After RESET ALL and DISCARD ALL the connection has its own defaults: the client's start-up settings again.
@@ -453,10 +448,7 @@ impl Session {
         if !std::mem::take(&mut link.reapply) || self.settings.base().is_empty() {
             return;
         }
-        let Some(script) = crate::backend::settings::script(&crate::backend::settings::Settings::default(), self.settings.base())
-        else {
-            return;
-        };
+        let Some(script) = settings::script(&Settings::default(), self.settings.base()) else { return };
         link.expect(Expect::Ours(Ours::Reapply));
         message::query(&mut link.out, script.sql.as_bytes());
         link.conn.unnamed = 0;

@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::Lsn;
-use crate::base::footprint::{ReadSet, TableKey, WriteSet};
+use crate::base::footprint::{ReadSet, TableKey};
 
 const SLOTS: usize = 4096;
 const UNRESOLVED: u64 = 1 << 63;
@@ -60,21 +60,25 @@ impl Tokens {
         }
     }
 
-    /// A commit that wrote `writes` is about to be acknowledged to its client. Call it before the client hears of it.
-    pub fn raise(&self, writes: &WriteSet) -> Sequence {
-        let tables: &[TableKey] = match writes {
-            WriteSet::None => return self.next.load(Ordering::Acquire),
-            WriteSet::Tables(tables) => tables,
-            WriteSet::All => &[],
-        };
-        let sequence = self.next.fetch_add(1, Ordering::AcqRel) + 1;
-        let mark = UNRESOLVED | sequence;
-        match writes {
-            WriteSet::All => raise_slot(&self.rest, mark),
-            _ => tables.iter().filter_map(|table| self.slot(*table)).for_each(|slot| raise_slot(slot, mark)),
-        }
+    /// A commit that wrote these tables is about to be acknowledged to its client. Call it before the client hears of it.
+    pub fn raise_tables(&self, tables: &[TableKey]) -> Sequence {
+        let (sequence, mark) = self.next_mark();
+        tables.iter().filter_map(|table| self.slot(*table)).for_each(|slot| raise_slot(slot, mark));
         raise_slot(&self.highest, mark);
         sequence
+    }
+
+    /// The same for a commit that wrote what isn't known by table.
+    pub fn raise_all(&self) -> Sequence {
+        let (sequence, mark) = self.next_mark();
+        raise_slot(&self.rest, mark);
+        raise_slot(&self.highest, mark);
+        sequence
+    }
+
+    fn next_mark(&self) -> (Sequence, u64) {
+        let sequence = self.next.fetch_add(1, Ordering::AcqRel) + 1;
+        (sequence, UNRESOLVED | sequence)
     }
 
     /// What a replica must have replayed to answer for `reads`.
@@ -157,7 +161,7 @@ mod tests {
     fn a_write_holds_back_its_own_tables_only() {
         let tokens = Tokens::new();
         let (one, two) = (ReadSet::Tables(tables(&[1])), ReadSet::Tables(tables(&[2])));
-        tokens.raise(&WriteSet::Tables(tables(&[1])));
+        tokens.raise_tables(&tables(&[1]));
         assert_eq!(tokens.need(&one), Need::Unresolved);
         assert_eq!(tokens.need(&two), Need::Position(Lsn(0)));
         assert_eq!(tokens.need(&ReadSet::All), Need::Unresolved);
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_not_known_by_table_counts_for_all() {
         let tokens = Tokens::new();
-        tokens.raise(&WriteSet::All);
+        tokens.raise_all();
         assert_eq!(tokens.need(&ReadSet::Tables(tables(&[7]))), Need::Unresolved);
         tokens.resolve(1, Lsn(9));
         assert_eq!(tokens.need(&ReadSet::Tables(tables(&[7]))), Need::Position(Lsn(9)));
@@ -181,22 +185,15 @@ mod tests {
     #[test]
     fn a_commit_that_comes_while_the_primary_is_asked_waits_for_the_next_round() {
         let tokens = Tokens::new();
-        let write = WriteSet::Tables(tables(&[1]));
-        tokens.raise(&write);
+        let write = tables(&[1]);
+        tokens.raise_tables(&write);
         let upto = tokens.unresolved().unwrap_or_default();
-        let second = tokens.raise(&write);
+        let second = tokens.raise_tables(&write);
         tokens.resolve(upto, Lsn(10));
         assert_eq!(tokens.need(&ReadSet::Tables(tables(&[1]))), Need::Unresolved);
         assert_eq!(tokens.need_of(upto), Need::Position(Lsn(10)));
         assert_eq!(tokens.need_of(second), Need::Unresolved);
         tokens.resolve(second, Lsn(20));
         assert_eq!(tokens.need(&ReadSet::Tables(tables(&[1]))), Need::Position(Lsn(20)));
-    }
-
-    #[test]
-    fn reading_does_not_raise() {
-        let tokens = Tokens::new();
-        assert_eq!(tokens.raise(&WriteSet::None), 0);
-        assert_eq!(tokens.unresolved(), None);
     }
 }

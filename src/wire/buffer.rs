@@ -6,6 +6,7 @@
 ///   0 ……… head ……… tail ……… capacity
 ///         | filled  | spare |
 /// ```
+#[derive(Debug, Default)]
 pub struct Buffer {
     data: Vec<u8>,
     head: usize,

@@ -1,0 +1,296 @@
+//! What a client's statements do to its session: settings, prepared statements, pins, tokens of what it wrote.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Session;
+use super::link::{Link, Ours, Side};
+use crate::backend::conn::set_parameter;
+use crate::backend::settings::{Event, Value, push_literal};
+use crate::base::footprint::{TableKey, WriteSet};
+use crate::plan::{Discard, Kind, Pin, Plan, Set, SetValue, Step};
+use crate::wire::message;
+
+/// What the transaction that runs has done so far.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub writes: Vec<TableKey>,
+    pub writes_all: bool,
+    /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
+    pub opaque: bool,
+    /// It did what no probe can see: LOAD, PREPARE.
+    pub pin: Option<Pin>,
+    /// It may have undone what pins.
+    pub loosened: bool,
+}
+
+impl Transaction {
+    #[inline]
+    fn wrote(&self) -> bool {
+        self.writes_all || !self.writes.is_empty()
+    }
+}
+
+impl Session {
+    /// Takes note of a statement that is about to be sent. Gives the plan back if its completion must be acted on.
+    #[inline]
+    pub(super) fn note_plan(&mut self, link: &mut Link, plan: &Rc<Plan>) -> Option<Rc<Plan>> {
+        let mut effects = false;
+        self.transaction.opaque |= plan.opaque;
+        for step in &plan.steps {
+            match &step.writes {
+                WriteSet::None => {}
+                WriteSet::All => self.transaction.writes_all = true,
+                WriteSet::Tables(tables) => self.note_writes(tables),
+            }
+            effects |= self.note_step(step);
+        }
+        if effects || plan.replica.is_none() {
+            link.retry = None;
+        }
+        effects.then(|| plan.clone())
+    }
+
+    fn note_writes(&mut self, tables: &[TableKey]) {
+        for table in tables {
+            if !self.transaction.writes.contains(table) {
+                self.transaction.writes.push(*table);
+            }
+        }
+    }
+
+    #[inline]
+    fn note_step(&mut self, step: &Step) -> bool {
+        match step.pins {
+            None => {}
+            Some(pin @ (Pin::Load | Pin::SqlPrepare)) => self.transaction.pin = Some(pin),
+            Some(_) => self.transaction.opaque = true,
+        }
+        match &step.kind {
+            Kind::Read | Kind::Write | Kind::CopyIn | Kind::CopyOut | Kind::Show(_) | Kind::Notify | Kind::Fetch => false,
+            Kind::Begin(_) | Kind::SetTransaction(_) | Kind::FinishPrepared | Kind::Execute { .. } => false,
+            Kind::Prepare { .. } => {
+                self.transaction.pin = Some(Pin::SqlPrepare);
+                false
+            }
+            Kind::Load => {
+                self.transaction.pin = Some(Pin::Load);
+                false
+            }
+            Kind::Listen(_) | Kind::Declare { hold: true } | Kind::Call | Kind::Unknown => {
+                self.transaction.opaque = true;
+                false
+            }
+            Kind::Declare { hold: false } => false,
+            Kind::Unlisten(_) | Kind::Close(_) => {
+                self.transaction.loosened = true;
+                false
+            }
+            Kind::Set(set) => {
+                self.transaction.opaque |= set.value == SetValue::Other && !set.local;
+                self.note_commit_mode(set);
+                !set.local
+            }
+            Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::PrepareTransaction
+            | Kind::Reset(_)
+            | Kind::ResetAll
+            | Kind::Discard(_)
+            | Kind::Deallocate(_) => true,
+        }
+    }
+
+    /// Without a synchronous flush the flush position doesn't cover an acknowledged commit.
+    fn note_commit_mode(&self, set: &Set) {
+        let synchronous = match &set.value {
+            SetValue::List(values) => values.iter().all(|value| {
+                ["on", "local", "remote_write", "remote_apply", "true", "yes", "1"].contains(&value.to_ascii_lowercase().as_str())
+            }),
+            _ => false,
+        };
+        if set.name == "synchronous_commit" && !synchronous {
+            self.database.shared.asynchronous.store(true, Ordering::Release);
+        }
+    }
+
+    /// A statement was carried out. `done`: its plan and which statement of it, where that has effects.
+    #[inline]
+    pub(super) fn command_complete(&mut self, link: &mut Link, body: &[u8], done: Option<(Rc<Plan>, usize)>) {
+        // Outside a block the client may take this for the commit's acknowledgement.
+        if self.transaction.wrote() && (self.status == b'I' || body.starts_with(b"COMMIT")) {
+            self.raise_tokens();
+        }
+        if let Some((plan, step)) = done
+            && let Some(step) = plan.steps.get(step)
+        {
+            self.effect(link, &step.kind, body);
+        }
+    }
+
+    fn effect(&mut self, link: &mut Link, kind: &Kind, tag: &[u8]) {
+        let event = match kind {
+            // COMMIT of a failed transaction says ROLLBACK.
+            Kind::Commit { .. } | Kind::Rollback { .. } | Kind::PrepareTransaction if tag.starts_with(b"ROLLBACK") => {
+                Event::Rollback
+            }
+            Kind::Commit { .. } | Kind::PrepareTransaction => Event::Commit,
+            Kind::Savepoint(name) => Event::Savepoint(name.clone()),
+            Kind::Release(name) => Event::Release(name.clone()),
+            Kind::RollbackTo(name) => Event::RollbackTo(name.clone()),
+            Kind::Set(set) => match &set.value {
+                SetValue::List(values) => Event::Set(set.name.clone(), Value::List(values.clone())),
+                SetValue::Default => Event::Reset(set.name.clone()),
+                SetValue::Other => return,
+            },
+            Kind::Reset(name) => Event::Reset(name.clone()),
+            Kind::ResetAll => Event::ResetAll,
+            Kind::Discard(Discard::All) => {
+                self.statements.clear_named();
+                self.client.set_prepared(0);
+                link.conn.statements.clear();
+                if self.pin != Some(Pin::SessionMode) && self.pin != Some(Pin::Load) {
+                    self.set_pin(None);
+                }
+                self.transaction.opaque = false;
+                Event::DiscardAll
+            }
+            Kind::Discard(_) => {
+                self.transaction.loosened = true;
+                return;
+            }
+            Kind::Deallocate(None) => {
+                self.statements.clear_named();
+                self.client.set_prepared(0);
+                link.conn.statements.clear();
+                if self.pin == Some(Pin::SqlPrepare) {
+                    self.set_pin(None);
+                }
+                return;
+            }
+            _ => return,
+        };
+        let quiet = matches!(event, Event::Commit | Event::Rollback | Event::RollbackTo(_) | Event::Release(_));
+        if quiet && link.tracker.is_none() && !self.settings.in_flux() {
+            return;
+        }
+        if matches!(event, Event::Savepoint(_)) && link.tracker.is_none() {
+            // The connection's own tracker must know of it too, should a SET follow.
+            link.tracker();
+        }
+        self.settings.apply(&event);
+        link.tracker().apply(&event);
+    }
+
+    /// ReadyForQuery said that no transaction is open.
+    #[inline]
+    pub(super) fn transaction_done(&mut self, link: &mut Link, failed: bool) {
+        if self.settings.in_flux() || link.tracker.as_ref().is_some_and(|tracker| tracker.in_flux()) {
+            let event = if failed { Event::Rollback } else { Event::Commit };
+            self.settings.apply(&event);
+            link.tracker().apply(&event);
+        }
+        if self.transaction.wrote() {
+            self.raise_tokens();
+            if link.queue.is_empty() {
+                self.transaction.writes.clear();
+                self.transaction.writes_all = false;
+            }
+        }
+        self.statements.clear_portals();
+        let metrics = &link.pool.metrics;
+        metrics.transactions.inc();
+        let took = link.started.elapsed();
+        metrics.query.observe(took);
+        metrics.transaction_us.add(took.as_micros() as u64);
+    }
+
+    /// Whatever the transaction wrote may be acknowledged from now on.
+    pub(super) fn raise_tokens(&mut self) {
+        let shard = &self.database.shared.shard;
+        if !shard.has_replicas() {
+            return;
+        }
+        self.own_write = if self.transaction.writes_all {
+            shard.tokens.raise_all()
+        } else {
+            shard.tokens.raise_tables(&self.transaction.writes)
+        };
+    }
+
+    /// A query of our own was answered.
+    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours, failed: bool) {
+        match ours {
+            Ours::Settings => self.greet(link),
+            Ours::Reapply if !failed => {
+                let base = self.settings.base().clone();
+                for (name, value) in base.iter() {
+                    link.tracker().apply(&Event::Set(name.to_owned(), value.clone()));
+                }
+            }
+            Ours::Reapply | Ours::Value | Ours::FailedTransaction => {}
+        }
+    }
+
+    /// Tells the client what this connection reports otherwise than the one before.
+    pub(super) fn greet(&mut self, link: &mut Link) {
+        if Arc::ptr_eq(&self.reported, &link.conn.reported) {
+            return;
+        }
+        let mut news = Vec::new();
+        for (name, value) in link.conn.reported.iter().filter(|(name, _)| name != "in_hot_standby") {
+            if !self.reported.iter().any(|(other, known)| other == name && known == value) {
+                message::parameter_status(&mut news, name, value);
+                set_parameter(Arc::make_mut(&mut self.reported), name.clone(), value.clone());
+            }
+        }
+        link.conn.reported = self.reported.clone();
+        self.output.insert(self.ready, &news);
+        self.ready += news.len();
+    }
+
+    /// What to send in place of a statement that this connection must not run: code that fails with the reason.
+    ///
+    /// On a replica, in a transaction that is READ ONLY, only what is proven to give the primary's answer is let through.
+    pub(super) fn refusal(&self, link: &Link, plan: &Plan) -> Option<String> {
+        let tame = |step: &Step| {
+            !matches!(step.kind, Kind::Read | Kind::Write | Kind::CopyOut | Kind::CopyIn | Kind::Call | Kind::Unknown)
+                && !matches!(step.kind, Kind::Listen(_) | Kind::Notify | Kind::Declare { .. } | Kind::Execute { .. })
+        };
+        if link.side == Side::Primary
+            || self.status == b'I'
+            || plan.replica.is_some()
+            || plan.steps.iter().all(tame)
+            || plan.primary_reason == "no table"
+        {
+            return None;
+        }
+        let mut sql = "DO $pgbraid$BEGIN RAISE EXCEPTION USING ERRCODE='0A000',MESSAGE=".to_owned();
+        push_literal(&mut sql, "this statement can't be proven to give the primary's answer on a replica");
+        sql.push_str(",DETAIL=");
+        push_literal(&mut sql, &format!("The READ ONLY transaction runs on a replica; {}.", plan.primary_reason));
+        sql.push_str(",HINT=");
+        push_literal(&mut sql, "Use SET pgbraid.consistency = 'primary' before BEGIN, or BEGIN without READ ONLY.");
+        sql.push_str(";END$pgbraid$");
+        Some(sql)
+    }
+
+    /// An expression for the session's token: a position that covers all that was committed so far.
+    pub(super) fn token_sql(&self) -> String {
+        let position = if self.database.shared.asynchronous.load(Ordering::Acquire) {
+            "pg_catalog.pg_current_wal_insert_lsn()"
+        } else {
+            "pg_catalog.pg_current_wal_flush_lsn()"
+        };
+        let mut sql = "SELECT pg_catalog.set_config('pgbraid.token',".to_owned();
+        push_literal(&mut sql, &format!("{}=", self.database.shared.shard.name));
+        sql.push_str("||CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE ");
+        sql.push_str(position);
+        sql.push_str(" END,false)");
+        sql
+    }
+}

@@ -1,0 +1,224 @@
+//! The relay: bytes both ways between a client and its server connection, until the request is answered.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Session;
+use super::downstream::{Misbehaved, misbehaved};
+use super::link::Link;
+use super::upstream::Halt;
+use crate::backend::conn::connection_lost;
+use crate::base::PgError;
+use crate::net::Stream;
+use crate::wire::Buffer;
+
+/// How a relay ended.
+#[derive(Debug)]
+pub enum End {
+    /// All is answered, and no transaction is open.
+    Settled,
+    /// The read failed on a replica before anything was forwarded: run it again elsewhere.
+    Retry,
+    /// The client went away, said good-bye, or broke the protocol (which it is told).
+    ClientGone(Option<PgError>),
+    /// The server connection is of no use any more; what the client shall be told.
+    ServerLost(PgError),
+}
+
+impl Session {
+    /// Moves bytes until something ends it.
+    pub(super) fn poll_relay(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let mut moved = false;
+            match self.take_input(link) {
+                Ok(Halt::End) => return Poll::Ready(End::ClientGone(None)),
+                Ok(Halt::NeedMore | Halt::Busy) => self.make_up(link),
+                Err(error) => return Poll::Ready(End::ClientGone(Some(error))),
+            }
+            match poll_send(&mut link.conn.stream, &mut link.out, &mut link.written, cx) {
+                Ok(count) => {
+                    moved |= count > 0;
+                    link.pool.metrics.to_server.add(count as u64);
+                }
+                // The server may have said why before it closed: read that first.
+                Err(error) => link.doomed = link.doomed || error.kind() != io::ErrorKind::WouldBlock,
+            }
+            match self.poll_server(link, cx) {
+                Ok(progress) => moved |= progress,
+                Err(end) => return Poll::Ready(end),
+            }
+            if let Some(end) = self.settled(link) {
+                return Poll::Ready(end);
+            }
+            match self.poll_client_out(link, cx) {
+                Ok(progress) => moved |= progress,
+                Err(_) => return Poll::Ready(End::ClientGone(None)),
+            }
+            if self.passing_room(link) {
+                match poll_fill(&mut self.stream, &mut self.input, cx) {
+                    Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(End::ClientGone(None)),
+                    Poll::Ready(Ok(count)) => {
+                        link.pool.metrics.from_client.add(count as u64);
+                        moved = true;
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// A pinned session between two requests: passes on what the server says unasked. `None`: the client has sent
+    /// something.
+    pub(super) fn poll_idle(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        loop {
+            let heard = match self.poll_server(link, cx) {
+                Ok(heard) => heard,
+                Err(end) => return Poll::Ready(Some(end)),
+            };
+            if self.poll_client_out(link, cx).is_err() {
+                return Poll::Ready(Some(End::ClientGone(None)));
+            }
+            match poll_fill(&mut self.stream, &mut self.input, cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Some(End::ClientGone(None))),
+                Poll::Ready(Ok(_)) => return Poll::Ready(None),
+                Poll::Pending if !heard => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Room for more from the client, unless the server is behind with taking it.
+    fn passing_room(&mut self, link: &Link) -> bool {
+        link.out.len() - link.written < crate::base::limits::RELAY_BUFFER && !self.input.spare().is_empty()
+    }
+
+    /// All that was sent is answered and no transaction is open: the connection isn't needed any more.
+    fn settled(&mut self, link: &Link) -> Option<End> {
+        if !link.is_settled() || link.passing > 0 {
+            return None;
+        }
+        if let Some(error) = self.failure.take().filter(|_| link.doomed) {
+            return Some(End::ServerLost(error));
+        }
+        if link.discarding {
+            return Some(End::Retry);
+        }
+        (self.status == b'I' && self.passing == 0).then_some(End::Settled)
+    }
+
+    /// Reads what the server sent, if the client takes it fast enough.
+    fn poll_server(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.output.spare().is_empty() {
+            // Full: a slow client stops its server, not us. What waits for a retry waits no longer.
+            link.retry = None;
+            return Ok(false);
+        }
+        match poll_fill(&mut link.conn.stream, &mut self.output, cx) {
+            Poll::Pending if link.doomed => Err(self.server_lost(link, "it closed the connection")),
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => Err(self.server_lost(link, "it closed the connection")),
+            Poll::Ready(Err(error)) => Err(self.server_lost(link, &error.to_string())),
+            Poll::Ready(Ok(count)) => {
+                link.pool.metrics.from_server.add(count as u64);
+                match self.scan_output(link) {
+                    Ok(()) => Ok(true),
+                    Err(what) => Err(self.server_misbehaved(link, &what)),
+                }
+            }
+        }
+    }
+
+    fn server_lost(&mut self, link: &mut Link, why: &str) -> End {
+        link.doomed = true;
+        let told = self.failure.take();
+        if (link.retry.is_some() || link.discarding) && link.passing == 0 {
+            return End::Retry;
+        }
+        End::ServerLost(told.unwrap_or_else(|| connection_lost(&link.conn.server, why)))
+    }
+
+    fn server_misbehaved(&mut self, link: &mut Link, what: &Misbehaved) -> End {
+        link.doomed = true;
+        let error = misbehaved(link, what);
+        tracing::error!(server = %link.conn.server.address, "{error}");
+        End::ServerLost(error)
+    }
+
+    fn poll_client_out(&mut self, link: &Link, cx: &mut Context<'_>) -> io::Result<bool> {
+        if link.retry.is_some() || self.ready == 0 {
+            return Ok(false);
+        }
+        let count = self.poll_flush_ready(cx)?;
+        link.pool.metrics.to_client.add(count as u64);
+        Ok(count > 0)
+    }
+
+    /// Writes what is ready for the client, as far as its socket takes it.
+    pub(super) fn poll_flush_ready(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        let mut written = 0;
+        while self.ready > 0 {
+            let bytes = self.output.filled().get(..self.ready).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.output.consume(count);
+                    self.ready -= count;
+                    written += count;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        if self.stream.is_tls() {
+            let _ = Pin::new(&mut self.stream).poll_flush(cx)?;
+        }
+        Ok(written)
+    }
+}
+
+/// Reads once into a buffer's spare room. The caller has seen that there is some.
+pub(super) fn poll_fill(stream: &mut Stream, buffer: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut room = ReadBuf::new(buffer.spare());
+    match Pin::new(stream).poll_read(cx, &mut room) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Ready(Ok(())) => {
+            let count = room.filled().len();
+            buffer.advance_tail(count);
+            Poll::Ready(Ok(count))
+        }
+    }
+}
+
+/// Writes as much of `out` as the socket takes.
+fn poll_send(stream: &mut Stream, out: &mut Vec<u8>, written: &mut usize, cx: &mut Context<'_>) -> io::Result<usize> {
+    let mut sent = 0;
+    while *written < out.len() {
+        match Pin::new(&mut *stream).poll_write(cx, out.get(*written..).unwrap_or_default()) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(count)) => {
+                *written += count;
+                sent += count;
+            }
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+    }
+    if *written == out.len() && sent > 0 {
+        out.clear();
+        *written = 0;
+        if out.capacity() > 4 * crate::base::limits::RELAY_BUFFER {
+            *out = Vec::new();
+        }
+    }
+    if stream.is_tls() {
+        let _ = Pin::new(stream).poll_flush(cx)?;
+    }
+    Ok(sent)
+}

@@ -1,0 +1,657 @@
+//! The life of a session: wait for a request, find a server connection for it, relay, let go.
+
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::Session;
+use super::client::State;
+use super::link::{Expect, Link, Ours, Retry, Side};
+use super::relay::{End, poll_fill};
+use super::route::Target;
+use super::upstream::protocol_error;
+use crate::backend::settings::{self, Settings};
+use crate::backend::{LocalPool, ServerConn};
+use crate::base::{PgError, SqlState, limits};
+use crate::config::PoolMode;
+use crate::plan::Pin;
+use crate::topology::{ReadNeed, Server};
+use crate::wire::Frame;
+use crate::wire::frame::{HEADER, back, front, split_cstr};
+use crate::wire::{Buffer, message};
+
+/// The session is over.
+pub(super) struct Over;
+
+enum Next {
+    /// Nothing whole is there yet.
+    Wait,
+    /// Answered here, without a server.
+    Done,
+    /// A server must answer.
+    Request,
+    /// Terminate, or the protocol was broken (the client is told).
+    End(Option<PgError>),
+}
+
+/// How often a state that others change is looked at while waiting for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+impl Session {
+    /// Serves the client until it goes or must go.
+    pub(super) async fn run(&mut self) {
+        while self.turn().await.is_ok() {}
+        self.part().await;
+    }
+
+    async fn turn(&mut self) -> Result<(), Over> {
+        match self.next_request() {
+            Next::Wait => {
+                self.flush().await?;
+                self.wait_for_input().await
+            }
+            Next::Done => Ok(()),
+            Next::End(None) => Err(Over),
+            Next::End(Some(error)) => Err(self.tell_and_end(error).await),
+            Next::Request => self.serve_request().await,
+        }
+    }
+
+    /// Looks at the first frame of the input.
+    fn next_request(&mut self) -> Next {
+        if self.passing > 0 {
+            let count = self.passing.min(self.input.len());
+            self.input.consume(count);
+            self.passing -= count;
+            return if count > 0 { Next::Done } else { Next::Wait };
+        }
+        let frame = match Frame::parse(self.input.filled()) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Next::Wait,
+            Err(error) => return Next::End(Some(protocol_error(format!("invalid message length ({error:?})")))),
+        };
+        match frame.tag {
+            front::TERMINATE => Next::End(None),
+            // What is left of a COPY that failed; PostgreSQL ignores it too.
+            front::COPY_DATA | front::COPY_DONE | front::COPY_FAIL => self.drop_frame(frame),
+            front::FLUSH if self.kept.is_none() || self.rejecting => self.drop_frame(frame),
+            front::SYNC if self.kept.is_none() || self.rejecting => {
+                self.rejecting = false;
+                let status = self.status;
+                self.say(|out| message::ready_for_query(out, status));
+                self.drop_frame(frame)
+            }
+            _ if self.rejecting => self.drop_frame(frame),
+            front::QUERY | front::PARSE | front::DESCRIBE | front::CLOSE | front::EXECUTE | front::BIND => {
+                let held = if frame.tag == front::BIND { limits::RELAY_BUFFER } else { limits::STATEMENT };
+                if self.input.len() < frame.len.min(held) {
+                    if frame.tag != front::BIND && frame.len > held {
+                        return Next::Request;
+                    }
+                    self.input.reserve_total(frame.len.min(held));
+                    return Next::Wait;
+                }
+                if frame.tag == front::CLOSE && self.kept.is_none() && self.close_here(frame) {
+                    return Next::Done;
+                }
+                Next::Request
+            }
+            _ => Next::Request,
+        }
+    }
+
+    fn drop_frame(&mut self, frame: Frame) -> Next {
+        let here = frame.len.min(self.input.len());
+        self.input.consume(here);
+        self.passing = frame.len - here;
+        Next::Done
+    }
+
+    /// Close of a statement that we know needs no server.
+    fn close_here(&mut self, frame: Frame) -> bool {
+        let bytes = self.input.filled().get(HEADER..frame.len).unwrap_or_default();
+        let Some((b'S', name)) = bytes.split_first().map(|(kind, rest)| (*kind, split_cstr(rest))) else { return false };
+        let Some((name, _)) = name.filter(|(name, _)| self.statements.get(name).is_some()) else { return false };
+        let name = name.to_vec();
+        self.statements.remove(&name);
+        self.client.set_prepared(self.statements.len());
+        self.input.consume(frame.len);
+        self.say(|out| message::put(out, back::CLOSE_COMPLETE, |_| {}));
+        true
+    }
+
+    /// Appends messages of our own for the client.
+    pub(super) fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        if self.output.capacity() == 0 {
+            self.output = self.worker.take_buffer();
+        }
+        self.output.insert(self.ready, &bytes);
+        self.ready += bytes.len();
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<(), Over> {
+        while self.ready > 0 {
+            let written = poll_fn(|cx| match self.poll_flush_ready(cx) {
+                Ok(0) => Poll::Pending,
+                other => Poll::Ready(other),
+            });
+            written.await.map_err(|_| Over)?;
+        }
+        Ok(())
+    }
+
+    async fn tell_and_end(&mut self, error: PgError) -> Over {
+        self.say(|out| message::error_response(out, &error.into_fatal()));
+        let _ = tokio::time::timeout(limits::FAREWELL, self.flush()).await;
+        Over
+    }
+
+    /// Nothing to do: waits for the client, or for what its own server connection has to say. An idle session that
+    /// isn't pinned holds no buffers.
+    async fn wait_for_input(&mut self) -> Result<(), Over> {
+        if self.input.is_empty() && self.kept.is_none() {
+            self.give_buffers();
+        }
+        if let Some(kept) = self.kept.take() {
+            return self.wait_with(kept).await;
+        }
+        if self.client.is_ending() {
+            return Err(self.tell_and_end(going_away()).await);
+        }
+        let client = self.client.clone();
+        poll_fn(|cx| {
+            client.register(cx.waker());
+            if client.is_ending() { Poll::Ready(Ok(())) } else { self.stream.poll_read_ready(cx) }
+        })
+        .await
+        .map_err(|_| Over)?;
+        if client.is_ending() {
+            return Ok(());
+        }
+        self.need_input();
+        let count = poll_fn(|cx| match poll_fill(&mut self.stream, &mut self.input, cx) {
+            // A false alarm: wait for the next, without holding a buffer.
+            Poll::Pending => Poll::Ready(Ok(None)),
+            Poll::Ready(result) => Poll::Ready(result.map(Some)),
+        });
+        match count.await {
+            Ok(Some(0)) | Err(_) => Err(Over),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// The same for a pinned session, whose server connection may have notifications for it.
+    async fn wait_with(&mut self, mut link: Box<Link>) -> Result<(), Over> {
+        self.need_input();
+        self.need_output();
+        let client = self.client.clone();
+        let end = poll_fn(|cx| {
+            client.register(cx.waker());
+            if client.is_ending() {
+                return Poll::Ready(None);
+            }
+            match self.poll_idle(&mut link, cx) {
+                Poll::Ready(end) => Poll::Ready(end),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        self.kept = Some(link);
+        match end {
+            None if client.is_ending() => Err(self.tell_and_end(going_away()).await),
+            None => Ok(()),
+            Some(End::ServerLost(error)) => {
+                self.kept = None;
+                Err(self.tell_and_end(error).await)
+            }
+            Some(_) => Err(Over),
+        }
+    }
+
+    pub(super) fn need_input(&mut self) {
+        if self.input.capacity() == 0 {
+            self.input = self.worker.take_buffer();
+        }
+    }
+
+    pub(super) fn need_output(&mut self) {
+        if self.output.capacity() == 0 {
+            self.output = self.worker.take_buffer();
+        }
+    }
+
+    fn give_buffers(&mut self) {
+        for buffer in [&mut self.input, &mut self.output] {
+            if buffer.capacity() > 0 && buffer.is_empty() {
+                self.worker.give_buffer(std::mem::replace(buffer, Buffer::default()));
+            }
+        }
+    }
+
+    /// Gets the request at the start of the input answered.
+    async fn serve_request(&mut self) -> Result<(), Over> {
+        self.need_output();
+        let mut link = match self.kept.take() {
+            Some(link) => link,
+            None => {
+                let target = self.choose_target();
+                match self.link_now(target) {
+                    Some(link) => link,
+                    None => match Box::pin(self.link_slowly(target)).await? {
+                        Some(link) => link,
+                        None => return Ok(()),
+                    },
+                }
+            }
+        };
+        link.started = Instant::now();
+        self.client.set_state(State::Active);
+        let end = poll_fn(|cx| self.poll_relay(&mut link, cx)).await;
+        self.client.set_state(State::Idle);
+        match end {
+            End::Settled if !self.needs_care(&link) => {
+                self.let_go(link);
+                Ok(())
+            }
+            end => Box::pin(self.finish(link, end)).await,
+        }
+    }
+
+    /// More than giving the connection back.
+    fn needs_care(&self, link: &Link) -> bool {
+        link.doomed
+            || self.transaction.opaque
+            || self.transaction.loosened
+            || self.transaction.pin.is_some()
+            || self.pin.is_some()
+    }
+
+    async fn finish(&mut self, mut link: Box<Link>, end: End) -> Result<(), Over> {
+        match end {
+            End::Settled => self.settle(link).await,
+            End::Retry => {
+                self.worker.metrics.retries.inc();
+                self.unlink();
+                self.take_back(&mut link);
+                if !link.doomed && link.is_settled() {
+                    self.let_go(link);
+                }
+                self.force_primary = true;
+                Ok(())
+            }
+            End::ClientGone(error) => {
+                self.kept = Some(link);
+                Err(match error {
+                    Some(error) => self.tell_and_end(error).await,
+                    None => Over,
+                })
+            }
+            End::ServerLost(error) => {
+                self.unlink();
+                self.after_loss(link, error).await
+            }
+        }
+    }
+
+    /// The request will be read again: undoes what the first reading did.
+    fn take_back(&mut self, link: &mut Link) {
+        let Retry { request, prepared } = link.retry.take().unwrap_or_default();
+        for name in prepared {
+            self.statements.remove(&name);
+        }
+        self.output.clear();
+        self.ready = 0;
+        self.status = b'I';
+        self.failure = None;
+        self.transaction = super::effects::Transaction::default();
+        self.input.insert(0, &request);
+    }
+
+    /// A link without waiting: the usual case.
+    fn link_now(&mut self, target: Target) -> Option<Box<Link>> {
+        if self.database.shared.is_paused() || self.status != b'I' {
+            return None;
+        }
+        let (server, side) = self.pick(target, &[])?;
+        let pool = self.pool_of(&server)?;
+        let want = self.settings.current();
+        let conn = pool.try_checkout(want)?;
+        if !settings::same(&conn.settings, want)
+            && settings::script(&conn.settings, want).is_some_and(|script| !script.certain)
+        {
+            pool.checkin(conn);
+            return None;
+        }
+        pool.metrics.wait.observe_us(0);
+        Some(self.make_link(conn, pool, side))
+    }
+
+    fn pick(&self, target: Target, avoid: &[Arc<Server>]) -> Option<(Arc<Server>, Side)> {
+        let shard = &self.database.shared.shard;
+        if let Target::Replica(read) = target {
+            if let Some(server) = shard.fit_replica(&read, self.database.shared.max_lag_micros(), avoid) {
+                return Some((server.clone(), Side::Replica));
+            }
+            if self.waits_for_replica(&read) && avoid.is_empty() {
+                return None;
+            }
+        }
+        let primary = shard.primary()?;
+        Some((primary.clone(), Side::Primary))
+    }
+
+    fn waits_for_replica(&self, _read: &ReadNeed) -> bool {
+        !self.database.shared.config().replicas.wait.is_zero()
+    }
+
+    fn pool_of(&self, server: &Arc<Server>) -> Option<Rc<LocalPool>> {
+        let at = self.database.shared.shard.servers.iter().position(|other| Arc::ptr_eq(other, server))?;
+        self.database.pool(&self.worker, &self.identity, self.user.as_ref(), at)
+    }
+
+    /// Waits for a connection. `None`: the request was answered with an error.
+    async fn link_slowly(&mut self, target: Target) -> Result<Option<Box<Link>>, Over> {
+        self.flush().await?;
+        self.client.set_state(State::Waiting);
+        let started = Instant::now();
+        let linked = self.find_connection(target).await;
+        self.client.set_state(State::Idle);
+        match linked? {
+            Ok((conn, pool, side)) => {
+                pool.metrics.wait.observe(started.elapsed());
+                Ok(Some(self.make_link(conn, pool, side)))
+            }
+            Err(error) => {
+                self.worker.metrics.error(error.code());
+                self.reject_request(error);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) async fn find_connection(&mut self, target: Target) -> Result<Result<Found, PgError>, Over> {
+        let database = self.database.clone();
+        let connect_timeout = database.shared.config().pool.connect_timeout;
+        let replica_wait = database.shared.config().replicas.wait;
+        let want = self.settings.current().clone();
+        let started = Instant::now();
+        let mut avoid = Vec::new();
+        let mut target = target;
+        loop {
+            if database.shared.is_paused() {
+                let mut paused = database.shared.paused();
+                let resumed = async move { drop(paused.wait_for(|paused| !paused).await) };
+                if self.or_client_goes(resumed).await?.is_none() {
+                    return Ok(Err(cancelled()));
+                }
+            }
+            if self.client.take_cancelled() {
+                return Ok(Err(cancelled()));
+            }
+            if matches!(target, Target::Replica(_)) && started.elapsed() >= replica_wait && !replica_wait.is_zero() {
+                let fit = self.pick(target, &avoid);
+                if fit.is_none() {
+                    target = Target::Primary;
+                }
+            }
+            let Some((server, side)) = self.pick(target, &avoid) else {
+                if matches!(target, Target::Primary) && started.elapsed() >= connect_timeout {
+                    return Ok(Err(self.no_primary()));
+                }
+                if self.or_client_goes(tokio::time::sleep(LOOK_AGAIN)).await?.is_none() {
+                    return Ok(Err(cancelled()));
+                }
+                continue;
+            };
+            let Some(pool) = self.pool_of(&server) else { return Ok(Err(self.no_primary())) };
+            let patient = side == Side::Primary;
+            let checkout = {
+                let (pool, want) = (pool.clone(), want.clone());
+                async move { pool.checkout(&want, patient).await }
+            };
+            let checked_out = self.or_client_goes(checkout).await?;
+            let mut conn = match checked_out {
+                None => return Ok(Err(cancelled())),
+                Some(Ok(conn)) => conn,
+                Some(Err(_)) if side == Side::Replica => {
+                    avoid.push(server);
+                    continue;
+                }
+                Some(Err(error)) => return Ok(Err(error)),
+            };
+            match self.dress(&mut conn, &want).await {
+                Ok(()) => return Ok(Ok((conn, pool, side))),
+                Err((error, lost)) => {
+                    if !lost {
+                        pool.checkin(conn);
+                    }
+                    return Ok(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Waits for something; ends the session if the client goes meanwhile. `None`: it cancelled.
+    async fn or_client_goes<T>(&mut self, wait: impl Future<Output = T>) -> Result<Option<T>, Over> {
+        let mut wait = std::pin::pin!(wait);
+        let client = self.client.clone();
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = wait.as_mut().poll(cx) {
+                return Poll::Ready(Ok(Some(value)));
+            }
+            client.register(cx.waker());
+            if client.take_cancelled() {
+                return Poll::Ready(Ok(None));
+            }
+            if self.input.capacity() > 0 && !self.input.spare().is_empty() {
+                if let Poll::Ready(Ok(0) | Err(_)) = poll_fill(&mut self.stream, &mut self.input, cx) {
+                    return Poll::Ready(Err(Over));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Puts settings in force that may fail: seen to work before the client's statement is sent.
+    async fn dress(&mut self, conn: &mut ServerConn, want: &Arc<Settings>) -> Result<(), (PgError, bool)> {
+        if settings::same(&conn.settings, want) {
+            return Ok(());
+        }
+        if let Some(script) = settings::script(&conn.settings, want).filter(|script| !script.certain) {
+            conn.unnamed = 0;
+            conn.run(&script.sql).await?;
+            conn.settings = want.clone();
+        }
+        Ok(())
+    }
+
+    fn make_link(&mut self, conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Box<Link> {
+        self.force_primary = false;
+        self.need_output();
+        self.client.set_link(Some(conn.cancel.clone()));
+        pool.metrics.assignments.inc();
+        let mut link = Box::new(Link::new(conn, pool, side));
+        let want = self.settings.current();
+        if settings::same(&link.conn.settings, want) {
+            link.conn.settings = want.clone();
+            self.greet(&mut link);
+        } else {
+            match settings::script(&link.conn.settings, want) {
+                Some(script) => {
+                    message::query(&mut link.out, script.sql.as_bytes());
+                    link.conn.unnamed = 0;
+                    link.queue.push_back(Expect::Ours(Ours::Settings));
+                }
+                None => self.greet(&mut link),
+            }
+            link.conn.settings = want.clone();
+        }
+        match side {
+            Side::Replica => {
+                self.worker.metrics.replica_read("proven");
+                link.retry = Some(Retry::default());
+            }
+            Side::Primary if self.status == b'E' => {
+                // The transaction was lost with its connection; the client has yet to end it.
+                message::query(&mut link.out, LOST_TRANSACTION.as_bytes());
+                link.conn.unnamed = 0;
+                link.queue.push_back(Expect::Ours(Ours::FailedTransaction));
+            }
+            Side::Primary => {}
+        }
+        link
+    }
+
+    fn unlink(&mut self) {
+        self.client.set_link(None);
+    }
+
+    /// Gives the connection back: nothing is in flight, nothing of the session is left on it.
+    pub(super) fn let_go(&mut self, mut link: Box<Link>) {
+        self.unlink();
+        if let Some(tracker) = link.tracker.take() {
+            let left = tracker.current().clone();
+            // The same pointer where the same is meant: the next comparison is quick.
+            let own = self.settings.current();
+            link.conn.settings = if *left == **own { own.clone() } else { left };
+        }
+        let (conn, pool) = link.into_parts();
+        if conn.cancel.is_threatened() {
+            // A cancel request is on its way to it: it must not hit the next user.
+            tokio::task::spawn_local(async move {
+                while conn.cancel.is_threatened() {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                pool.checkin(conn);
+            });
+            return;
+        }
+        pool.checkin(conn);
+    }
+
+    async fn settle(&mut self, mut link: Box<Link>) -> Result<(), Over> {
+        self.flush().await?;
+        if link.doomed {
+            self.unlink();
+                return match self.pin {
+                Some(_) => Err(self.tell_and_end(going_away()).await),
+                None => Ok(()),
+            };
+        }
+        if let Some(pin) = self.transaction.pin {
+            self.set_pin(Some(pin));
+        }
+        let probed = matches!(self.pin, None | Some(Pin::TemporaryTable | Pin::AdvisoryLock | Pin::HoldCursor | Pin::Listen));
+        if probed && (self.transaction.opaque || self.transaction.loosened || self.pin.is_some()) {
+            if let Err(error) = self.probe(&mut link).await {
+                self.unlink();
+                        return Err(self.tell_and_end(error).await);
+            }
+        }
+        self.transaction = super::effects::Transaction::default();
+        if self.pin.is_some() {
+            self.kept = Some(link);
+        } else {
+            self.let_go(link);
+        }
+        Ok(())
+    }
+
+    /// Answers the request at the start of the input with an error.
+    pub(super) fn reject_request(&mut self, error: PgError) {
+        let tag = Frame::parse(self.input.filled()).ok().flatten().map(|frame| frame.tag);
+        let status = self.status;
+        self.say(|out| message::error_response(out, &error.into_error()));
+        if matches!(tag, Some(front::QUERY | front::FUNCTION_CALL)) {
+            self.say(|out| message::ready_for_query(out, status));
+            if let Ok(Some(frame)) = Frame::parse(self.input.filled()) {
+                self.drop_frame(frame);
+            }
+        } else {
+            self.rejecting = true;
+        }
+    }
+
+    fn no_primary(&self) -> PgError {
+        let shard = &self.database.shared.shard;
+        let state = |server: &Arc<Server>| {
+            let state = server.state();
+            let trouble = state.trouble.map(|text| format!(": {text}")).unwrap_or_default();
+            format!("{} is {:?}{trouble}", server.address, state.role)
+        };
+        let servers: Vec<_> = shard.servers.iter().map(state).collect();
+        PgError::error(
+            SqlState::CANNOT_CONNECT_NOW,
+            format!("no primary of database \"{}\" can be reached", self.database.shared.name),
+        )
+        .detail(servers.join("; "))
+        .hint("Look at the servers; SHOW REPLICAS in the console tells what each said last.")
+    }
+
+    /// The session is over: what becomes of its server connection.
+    async fn part(&mut self) {
+        let Some(link) = self.kept.take() else { return };
+        self.unlink();
+        let busy = !link.is_settled() || link.passing > 0 || self.passing > 0;
+        if self.transaction_wrote() {
+            self.raise_tokens();
+        }
+        let (mut conn, pool) = link.into_parts();
+        if conn.cancel.is_threatened() {
+            return;
+        }
+        if busy {
+            // Its query would run on for nobody.
+            let target = conn.cancel.clone();
+            let _ = crate::backend::cancel::cancel(
+                &target.server.address,
+                target.process_id,
+                &target.key,
+                limits::CANCEL_TIMEOUT,
+            )
+            .await;
+            return;
+        }
+        if self.pin == Some(Pin::Load) {
+            return;
+        }
+        let clean = async {
+            if self.status != b'I' {
+                conn.run("ROLLBACK").await?;
+            }
+            conn.run("DISCARD ALL").await
+        };
+        if let Ok(Ok(_)) = tokio::time::timeout(limits::CLEANING, clean).await {
+            conn.settings = Arc::default();
+            conn.statements.clear();
+            conn.unnamed = 0;
+            pool.checkin(conn);
+        }
+    }
+
+    /// Whether the session keeps its connection from its first request on.
+    pub(super) fn pin_by_mode(&mut self) {
+        let mode = self.user.as_ref().and_then(|user| user.pool_mode);
+        if mode.unwrap_or(self.database.shared.config().pool.mode) == PoolMode::Session {
+            self.set_pin(Some(Pin::SessionMode));
+        }
+    }
+}
+
+type Found = (Box<ServerConn>, Rc<LocalPool>, Side);
+
+const LOST_TRANSACTION: &str = "BEGIN;DO $$BEGIN RAISE EXCEPTION USING ERRCODE='40003',\
+     MESSAGE='pgbraid: the transaction was lost with its server connection';END$$";
+
+fn cancelled() -> PgError {
+    PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}
+
+fn going_away() -> PgError {
+    PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+}

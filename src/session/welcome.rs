@@ -1,0 +1,206 @@
+//! From AuthenticationOk to the first request: start-up parameters, what the server reports, the cancel key.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::accept::NewClient;
+use super::client::Client;
+use super::context::{LocalDatabase, Worker};
+use super::effects::Transaction;
+use super::route::Target;
+use super::statements::Statements;
+use super::{Session, link};
+use crate::backend::login::Identity;
+use crate::backend::settings::{self, Settings, Tracker};
+use crate::base::{Lsn, PgError, SqlState, limits};
+use crate::config::User;
+use crate::net::Stream;
+use crate::wire::{Buffer, message};
+
+/// What a session is made from, besides the client itself.
+pub struct Seat {
+    pub worker: Rc<Worker>,
+    pub database: Rc<LocalDatabase>,
+    /// The user's entry in `[users]`, if there is one.
+    pub user: Option<User>,
+    pub client: Arc<Client>,
+}
+
+/// Serves a client that has authenticated, until it goes.
+pub async fn serve(seat: Seat, new: Box<NewClient>) {
+    let NewClient { stream, parameters, leftover, user, credentials, .. } = *new;
+    let mut session = Box::new(make_session(seat, stream, Identity { user, credentials }));
+    if !leftover.is_empty() {
+        session.need_input();
+        session.input.extend(&leftover);
+    }
+    if Box::pin(session.welcome(parameters)).await {
+        session.run().await;
+    }
+}
+
+fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
+    let default_consistency = seat.database.shared.config().replicas.consistency;
+    Session {
+        worker: seat.worker,
+        database: seat.database,
+        identity: Arc::new(identity),
+        user: seat.user,
+        client: seat.client,
+        stream,
+        input: Buffer::default(),
+        output: Buffer::default(),
+        ready: 0,
+        passing: 0,
+        rejecting: false,
+        settings: Tracker::new(Arc::default()),
+        reported: Arc::default(),
+        statements: Statements::default(),
+        status: b'I',
+        transaction: Transaction::default(),
+        pin: None,
+        kept: None,
+        default_consistency,
+        own_write: 0,
+        seen: Lsn(0),
+        force_primary: false,
+        failure: None,
+    }
+}
+
+impl Session {
+    /// Says all that comes before the first ReadyForQuery. False: the client was told why not, or is gone.
+    async fn welcome(&mut self, parameters: Vec<(String, String)>) -> bool {
+        match self.start_up(parameters).await {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                self.worker.metrics.login_failed(error.code());
+                tracing::info!(
+                    client = %self.client.peer, user = %self.client.user, database = %self.client.database,
+                    sqlstate = %error.code(), "login failed: {}", error.message()
+                );
+                self.say(|out| message::error_response(out, &error.into_fatal()));
+                let _ = tokio::time::timeout(limits::FAREWELL, self.flush()).await;
+                return false;
+            }
+        }
+        self.worker.metrics.logins.inc();
+        self.pin_by_mode();
+        let reported = self.reported.clone();
+        let client = self.client.clone();
+        self.say(|out| {
+            for (name, value) in reported.iter().filter(|(name, _)| name != "in_hot_standby") {
+                message::parameter_status(out, name, value);
+            }
+            message::backend_key_data(out, client.process_id, &client.key);
+            message::ready_for_query(out, b'I');
+        });
+        self.flush().await.is_ok()
+    }
+
+    /// Puts the start-up parameters in force. What the server makes of them is asked once for each set of them.
+    async fn start_up(&mut self, parameters: Vec<(String, String)>) -> Result<bool, PgError> {
+        let settings = startup_settings(parameters)?;
+        let shared = self.database.shared.clone();
+        if let Some((settings, reported)) = shared.template(&settings) {
+            self.settings = Tracker::new(settings);
+            self.reported = reported;
+            return Ok(true);
+        }
+        let Ok(found) = self.find_connection(Target::Primary).await else { return Ok(false) };
+        let (mut conn, pool, side) = found?;
+        debug_assert_eq!(side, link::Side::Primary);
+        let settings = Arc::new(settings);
+        if let Some(script) = settings::script(&conn.settings, &settings) {
+            conn.unnamed = 0;
+            if let Err((error, lost)) = conn.run(&script.sql).await {
+                if !lost {
+                    pool.checkin(conn);
+                }
+                return Err(error);
+            }
+            conn.settings = settings.clone();
+        }
+        self.reported = conn.reported.clone();
+        shared.set_template(settings.clone(), self.reported.clone());
+        self.settings = Tracker::new(settings);
+        pool.checkin(conn);
+        Ok(true)
+    }
+}
+
+/// The settings in a start-up packet: its parameters, and those within `options`.
+///
+/// # Errors
+/// 0A000 for switches of `options` other than `-c` and `--name=value`.
+fn startup_settings(parameters: Vec<(String, String)>) -> Result<Settings, PgError> {
+    let mut all = Vec::new();
+    for (name, value) in parameters {
+        if name == "options" {
+            all.extend(read_options(&value)?);
+        } else {
+            all.push((name, value));
+        }
+    }
+    if all.len() > limits::SESSION_SETTINGS {
+        return Err(PgError::fatal(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many start-up parameters"));
+    }
+    Ok(Settings::from_startup(all))
+}
+
+/// `-c name=value`, `-cname=value`, `--name=value`, parted by blanks; a backslash keeps the next byte as it is
+/// (`pg_split_opts`). Dashes in a `--name` stand for underscores (`ParseLongOption`).
+fn read_options(options: &str) -> Result<Vec<(String, String)>, PgError> {
+    let unsupported = |word: &str| {
+        let name = word.split('=').next().unwrap_or_default().to_owned();
+        PgError::fatal(SqlState::FEATURE_NOT_SUPPORTED, format!("unsupported switch in start-up options: {name}"))
+            .hint("-c name=value and --name=value are supported.")
+    };
+    let mut words = split_options(options).into_iter();
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match (word.strip_prefix("--"), word.strip_prefix("-c")) {
+            (Some(long), _) => long.to_owned(),
+            (None, Some("")) => words.next().ok_or_else(|| unsupported(&word))?,
+            (None, Some(short)) => short.to_owned(),
+            (None, None) => return Err(unsupported(&word)),
+        };
+        let (name, value) = setting.split_once('=').ok_or_else(|| unsupported(&word))?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn split_options(options: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = options.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.get_or_insert_default().extend(chars.next()),
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_postgres_does() {
+        let read = |text: &str| read_options(text).map_err(|error| error.code().to_string());
+        let pairs = |pairs: &[(&str, &str)]| -> Result<Vec<(String, String)>, String> {
+            Ok(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+        };
+        assert_eq!(read("-c search_path=a,b  --work-mem=1MB"), pairs(&[("search_path", "a,b"), ("work_mem", "1MB")]));
+        assert_eq!(read(r"-capp.x=a\ b\\c"), pairs(&[("app.x", r"a b\c")]));
+        assert_eq!(read(" "), pairs(&[]));
+        assert_eq!(read("-e"), Err("0A000".into()));
+        assert_eq!(read("-c"), Err("0A000".into()));
+    }
+}
