@@ -89,7 +89,9 @@ impl LocalPool {
                     match self.connect(place, limits.connect_timeout).await {
                         Ok(conn) => return Ok(conn),
                         Err(LoginError::Rejected(error)) => return Err(error),
-                        Err(LoginError::Unreachable(error)) if !patient || started.elapsed() >= limits.connect_timeout => {
+                        Err(LoginError::Unreachable(error))
+                            if !patient || started.elapsed() >= limits.connect_timeout =>
+                        {
                             return Err(error.into_error());
                         }
                         // It may be restarting: wait, and look at what others found meanwhile.

@@ -146,7 +146,10 @@ impl Session {
             }
             (back::PARAMETER_DESCRIPTION, Expect::Describe) | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
             (back::COPY_IN_RESPONSE, Expect::Query { .. } | Expect::Execute { .. }) => self.copy_in(link),
-            (back::COPY_OUT_RESPONSE | back::COPY_DONE | back::COPY_DATA | back::DATA_ROW, Expect::Query { .. } | Expect::Execute { .. }) => {}
+            (
+                back::COPY_OUT_RESPONSE | back::COPY_DONE | back::COPY_DATA | back::DATA_ROW,
+                Expect::Query { .. } | Expect::Execute { .. },
+            ) => {}
             (tag, expect) => {
                 return Err(Misbehaved(format!("message \"{}\" in place of {expect:?}", char::from(tag))));
             }
@@ -176,7 +179,11 @@ impl Session {
         // A client doesn't see which of the servers it is on.
         let hidden = ours || name == "in_hot_standby";
         if !hidden {
-            crate::backend::conn::set_parameter(std::sync::Arc::make_mut(&mut self.reported), name.clone(), value.clone());
+            crate::backend::conn::set_parameter(
+                std::sync::Arc::make_mut(&mut self.reported),
+                name.clone(),
+                value.clone(),
+            );
         }
         link.conn.report(name, value);
         if hidden { Fate::Swallow } else { Fate::Forward }
@@ -259,7 +266,8 @@ impl Session {
     }
 
     fn ready_for_query(&mut self, link: &mut Link, body: &[u8]) -> Result<Fate, Misbehaved> {
-        let (Some(status @ (b'I' | b'T' | b'E')), Some(expect)) = (body.first().copied(), link.queue.pop_front()) else {
+        let (Some(status @ (b'I' | b'T' | b'E')), Some(expect)) = (body.first().copied(), link.queue.pop_front())
+        else {
             return Err(Misbehaved("ReadyForQuery that nothing asked for".into()));
         };
         let failed = std::mem::take(&mut link.failed);

@@ -68,7 +68,9 @@ impl Session {
             Some(_) => self.transaction.opaque = true,
         }
         match &step.kind {
-            Kind::Read | Kind::Write | Kind::CopyIn | Kind::CopyOut | Kind::Show(_) | Kind::Notify | Kind::Fetch => false,
+            Kind::Read | Kind::Write | Kind::CopyIn | Kind::CopyOut | Kind::Show(_) | Kind::Notify | Kind::Fetch => {
+                false
+            }
             Kind::Begin(_) | Kind::SetTransaction(_) | Kind::FinishPrepared | Kind::Execute { .. } => false,
             Kind::Prepare { .. } => {
                 self.transaction.pin = Some(Pin::SqlPrepare);
@@ -109,7 +111,8 @@ impl Session {
     fn note_commit_mode(&self, set: &Set) {
         let synchronous = match &set.value {
             SetValue::List(values) => values.iter().all(|value| {
-                ["on", "local", "remote_write", "remote_apply", "true", "yes", "1"].contains(&value.to_ascii_lowercase().as_str())
+                ["on", "local", "remote_write", "remote_apply", "true", "yes", "1"]
+                    .contains(&value.to_ascii_lowercase().as_str())
             }),
             _ => false,
         };

@@ -16,16 +16,24 @@ use crate::topology::Server;
 #[derive(Debug)]
 pub enum Expect {
     /// ParseComplete. `statement`: what the server will have then. `ours`: the client didn't ask for it.
-    Parse { statement: Option<Arc<Statement>>, client: Option<ClientParse>, ours: bool },
+    Parse {
+        statement: Option<Arc<Statement>>,
+        client: Option<ClientParse>,
+        ours: bool,
+    },
     /// ParseComplete that we say ourselves: the server has the statement already.
     MadeUpParse,
     Bind,
     /// NoData or RowDescription; ahead of it ParameterDescription for a statement.
     Describe,
     /// All up to CommandComplete, EmptyQueryResponse or PortalSuspended.
-    Execute { effects: Option<Rc<Plan>> },
+    Execute {
+        effects: Option<Rc<Plan>>,
+    },
     /// CloseComplete. `ours`: the client didn't ask for it.
-    Close { ours: bool },
+    Close {
+        ours: bool,
+    },
     /// CloseComplete that we say ourselves.
     MadeUpClose,
     /// CopyDone or CopyFail was sent: answers nothing, but parts the Syncs that COPY swallows from those it doesn't.
@@ -33,7 +41,10 @@ pub enum Expect {
     /// ReadyForQuery.
     Sync,
     /// All up to ReadyForQuery; `step`: the statement of the string that comes next.
-    Query { effects: Option<Rc<Plan>>, step: usize },
+    Query {
+        effects: Option<Rc<Plan>>,
+        step: usize,
+    },
     /// FunctionCallResponse, ReadyForQuery.
     Function,
     /// A query of our own, nothing of which the client sees.

@@ -48,7 +48,6 @@ impl Session {
         let own = self.settings.current().clone();
         let on_conn = link.tracker().current().clone();
         let mut names: Vec<String> = own.iter().chain(on_conn.iter()).map(|(name, _)| name.to_owned()).collect();
-        names.extend(self.database.shared.catalog().custom_settings().iter().cloned());
         names.retain(|name| name.contains('.'));
         names.sort();
         names.dedup();

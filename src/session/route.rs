@@ -41,7 +41,8 @@ impl Reads {
 impl Session {
     /// Decides for the request at the start of the input. What isn't there as a whole goes to the primary.
     pub(super) fn choose_target(&mut self) -> Target {
-        if !self.database.shared.shard.has_replicas() || self.pin.is_some() || self.force_primary || self.status != b'I' {
+        if !self.database.shared.shard.has_replicas() || self.pin.is_some() || self.force_primary || self.status != b'I'
+        {
             return Target::Primary;
         }
         let consistency = self.consistency();

@@ -112,7 +112,9 @@ impl Session {
     /// Close of a statement that we know needs no server.
     fn close_here(&mut self, frame: Frame) -> bool {
         let bytes = self.input.filled().get(HEADER..frame.len).unwrap_or_default();
-        let Some((b'S', name)) = bytes.split_first().map(|(kind, rest)| (*kind, split_cstr(rest))) else { return false };
+        let Some((b'S', name)) = bytes.split_first().map(|(kind, rest)| (*kind, split_cstr(rest))) else {
+            return false;
+        };
         let Some((name, _)) = name.filter(|(name, _)| self.statements.get(name).is_some()) else { return false };
         let name = name.to_vec();
         self.statements.remove(&name);
@@ -476,12 +478,12 @@ impl Session {
         self.client.set_link(Some(conn.cancel.clone()));
         pool.metrics.assignments.inc();
         let mut link = Box::new(Link::new(conn, pool, side));
-        let want = self.settings.current();
-        if settings::same(&link.conn.settings, want) {
-            link.conn.settings = want.clone();
+        let want = self.settings.current().clone();
+        if settings::same(&link.conn.settings, &want) {
+            link.conn.settings = want;
             self.greet(&mut link);
         } else {
-            match settings::script(&link.conn.settings, want) {
+            match settings::script(&link.conn.settings, &want) {
                 Some(script) => {
                     message::query(&mut link.out, script.sql.as_bytes());
                     link.conn.unnamed = 0;
@@ -489,7 +491,7 @@ impl Session {
                 }
                 None => self.greet(&mut link),
             }
-            link.conn.settings = want.clone();
+            link.conn.settings = want;
         }
         match side {
             Side::Replica => {
@@ -538,7 +540,7 @@ impl Session {
         self.flush().await?;
         if link.doomed {
             self.unlink();
-                return match self.pin {
+            return match self.pin {
                 Some(_) => Err(self.tell_and_end(going_away()).await),
                 None => Ok(()),
             };
@@ -546,11 +548,12 @@ impl Session {
         if let Some(pin) = self.transaction.pin {
             self.set_pin(Some(pin));
         }
-        let probed = matches!(self.pin, None | Some(Pin::TemporaryTable | Pin::AdvisoryLock | Pin::HoldCursor | Pin::Listen));
+        let probed =
+            matches!(self.pin, None | Some(Pin::TemporaryTable | Pin::AdvisoryLock | Pin::HoldCursor | Pin::Listen));
         if probed && (self.transaction.opaque || self.transaction.loosened || self.pin.is_some()) {
             if let Err(error) = self.probe(&mut link).await {
                 self.unlink();
-                        return Err(self.tell_and_end(error).await);
+                return Err(self.tell_and_end(error).await);
             }
         }
         self.transaction = super::effects::Transaction::default();

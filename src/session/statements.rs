@@ -72,10 +72,6 @@ impl Statements {
         self.named.as_ref().map_or(0, |named| named.len())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// DISCARD ALL, DEALLOCATE ALL (which leaves the unnamed statement).
     pub fn clear_named(&mut self) {
         self.named = None;

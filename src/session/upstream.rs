@@ -199,8 +199,11 @@ impl Session {
             return Ok(());
         }
         if self.statements.len() >= limits::SESSION_STATEMENTS {
-            return Err(PgError::error(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many prepared statements in one session")
-                .hint("Close statements that aren't needed any more."));
+            return Err(PgError::error(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "too many prepared statements in one session",
+            )
+            .hint("Close statements that aren't needed any more."));
         }
         let key = StatementKey { sql: sql.into(), types: types.into(), search_path: self.search_path() };
         let statement = self.worker.registry.intern(key);
@@ -229,7 +232,8 @@ impl Session {
     }
 
     fn take_bind(&mut self, link: &mut Link, frame: Frame, body: &[u8]) -> Result<(), PgError> {
-        let parts = split_cstr(body).and_then(|(portal, rest)| split_cstr(rest).map(|(name, rest)| (portal, name, rest)));
+        let parts =
+            split_cstr(body).and_then(|(portal, rest)| split_cstr(rest).map(|(name, rest)| (portal, name, rest)));
         let Some((portal, name, rest)) = parts else {
             return Err(protocol_error("invalid message format: Bind".into()));
         };

@@ -86,14 +86,17 @@ impl Tokens {
     pub fn need(&self, reads: &ReadSet) -> Need {
         match reads {
             ReadSet::All => read_slot(self.highest.load(Ordering::Acquire)),
-            ReadSet::Tables(tables) => {
-                let rest = self.rest.load(Ordering::Acquire);
-                let words =
-                    tables.iter().filter_map(|table| self.slot(*table)).map(|slot| slot.load(Ordering::Acquire));
-                // An unresolved word is greater than any position.
-                read_slot(words.fold(rest, u64::max))
-            }
+            ReadSet::Tables(tables) => self.need_tables(tables),
         }
+    }
+
+    /// The same for tables that are known.
+    #[inline]
+    pub fn need_tables(&self, tables: &[TableKey]) -> Need {
+        let rest = self.rest.load(Ordering::Acquire);
+        let words = tables.iter().filter_map(|table| self.slot(*table)).map(|slot| slot.load(Ordering::Acquire));
+        // An unresolved word is greater than any position.
+        read_slot(words.fold(rest, u64::max))
     }
 
     /// What a replica must have replayed to show the commit `sequence` and all before it.
