@@ -4,6 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use crate::config::Log;
+use crate::telemetry::log::{Level, subscriber};
 
 /// Ends when SIGINT or SIGTERM comes. From the call on these don't end the process by themselves.
 ///
@@ -20,7 +21,9 @@ pub fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// Sends this process's log to standard error. Done once; later calls change nothing.
-pub fn log_to_stderr(log: &Log) {
-    let _ = tracing::subscriber::set_global_default(crate::telemetry::log::subscriber(log));
+/// Sends this process's log to standard error, and gives the handle that changes its level. Done once a process.
+pub fn log_to_stderr(log: &Log) -> Level {
+    let (logs, level) = subscriber(log);
+    let _ = tracing::subscriber::set_global_default(logs);
+    level
 }

@@ -12,7 +12,7 @@ use super::{args, process, proxy};
 pub async fn run(args: args::Serve) -> Result<ExitCode, Failure> {
     let stop = process::asked_to_end()?;
     let config = super::load(&args.config)?;
-    process::log_to_stderr(&config.log);
+    let _level = process::log_to_stderr(&config.log);
     proxy::run(config, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
