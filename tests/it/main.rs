@@ -1,4 +1,7 @@
 //! Tests with real servers: what drivers, psql and the network see of pgbraid.
 
+mod certificates;
 mod cluster;
 mod console;
+
+mod login;
