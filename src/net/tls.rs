@@ -38,13 +38,24 @@ impl ServerTls {
     /// # Errors
     /// Files that can't be read, or don't hold what they should.
     pub fn from_config(server: &Server) -> Result<Option<Self>, PgError> {
-        let (Some(cert), Some(key)) = (&server.tls_cert, &server.tls_key) else { return Ok(None) };
+        match (&server.tls_cert, &server.tls_key) {
+            (Some(cert), Some(key)) => Self::from_files(cert, key, server.tls_client_ca.as_deref()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// From PEM files: our certificate with its chain, its key, and the authority of clients' certificates. Clients may
+    /// show a certificate and need not.
+    ///
+    /// # Errors
+    /// As with `from_config`.
+    pub fn from_files(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, PgError> {
         let chain = certificates(cert)?;
         let end_point = chain.first().and_then(end_point::hash).map(Arc::from);
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| broken(cert, &error.to_string()))?;
-        let builder = match &server.tls_client_ca {
+        let builder = match client_ca {
             Some(ca) => builder.with_client_cert_verifier(
                 WebPkiClientVerifier::builder_with_provider(roots(ca)?.into(), provider())
                     .allow_unauthenticated()
@@ -57,7 +68,7 @@ impl ServerTls {
             .with_single_cert(chain, private_key(key)?)
             .map_err(|error| broken(cert, &format!("doesn't fit {}: {error}", key.display())))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Some(Self { acceptor: TlsAcceptor::from(Arc::new(config)), end_point }))
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), end_point })
     }
 
     /// The TLS handshake with a client. `prefix` is what was read from it already.

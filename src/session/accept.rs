@@ -78,15 +78,20 @@ impl AcceptSettings {
     /// # Errors
     /// TLS files that can't be used.
     pub fn from_config(config: &Config) -> Result<Self, PgError> {
-        let server_tls = ServerTls::from_config(&config.server)?;
         let seed = config.server.tls_key.as_ref().and_then(|path| std::fs::read(path).ok());
-        Ok(Self {
-            tls: config.server.tls,
-            server_tls,
-            method: config.auth.method,
-            login_timeout: config.server.login_timeout,
-            vault: Vault::new(seed.as_deref()),
-        })
+        let server_tls = ServerTls::from_config(&config.server)?;
+        Ok(Self::new(config.server.tls, server_tls, config.auth.method, config.server.login_timeout, seed.as_deref()))
+    }
+
+    /// From its parts; `seed` is a secret with much entropy that all clones share, or none.
+    pub fn new(
+        tls: ClientTls,
+        server_tls: Option<ServerTls>,
+        method: AuthMethod,
+        login_timeout: Duration,
+        seed: Option<&[u8]>,
+    ) -> Self {
+        Self { tls, server_tls, method, login_timeout, vault: Vault::new(seed) }
     }
 }
 

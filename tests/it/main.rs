@@ -1,5 +1,6 @@
 //! Tests with real servers: what drivers, psql and the network see of pgbraid.
 
+mod accept;
 mod certificates;
 mod cluster;
 mod console;
