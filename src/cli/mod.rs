@@ -3,7 +3,7 @@
 mod args;
 pub mod check;
 pub mod cluster;
-mod demo;
+pub mod demo;
 pub mod failure;
 mod process;
 mod progress;

@@ -4,5 +4,6 @@ mod accept;
 mod certificates;
 mod cluster;
 mod console;
-
+mod harness;
 mod login;
+mod support;

@@ -1,4 +1,4 @@
-# Runs one PostgreSQL server and ends it when the program that started us goes away, however it goes.
+# Runs one server and ends it when the program that started us goes away, however it goes.
 #
 # Arguments: LOG SCRATCH COMMAND…   SCRATCH: a directory to remove at the end, or empty.
 # Standard output: the server's process id, once. Standard input: a line with the name of a signal sends that signal to
@@ -26,6 +26,7 @@ exec >/dev/null 2>&1
 listener=$!
 
 wait "$server"
+code=$?
 kill "$listener"
 if [ -n "$scratch" ] && [ -e "$scratch/.remove" ]; then
     rm -rf -- "$scratch"
@@ -33,3 +34,4 @@ if [ -n "$scratch" ] && [ -e "$scratch/.remove" ]; then
     rm -f -- "${scratch%/*}"/*
     rmdir -- "${scratch%/*}"
 fi
+exit "$code"

@@ -1,6 +1,6 @@
 //! `pgbraid demo`: PostgreSQL servers with a sample shop, and the proxy in front of them, in one command.
 
-mod shop;
+pub mod shop;
 
 use std::net::TcpListener;
 use std::path::Path;
