@@ -95,3 +95,9 @@ pub const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Time for making a server connection clean that a client left; it is closed after that.
 pub const CLEANING: Duration = Duration::from_secs(10);
+
+/// Bytes of a cancel key with protocol 3.2 (PostgreSQL's own length).
+pub const CANCEL_KEY: usize = 32;
+
+/// Answers of `auth.query` that are remembered.
+pub const AUTH_QUERY_CACHE: usize = 10_000;

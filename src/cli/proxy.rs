@@ -7,6 +7,6 @@ use crate::config::Config;
 ///
 /// # Errors
 /// It doesn't start: an address is taken, a certificate can't be read.
-pub async fn run(_config: Config, _stop: impl Future<Output = ()>) -> Result<(), Failure> {
-    Err(Failure::new("this build has no proxy yet"))
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    crate::server::run(config, stop).await.map_err(|error| Failure::new(error.to_string()))
 }

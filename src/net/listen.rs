@@ -149,3 +149,15 @@ mod tests {
         assert_eq!(UnixAcceptor::bind(dir.path(), 6432).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }
+
+/// The addresses that `host:port` stands for; `*` and an empty host stand for all.
+///
+/// # Errors
+/// The name can't be resolved.
+pub async fn resolve(listen: &str) -> io::Result<Vec<SocketAddr>> {
+    let listen = match listen.strip_prefix("*:").or_else(|| listen.strip_prefix(':')) {
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => listen.to_owned(),
+    };
+    Ok(tokio::net::lookup_host(listen).await?.collect())
+}

@@ -10,7 +10,7 @@ pub mod tls;
 
 pub use connect::connect;
 pub use framed::{Framed, FramedError};
-pub use listen::{TcpAcceptor, UnixAcceptor};
+pub use listen::{TcpAcceptor, UnixAcceptor, resolve};
 pub use stream::{Detached, Stream};
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,184 @@
+//! What all threads of one proxy share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{mpsc, watch};
+
+use crate::backend::Database;
+use crate::backend::statements::Registry;
+use crate::backend::{Offer, cancel};
+use crate::base::{PgError, Secret, SqlState, limits};
+use crate::config::Config;
+use crate::net::Detached;
+use crate::session::Client;
+use crate::session::accept::{AcceptSettings, NewClient};
+use crate::telemetry::Telemetry;
+
+/// One running proxy. Nothing of it is global: two can run in one process.
+pub struct Shared {
+    pub config: ArcSwap<Config>,
+    pub accept: ArcSwap<AcceptSettings>,
+    pub databases: ArcSwap<HashMap<String, Arc<Database>>>,
+    pub telemetry: Telemetry,
+    pub registry: Arc<Registry>,
+    /// Keys of fingerprints: not to be guessed from outside.
+    pub fingerprint_seed: u128,
+    pub(super) clients: Mutex<HashMap<i32, Arc<Client>>>,
+    pub(super) passwords: Mutex<HashMap<(String, String), (Instant, Option<Secret>)>>,
+    pub(super) offers: Arc<[mpsc::UnboundedSender<Offer>]>,
+    pub(super) mail: Vec<mpsc::UnboundedSender<Mail>>,
+    pub(super) stage: watch::Sender<Stage>,
+    random: SystemRandom,
+}
+
+/// How far a proxy is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Serving,
+    /// No new clients; those that are in a transaction may end it.
+    Draining,
+    /// At once.
+    Stopped,
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Mail {
+    /// A client that came in by a Unix socket.
+    Client(Detached),
+    /// The configuration changed: databases may have gone.
+    Reloaded,
+}
+
+impl Shared {
+    /// One sender of offers and one of mail for each worker.
+    pub(super) fn new(
+        config: Config,
+        accept: AcceptSettings,
+        offers: Arc<[mpsc::UnboundedSender<Offer>]>,
+        mail: Vec<mpsc::UnboundedSender<Mail>>,
+    ) -> Result<Self, PgError> {
+        let random = SystemRandom::new();
+        let mut seed = [0; 16];
+        random.fill(&mut seed).map_err(|_| no_randomness())?;
+        let databases = config.databases.iter();
+        let databases =
+            databases.map(|(name, config)| (name.clone(), Arc::new(Database::new(config.clone(), offers.clone()))));
+        Ok(Self {
+            databases: ArcSwap::from_pointee(databases.collect()),
+            config: ArcSwap::from_pointee(config),
+            accept: ArcSwap::from_pointee(accept),
+            telemetry: Telemetry::new(),
+            registry: Arc::default(),
+            fingerprint_seed: u128::from_ne_bytes(seed),
+            clients: Mutex::default(),
+            passwords: Mutex::default(),
+            offers,
+            mail,
+            stage: watch::Sender::new(Stage::Serving),
+            random,
+        })
+    }
+
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    pub fn database(&self, name: &str) -> Option<Arc<Database>> {
+        self.databases.load().get(name).cloned()
+    }
+
+    /// All clients that have authenticated.
+    pub fn clients(&self) -> Vec<Arc<Client>> {
+        lock(&self.clients).values().cloned().collect()
+    }
+
+    pub fn client_count(&self) -> usize {
+        lock(&self.clients).len()
+    }
+
+    /// Gives a client its process id and cancel key, and lists it.
+    ///
+    /// # Errors
+    /// 53300 where `max_clients` are there already.
+    pub(super) fn enlist(&self, new: &NewClient) -> Result<Arc<Client>, PgError> {
+        let config = self.config.load();
+        let mut clients = lock(&self.clients);
+        if clients.len() >= config.server.max_clients {
+            return Err(too_many_clients(config.server.max_clients));
+        }
+        if let Some(most) = config.users.get(&new.user).and_then(|user| user.max_clients) {
+            let here = clients.values().filter(|client| client.user == new.user).count();
+            if here >= most {
+                return Err(too_many_of_user(&new.user, most));
+            }
+        }
+        let mut key = vec![0; if new.minor >= 2 { limits::CANCEL_KEY } else { 4 }];
+        self.random.fill(&mut key).map_err(|_| no_randomness())?;
+        let process_id = loop {
+            let mut id = [0; 4];
+            self.random.fill(&mut id).map_err(|_| no_randomness())?;
+            let id = i32::from_be_bytes(id) & i32::MAX;
+            if id != 0 && !clients.contains_key(&id) {
+                break id;
+            }
+        };
+        let tls = new.stream.is_tls();
+        let (user, database, peer) = (new.user.clone(), new.database.clone(), new.peer.clone());
+        let client = Arc::new(Client::new(process_id, key, user, database, peer, tls));
+        clients.insert(process_id, client.clone());
+        Ok(client)
+    }
+
+    pub(super) fn delist(&self, client: &Client) {
+        lock(&self.clients).remove(&client.process_id);
+    }
+
+    /// Passes a cancel request on, if its key is right. Says nothing either way, as PostgreSQL does.
+    pub(super) async fn cancel(&self, process_id: i32, key: &[u8]) {
+        let client = lock(&self.clients).get(&process_id).cloned();
+        let Some(client) = client.filter(|client| constant_time_eq(&client.key, key)) else { return };
+        let Some((target, threat)) = client.cancel() else { return };
+        let result =
+            cancel::cancel(&target.server.address, target.process_id, &target.key, limits::CANCEL_TIMEOUT).await;
+        drop(threat);
+        if let Err(error) = result {
+            tracing::warn!(server = %target.server.address, "cancel request failed: {error}");
+        }
+    }
+
+    /// Every client ends as soon as it is outside a transaction.
+    pub(super) fn end_clients(&self) {
+        for client in self.clients() {
+            client.end();
+        }
+    }
+}
+
+fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (x, y)| different | (x ^ y)) == 0
+}
+
+fn too_many_clients(most: usize) -> PgError {
+    PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
+        .detail(format!("max_clients = {most}"))
+        .hint("Raise server.max_clients, or let idle clients go.")
+}
+
+fn too_many_of_user(user: &str, most: usize) -> PgError {
+    PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, format!("too many connections for role \"{user}\""))
+        .detail(format!("max_clients = {most}"))
+        .hint(format!("Raise users.{user}.max_clients, or let idle clients go."))
+}
+
+fn no_randomness() -> PgError {
+    PgError::fatal(SqlState::INTERNAL_ERROR, "the system gives no random numbers")
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
