@@ -21,3 +21,10 @@ pub enum WriteSet {
     /// Triggers, rules, functions, DDL, whatever isn't known.
     All,
 }
+
+impl TableKey {
+    /// The key of the table of that name, without its schema (FNV-1a).
+    pub fn of(name: &str) -> Self {
+        Self(name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
+    }
+}

@@ -56,16 +56,25 @@ impl Token {
         matches!(self.kind, TokenKind::Word | TokenKind::Quoted)
     }
 
-    /// The name that it stands for: lower-cased ASCII without quotes, what is inside with them (`""` is `"`).
-    /// Bytes outside UTF-8 read as U+FFFD, which no catalog holds.
+    /// The name that it stands for: lower-cased ASCII without quotes, what is inside with them (`""` is `"`), cut to
+    /// 63 bytes. Bytes outside UTF-8 read as U+FFFD, which no catalog holds.
     pub fn name(&self, sql: &[u8]) -> String {
         let bytes = self.bytes(sql);
-        if self.kind == TokenKind::Quoted {
+        let mut name = if self.kind == TokenKind::Quoted {
             let inside = bytes.get(1..bytes.len().saturating_sub(1)).unwrap_or_default();
-            return String::from_utf8_lossy(inside).replace("\"\"", "\"");
+            String::from_utf8_lossy(inside).replace("\"\"", "\"")
+        } else {
+            String::from_utf8_lossy(bytes).to_ascii_lowercase()
+        };
+        // `truncate_identifier`, in UTF-8.
+        let mut end = name.len().min(NAME_BYTES);
+        while !name.is_char_boundary(end) {
+            end -= 1;
         }
-        let mut name = String::from_utf8_lossy(bytes).into_owned();
-        name.make_ascii_lowercase();
+        name.truncate(end);
         name
     }
 }
+
+/// PostgreSQL's `NAMEDATALEN` without the terminator.
+const NAME_BYTES: usize = 63;
