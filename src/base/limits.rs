@@ -78,6 +78,9 @@ pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 /// Between two such questions.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Addresses of one name that are tried.
+pub const ADDRESSES: usize = 16;
+
 /// Connections that the kernel holds until a listener takes them.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 

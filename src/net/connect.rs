@@ -1,6 +1,7 @@
 //! Connecting to a server: names, addresses, TLS as `sslmode` says.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -8,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Stream, tls, unix_path};
-use crate::base::{PgError, SqlState};
+use crate::base::{PgError, SqlState, limits};
 use crate::config::{Host, ServerAddress, SslMode};
 use crate::wire::startup;
 
@@ -18,25 +19,25 @@ use crate::wire::startup;
 /// # Errors
 /// FATAL 08001 that names the server and says what failed.
 pub async fn connect(address: &ServerAddress, timeout: Duration) -> Result<Stream, PgError> {
-    match tokio::time::timeout(timeout, attempt(address)).await {
+    match tokio::time::timeout(timeout, attempt(address, timeout)).await {
         Ok(result) => result,
         Err(_) => Err(unreachable(address, &format!("no connection within {timeout:?}"))),
     }
 }
 
-async fn attempt(address: &ServerAddress) -> Result<Stream, PgError> {
-    let stream = plain(address).await?;
+async fn attempt(address: &ServerAddress, timeout: Duration) -> Result<Stream, PgError> {
+    let stream = plain(address, timeout).await?;
     if stream.is_unix() || address.sslmode == SslMode::Disable {
         return Ok(stream);
     }
     match secure(address, stream).await {
         // `prefer`: TLS that fails is tried again without.
-        Err(_) if address.sslmode == SslMode::Prefer => plain(address).await,
+        Err(_) if address.sslmode == SslMode::Prefer => plain(address, timeout).await,
         other => other,
     }
 }
 
-async fn plain(address: &ServerAddress) -> Result<Stream, PgError> {
+async fn plain(address: &ServerAddress, timeout: Duration) -> Result<Stream, PgError> {
     let name = match &address.host {
         Host::Unix(dir) => {
             let path = unix_path(dir, address.port);
@@ -45,12 +46,17 @@ async fn plain(address: &ServerAddress) -> Result<Stream, PgError> {
         }
         Host::Tcp(name) => name.as_str(),
     };
-    let found = tokio::net::lookup_host((name, address.port))
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, address.port))
         .await
-        .map_err(|error| unreachable(address, &format!("can't resolve its name: {error}")))?;
+        .map_err(|error| unreachable(address, &format!("can't resolve its name: {error}")))?
+        .take(limits::ADDRESSES)
+        .collect();
+    // One address that swallows everything mustn't use up the time of the others.
+    let share = timeout / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
     let mut last: Option<io::Error> = None;
     for candidate in found {
-        match TcpStream::connect(candidate).await.and_then(Stream::from_tcp) {
+        let connected = tokio::time::timeout(share, TcpStream::connect(candidate)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).and_then(Stream::from_tcp) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }

@@ -48,3 +48,34 @@ pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let name = names.next()?.as_str().ok()?;
     (names.next().is_none() && !name.is_empty() && !name.contains('\0')).then(|| name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, SignatureAlgorithm};
+
+    fn certificate(algorithm: &'static SignatureAlgorithm, names: &[&str]) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.distinguished_name.remove(DnType::CommonName);
+        names.iter().for_each(|name| params.distinguished_name.push(DnType::CommonName, *name));
+        params.self_signed(&KeyPair::generate_for(algorithm).unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_signature() {
+        let made = certificate(&rcgen::PKCS_ECDSA_P256_SHA256, &[]);
+        assert_eq!(hash(&made).as_deref(), Some(digest::digest(&digest::SHA256, &made).as_ref()));
+        let made = certificate(&rcgen::PKCS_ECDSA_P384_SHA384, &[]);
+        assert_eq!(hash(&made).as_deref(), Some(digest::digest(&digest::SHA384, &made).as_ref()));
+        assert_eq!(hash(&certificate(&rcgen::PKCS_ED25519, &[])), None);
+        assert_eq!(hash(&CertificateDer::from(b"garbage".to_vec())), None);
+    }
+
+    #[test]
+    fn common_names() {
+        let algorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
+        assert_eq!(common_name(&certificate(algorithm, &["app"])).as_deref(), Some("app"));
+        assert_eq!(common_name(&certificate(algorithm, &[])), None);
+        assert_eq!(common_name(&certificate(algorithm, &["app\0evil"])), None);
+    }
+}

@@ -109,6 +109,7 @@ impl Framed {
 
     /// The stream, and what was read from it beyond.
     pub fn into_parts(self) -> (Stream, Vec<u8>) {
-        (self.stream, self.buffer)
+        // Nearly always nothing: then no memory is held for it.
+        (self.stream, if self.buffer.is_empty() { Vec::new() } else { self.buffer })
     }
 }

@@ -7,6 +7,7 @@ mod listen;
 mod socket;
 mod stream;
 pub mod tls;
+mod verify;
 
 pub use connect::connect;
 pub use framed::{Framed, FramedError};

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::verify::{Judge, Roots};
 use super::{Stream, end_point};
 use crate::base::{PgError, SqlState};
 use crate::config::{Server, ServerAddress, SslMode};
@@ -57,7 +57,7 @@ impl ServerTls {
             .map_err(|error| broken(cert, &error.to_string()))?;
         let builder = match client_ca {
             Some(ca) => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(roots(ca)?.into(), provider())
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?.into_store()), provider())
                     .allow_unauthenticated()
                     .build()
                     .map_err(|error| broken(ca, &error.to_string()))?,
@@ -68,6 +68,9 @@ impl ServerTls {
             .with_single_cert(chain, private_key(key)?)
             .map_err(|error| broken(cert, &format!("doesn't fit {}: {error}", key.display())))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
+        // No resumption, as PostgreSQL: drivers don't use it, and tickets cost a write.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), end_point })
     }
 
@@ -86,13 +89,11 @@ impl ServerTls {
 /// # Errors
 /// Files that can't be read; `sslrootcert` missing where it is needed.
 pub(super) fn connector(address: &ServerAddress) -> Result<TlsConnector, PgError> {
-    let verifier: Arc<dyn ServerCertVerifier> = match (address.sslmode, &address.sslrootcert) {
+    let judge = match (address.sslmode, &address.sslrootcert) {
         // libpq: `require` with a root certificate file verifies as `verify-ca`.
-        (SslMode::VerifyCa | SslMode::Require, Some(ca)) => Arc::new(ChainOnly { roots: roots(ca)? }),
-        (SslMode::Disable | SslMode::Prefer | SslMode::Require, _) => Arc::new(Anything),
-        (SslMode::VerifyFull, Some(ca)) => WebPkiServerVerifier::builder_with_provider(roots(ca)?.into(), provider())
-            .build()
-            .map_err(|error| broken(ca, &error.to_string()))?,
+        (SslMode::VerifyCa | SslMode::Require, Some(ca)) => Judge::Chain(roots(ca)?),
+        (SslMode::VerifyFull, Some(ca)) => Judge::ChainAndName(roots(ca)?),
+        (SslMode::Disable | SslMode::Prefer | SslMode::Require, _) => Judge::Anything,
         (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
             return Err(PgError::fatal(
                 SqlState::CANNOT_CONNECT,
@@ -105,7 +106,7 @@ pub(super) fn connector(address: &ServerAddress) -> Result<TlsConnector, PgError
         .with_safe_default_protocol_versions()
         .map_err(|error| PgError::fatal(SqlState::CANNOT_CONNECT, error.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(Arc::new(judge));
     let mut config = match (&address.sslcert, &address.sslkey) {
         (Some(cert), Some(key)) => builder
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
@@ -113,6 +114,7 @@ pub(super) fn connector(address: &ServerAddress) -> Result<TlsConnector, PgError
         _ => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
@@ -134,118 +136,11 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PgError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| broken(path, &error.to_string()))
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, PgError> {
-    let mut store = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        store.add(certificate).map_err(|error| broken(path, &error.to_string()))?;
-    }
-    Ok(store)
+fn roots(path: &Path) -> Result<Roots, PgError> {
+    Roots::new(certificates(path)?).map_err(|error| broken(path, &error.to_string()))
 }
 
 fn broken(path: &Path, why: &str) -> PgError {
     PgError::fatal(SqlState::CANNOT_CONNECT, format!("can't use the TLS file {}: {why}", path.display()))
         .hint("It must be a PEM file that pgbraid may read.")
-}
-
-/// `sslmode=require` without a root certificate: encrypts, and trusts whoever answers.
-#[derive(Debug)]
-struct Anything;
-
-/// `sslmode=verify-ca`: the chain must end at a root that we trust; the name may be any.
-#[derive(Debug)]
-struct ChainOnly {
-    roots: RootCertStore,
-}
-
-impl ServerCertVerifier for ChainOnly {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms.all)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        schemes()
-    }
-}
-
-impl ServerCertVerifier for Anything {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        schemes()
-    }
-}
-
-fn signature12(
-    message: &[u8],
-    cert: &CertificateDer<'_>,
-    dss: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, rustls::Error> {
-    verify_tls12_signature(message, cert, dss, &ring::default_provider().signature_verification_algorithms)
-}
-
-fn signature13(
-    message: &[u8],
-    cert: &CertificateDer<'_>,
-    dss: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, rustls::Error> {
-    verify_tls13_signature(message, cert, dss, &ring::default_provider().signature_verification_algorithms)
-}
-
-fn schemes() -> Vec<SignatureScheme> {
-    ring::default_provider().signature_verification_algorithms.supported_schemes()
 }

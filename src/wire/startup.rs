@@ -35,13 +35,16 @@ pub enum First<'a> {
     Startup(Startup<'a>),
 }
 
+/// Name and value.
+pub type Parameter<'a> = (&'a [u8], &'a [u8]);
+
 /// A StartupMessage of protocol 3.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Startup<'a> {
     /// The minor version asked for, whatever it is.
     pub minor: u16,
     /// Names and values in their order, `_pq_.*` options included. PostgreSQL doesn't say in which encoding.
-    pub parameters: Vec<(&'a [u8], &'a [u8])>,
+    pub parameters: Vec<Parameter<'a>>,
 }
 
 /// Why a first packet is refused.
@@ -97,7 +100,7 @@ pub fn unsupported(code: u32) -> PgError {
     )
 }
 
-fn parameters(mut reader: Reader<'_>) -> Result<Vec<(&[u8], &[u8])>, StartupError> {
+fn parameters(mut reader: Reader<'_>) -> Result<Vec<Parameter<'_>>, StartupError> {
     let broken = || {
         StartupError::Fatal(PgError::fatal(
             SqlState::PROTOCOL_VIOLATION,

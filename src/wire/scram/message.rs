@@ -24,7 +24,7 @@ pub(super) fn attribute(input: &str, name: char) -> Result<Attribute<'_>, ScramE
 }
 
 /// The attribute `name`, which others must follow.
-pub(super) fn attribute_then<'a>(input: &'a str, name: char) -> Result<(&'a str, &'a str), ScramError> {
+pub(super) fn attribute_then(input: &str, name: char) -> Result<(&str, &str), ScramError> {
     let found = attribute(input, name)?;
     Ok((found.value, found.rest.ok_or(ScramError::Malformed("Comma expected in a SCRAM message."))?))
 }
