@@ -7,7 +7,6 @@ pub mod demo;
 pub mod failure;
 mod process;
 mod progress;
-mod proxy;
 mod serve;
 
 use std::path::Path;
@@ -15,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::base::PgError;
 use crate::config::{self, Config, ProcessEnvironment};
 use failure::Failure;
 
@@ -49,4 +49,13 @@ fn load(file: &Path) -> Result<Config, Failure> {
         let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{mistake}", file.display())).collect();
         Failure::new(format!("the configuration has mistakes:\n{}", lines.join("\n")))
     })
+}
+
+/// An error of the proxy itself, without what only a client needs.
+fn refused(error: &PgError) -> Failure {
+    let failure = Failure::new(error.message());
+    match error.hint_text() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use super::failure::Failure;
-use super::{args, process, proxy};
+use super::{args, process};
+use crate::server;
 
-/// Runs the proxy until SIGINT or SIGTERM.
+/// Runs the proxy until SIGINT or SIGTERM, and lets running transactions end.
 ///
 /// # Errors
 /// A mistake in the configuration, or the proxy doesn't start.
@@ -13,6 +14,6 @@ pub async fn run(args: args::Serve) -> Result<ExitCode, Failure> {
     let stop = process::asked_to_end()?;
     let config = super::load(&args.config)?;
     let _level = process::log_to_stderr(&config.log);
-    proxy::run(config, stop).await?;
+    server::run(config, stop).await.map_err(|e| super::refused(&e))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,9 @@
--- The sample shop: indexes, and the next numbers of the identity columns.
+-- The sample shop: foreign keys, indexes, and the next numbers of the identity columns.
+ALTER TABLE customers ADD FOREIGN KEY (country) REFERENCES countries;
+ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers;
+ALTER TABLE order_items
+    ADD FOREIGN KEY (order_id) REFERENCES orders ON DELETE CASCADE,
+    ADD FOREIGN KEY (product_id) REFERENCES products;
 CREATE INDEX customers_country ON customers (country);
 CREATE INDEX orders_customer_id ON orders (customer_id);
 CREATE INDEX orders_ordered_at ON orders (ordered_at);

@@ -7,13 +7,11 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::cluster::{Binaries, Cluster, ClusterOptions, random_hex, write_private};
 use super::failure::Failure;
 use super::progress::Progress;
-use super::{args, process, proxy};
-use crate::config;
+use super::{args, process};
+use crate::{config, server};
 
 /// Where the proxy listens unless told.
 const LISTEN: (&str, u16) = ("127.0.0.1", 6432);
@@ -58,27 +56,16 @@ async fn demo(args: &args::Demo) -> Result<ExitCode, Failure> {
     write_private(&file, &configuration(&listen, &http, &service_password, &cluster))?;
     let config = super::load(&file)?;
     process::log_to_stderr(&config::Log { level: config::LogLevel::Warn, ..config.log.clone() });
-    let (stop, stopped) = oneshot::channel();
-    let mut proxy = std::pin::pin!(proxy::run(config, async {
-        let _ = stopped.await;
-    }));
-    let work = async {
-        let_in(&listen).await?;
-        match &args.exec {
-            Some(sql) => exec(&listen, sql).await,
-            None => {
-                println!("{}", welcome(&listen, &http, &file, &cluster));
-                std::future::pending().await
-            }
+    // Declared after the servers, so that it is gone before them.
+    let _proxy = server::start(config).await.map_err(|e| super::refused(&e))?;
+    let_in(&listen).await?;
+    match &args.exec {
+        Some(sql) => exec(&listen, sql).await,
+        None => {
+            println!("{}", welcome(&listen, &http, &file, &cluster));
+            std::future::pending().await
         }
-    };
-    let done = tokio::select! {
-        done = work => done,
-        ended = &mut proxy => return Err(ended.err().unwrap_or_else(|| Failure::new("the proxy ended by itself"))),
-    };
-    let _ = stop.send(());
-    let _ = tokio::time::timeout(PATIENCE, proxy).await;
-    done
+    }
 }
 
 /// The address to listen on: the one asked for, or the usual one with the next port that is free.
