@@ -1,24 +1,34 @@
 //! What a subcommand has of its process: signals, the log on standard error.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 use crate::config::Log;
 use crate::telemetry::log::{Level, subscriber};
 
-/// Ends when SIGINT or SIGTERM comes. From the call on these don't end the process by themselves.
-///
-/// # Errors
-/// The system's.
-pub fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::of("SIGINT", e))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::of("SIGTERM", e))?;
-    Ok(async move {
+/// The signals that ask this process to end. From its making on they don't end the process by themselves.
+#[derive(Debug)]
+pub struct Ending {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> Result<Self, Failure> {
+        let listen = |kind, name| signal(kind).map_err(|e| Failure::of(name, e));
+        let interrupt = listen(SignalKind::interrupt(), "SIGINT")?;
+        Ok(Self { interrupt, terminate: listen(SignalKind::terminate(), "SIGTERM")? })
+    }
+
+    /// Waits for the next SIGINT or SIGTERM.
+    pub async fn asked(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 /// Sends this process's log to standard error, and gives the handle that changes its level. Done once a process.

@@ -4,6 +4,7 @@ mod accept;
 mod certificates;
 mod cluster;
 mod console;
+mod docker;
 mod harness;
 mod login;
 mod support;

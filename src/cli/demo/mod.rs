@@ -30,10 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// A server doesn't start, a port is taken, a directory can't be written.
 pub async fn run(args: args::Demo) -> Result<ExitCode, Failure> {
-    let stop = process::asked_to_end()?;
+    let mut ending = process::Ending::new()?;
     // Whichever future is dropped takes the servers that it started with it.
     tokio::select! {
-        () = stop => Ok(ExitCode::SUCCESS),
+        () = ending.asked() => Ok(ExitCode::SUCCESS),
         done = demo(&args) => done,
     }
 }
