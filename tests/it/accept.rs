@@ -223,6 +223,15 @@ async fn scram_with_libpq() {
     );
     assert!(door.lets_in(&format!("user=app channel_binding=require {files}"), "it's secret").await.tls);
 
+    for (name, digest) in [("rsa", "-sha256"), ("sha384", "-sha384")] {
+        certificates.openssl(name, Some(&["-newkey", "rsa:2048", digest]));
+        let (cert, key) = (certificates.path(&format!("{name}.pem")), certificates.path(&format!("{name}.key")));
+        let server_tls = Some(ServerTls::from_files(&cert, &key, None).unwrap());
+        let settings = AcceptSettings::new(ClientTls::Allow, server_tls, AuthMethod::ScramSha256, PATIENCE, None);
+        let door = Door { settings, ..Door::new(AuthMethod::ScramSha256, ClientTls::Allow, None) };
+        door.lets_in("user=app sslmode=require channel_binding=require", "it's secret").await;
+    }
+
     for user in ["app", "proven", "nobody"] {
         let error = door.refuses(&format!("user={user} sslmode=disable"), "wrong").await;
         assert_eq!(error.code(), SqlState::INVALID_PASSWORD);

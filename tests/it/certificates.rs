@@ -50,6 +50,26 @@ impl Certificates {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// A self-signed certificate as OpenSSL makes it, RSA, for `localhost` by its common name only: `NAME.pem` and
+    /// `NAME.key`. `kind` are more arguments of `openssl req -x509`; or, if none, of X.509 version 1.
+    pub fn openssl(&self, name: &str, kind: Option<&[&str]>) {
+        let file = |ending: &str| self.path(&format!("{name}.{ending}")).display().to_string();
+        let run = |args: &[&str]| {
+            let output = std::process::Command::new("openssl").args(args).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let (key, pem, request) = (file("key"), file("pem"), file("csr"));
+        let subject = ["-nodes", "-subj", "/CN=localhost", "-keyout", &key];
+        match kind {
+            Some(kind) => run(&[&["req", "-new", "-x509", "-days", "30", "-out", &pem], &subject[..], kind].concat()),
+            None => {
+                run(&[&["req", "-new", "-newkey", "rsa:2048", "-out", &request], &subject[..]].concat());
+                run(&["x509", "-req", "-days", "30", "-in", &request, "-signkey", &key, "-out", &pem]);
+            }
+        }
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();

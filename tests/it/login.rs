@@ -227,6 +227,43 @@ async fn tls_as_sslmode_says() {
 }
 
 #[tokio::test]
+async fn certificates_as_openssl_makes_them() {
+    let certificates = Certificates::make();
+    let pss = ["-newkey", "rsa:2048", "-sigopt", "rsa_padding_mode:pss"];
+    certificates.openssl("rsa", Some(&["-newkey", "rsa:2048"]));
+    certificates.openssl("sha512", Some(&["-newkey", "rsa:2048", "-sha512"]));
+    certificates.openssl("pss", Some(&pss));
+    certificates.openssl("one", None);
+    let names = ["rsa", "sha512", "pss", "one"];
+    let mut files = vec![];
+    for name in names {
+        for ending in ["pem", "key"] {
+            let name = format!("{name}.{ending}");
+            files.push((name.clone(), certificates.text(&name)));
+        }
+    }
+    let mut cluster = Cluster::start(ClusterOptions { files, ..ClusterOptions::default() }).await.unwrap();
+    for name in names {
+        for (setting, value) in [("cert_file", format!("{name}.pem")), ("key_file", format!("{name}.key"))] {
+            let sql = format!("ALTER SYSTEM SET ssl_{setting} = '{value}'");
+            cluster.execute(PRIMARY, "postgres", &sql).await.unwrap();
+        }
+        cluster.execute(PRIMARY, "postgres", "ALTER SYSTEM SET ssl = on").await.unwrap();
+        cluster.restart(PRIMARY).await.unwrap();
+        // SCRAM-SHA-256-PLUS: the hash of the certificate must be the server's own.
+        let superuser = password("postgres", cluster.password());
+        assert!(works(&address(&cluster, "127.0.0.1", SslMode::Require), &superuser).await.stream.is_tls());
+        let itself = ServerAddress {
+            sslrootcert: Some(certificates.path(&format!("{name}.pem"))),
+            ..address(&cluster, "localhost", SslMode::VerifyFull)
+        };
+        works(&itself, &superuser).await;
+        let other = ServerAddress { host: Host::Tcp("127.0.0.1".into()), ..itself };
+        assert!(unreachable(&other).await.message().contains("certificate"), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_cancel_request_reaches_the_server_and_connections_move_between_threads() {
     let certificates = Certificates::make();
     let cluster = cluster(&certificates).await;
