@@ -13,6 +13,7 @@ mod relay;
 mod route;
 mod run;
 mod statements;
+mod timeouts;
 mod upstream;
 mod welcome;
 
@@ -36,6 +37,7 @@ use context::Reading;
 use effects::Transaction;
 use link::Link;
 use statements::Statements;
+use timeouts::Timeouts;
 
 /// A client that has come in, between its first request and its last.
 pub struct Session {
@@ -71,6 +73,7 @@ pub struct Session {
     seen: Lsn,
     /// A read failed on a replica: this request goes to the primary.
     force_primary: bool,
+    timeouts: Timeouts,
     /// An error to tell the client in place of what the server can't say any more.
     failure: Option<PgError>,
 }
@@ -80,12 +83,16 @@ impl Session {
     #[inline]
     fn plan(&self, sql: &[u8]) -> Rc<Plan> {
         let settings = self.settings.current();
+        // The lexer needs bytes below 0x80 to be ASCII wherever they stand.
+        let encoding = settings.get("client_encoding").map(value_text);
+        if encoding.is_some_and(|name| !is_ascii_superset(name)) && !sql.is_ascii() {
+            return Rc::new(Plan::unknown(sql.len()));
+        }
         let reading = Reading {
             search_path_is_default: settings.get("search_path").is_none(),
             standard_strings: match settings.get("standard_conforming_strings") {
                 None => true,
-                Some(Value::Config(text)) => text == "on",
-                Some(Value::List(values)) => values.iter().all(|value| value == "on"),
+                Some(value) => ["on", "true", "yes", "1"].contains(&value_text(value)),
             },
         };
         self.database.plan(sql, reading, &self.worker.key)
@@ -102,4 +109,24 @@ impl Session {
         self.pin = pin;
         self.client.set_pin(pin);
     }
+}
+
+/// A setting's value, where it is one word.
+fn value_text(value: &Value) -> &str {
+    match value {
+        Value::Config(text) => text,
+        Value::List(values) => values.first().map_or("", String::as_str),
+    }
+}
+
+/// Client-only encodings hide ASCII bytes within others' characters (`pg_wchar.h`, PG_ENCODING_BE_LAST); these don't.
+fn is_ascii_superset(encoding: &str) -> bool {
+    let plain: String = encoding.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    plain.starts_with("utf8")
+        || plain.starts_with("unicode")
+        || plain.starts_with("latin")
+        || plain.starts_with("iso8859")
+        || plain.starts_with("win125")
+        || plain.starts_with("windows125")
+        || ["sqlascii", "euccn", "eucjp", "euckr", "euctw", "koi8r", "koi8u", "win866", "win874"].contains(&plain.as_str())
 }

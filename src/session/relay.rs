@@ -68,7 +68,10 @@ impl Session {
                 }
             }
             if !moved {
-                return Poll::Pending;
+                return match self.poll_timeouts(link, cx) {
+                    Some(end) => Poll::Ready(end),
+                    None => Poll::Pending,
+                };
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Where a client's next request goes: to the primary, or to a replica that is proven to give the primary's answer.
 
-use super::Session;
-use crate::backend::settings::Value;
+use super::{Session, value_text};
 use crate::base::Lsn;
 use crate::base::footprint::{ReadSet, TableKey};
 use crate::config::Consistency;
@@ -187,13 +186,6 @@ impl Session {
         // What can't be read demands everything.
         let position = if text.is_empty() { Lsn(0) } else { position.parse().unwrap_or(Lsn(u64::MAX)) };
         position.max(self.seen)
-    }
-}
-
-fn value_text(value: &Value) -> &str {
-    match value {
-        Value::Config(text) => text,
-        Value::List(values) => values.first().map_or("", String::as_str),
     }
 }
 

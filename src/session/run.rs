@@ -251,6 +251,7 @@ impl Session {
             }
         };
         link.started = Instant::now();
+        self.timeouts.stop();
         self.client.set_state(State::Active);
         let end = poll_fn(|cx| self.poll_relay(&mut link, cx)).await;
         self.client.set_state(State::Idle);

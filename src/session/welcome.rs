@@ -9,6 +9,7 @@ use super::context::{LocalDatabase, Worker};
 use super::effects::Transaction;
 use super::route::Target;
 use super::statements::Statements;
+use super::timeouts::Timeouts;
 use super::{Session, link};
 use crate::backend::login::Identity;
 use crate::backend::settings::{self, Settings, Tracker};
@@ -41,6 +42,7 @@ pub async fn serve(seat: Seat, new: Box<NewClient>) {
 
 fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
     let default_consistency = seat.database.shared.config().replicas.consistency;
+    let timeouts = Timeouts::new(&seat.database.shared.config().pool);
     Session {
         worker: seat.worker,
         database: seat.database,
@@ -64,6 +66,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         own_write: 0,
         seen: Lsn(0),
         force_primary: false,
+        timeouts,
         failure: None,
     }
 }
