@@ -1,8 +1,11 @@
 //! From the server to the client: each of the server's frames is matched with what was expected, and passed on,
 //! swallowed, or put in another's place.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+
 use super::Session;
-use super::link::{ClientParse, Expect, Link, Ours};
+use super::link::{ClientParse, Described, Expect, Link, Ours};
 use crate::backend::statements::NAME_PREFIX;
 use crate::base::{PgError, SqlState, limits};
 use crate::wire::Frame;
@@ -137,14 +140,12 @@ impl Session {
                 link.queue.pop_front();
                 return Ok(if ours { Fate::Swallow } else { Fate::Forward });
             }
-            (back::BIND_COMPLETE, Expect::Bind)
-            | (back::NO_DATA | back::ROW_DESCRIPTION, Expect::Describe)
-            | (back::FUNCTION_CALL_RESPONSE, Expect::Function) => {
-                if tag != back::FUNCTION_CALL_RESPONSE {
-                    link.queue.pop_front();
-                }
-            }
-            (back::PARAMETER_DESCRIPTION, Expect::Describe) | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
+            (back::BIND_COMPLETE, Expect::Bind { .. }) => drop(link.queue.pop_front()),
+            (back::NO_DATA | back::ROW_DESCRIPTION, Expect::Describe(_)) => return Ok(self.described(link, body)),
+            (back::PARAMETER_DESCRIPTION, Expect::Describe(Described::Verify(_))) => return Ok(Fate::Swallow),
+            (back::PARAMETER_DESCRIPTION, Expect::Describe(_))
+            | (back::FUNCTION_CALL_RESPONSE, Expect::Function)
+            | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
             (back::COPY_IN_RESPONSE, Expect::Query { .. } | Expect::Execute { .. }) => self.copy_in(link),
             (
                 back::COPY_OUT_RESPONSE | back::COPY_DONE | back::COPY_DATA | back::DATA_ROW,
@@ -155,6 +156,29 @@ impl Session {
             }
         }
         Ok(Fate::Forward)
+    }
+
+    /// A description came: kept as a hash, or compared with the one that the client knows.
+    fn described(&mut self, link: &mut Link, body: &[u8]) -> Fate {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(body);
+        let hash = hasher.finish();
+        match link.queue.pop_front() {
+            Some(Expect::Describe(Described::Statement(name))) => {
+                if let Some(held) = self.statements.get_mut(&name) {
+                    held.described = Some(hash);
+                }
+                Fate::Forward
+            }
+            Some(Expect::Describe(Described::Verify(name))) => {
+                link.verifying = false;
+                if let Some(held) = self.statements.get_mut(&name) {
+                    held.stale = held.described != Some(hash);
+                }
+                Fate::Swallow
+            }
+            _ => Fate::Forward,
+        }
     }
 
     /// The server waits for COPY data. A Sync that the client sent right behind its Execute will go unanswered.
@@ -202,6 +226,13 @@ impl Session {
             }
             return Fate::Swallow;
         }
+        let stale = matches!(link.queue.front(), Some(Expect::Bind { stale: true }));
+        if code == SqlState::FEATURE_NOT_SUPPORTED && message::error_field(body, b'R') == Some(b"RevalidateCachedQuery")
+        {
+            // The schema changed unnoticed: from now on statements are looked at again before they run.
+            self.database.shared.schema_changed();
+        }
+        link.verifying = false;
         if !matches!(link.queue.front(), Some(Expect::Query { .. } | Expect::Function) | None) {
             self.skip_to_sync(link);
             if matches!(link.queue.front(), Some(Expect::Ours(_))) {
@@ -219,6 +250,11 @@ impl Session {
             // Told in our words once the connection has ended: the session lives on.
             self.failure = Some(message::read_error(body));
             return Fate::Swallow;
+        }
+        if stale {
+            let mut bytes = Vec::new();
+            message::error_response(&mut bytes, &stale_statement());
+            return Fate::Replace(bytes);
         }
         self.with_client_names(body).map_or(Fate::Forward, Fate::Replace)
     }
@@ -294,4 +330,9 @@ impl Session {
 pub(super) fn misbehaved(link: &Link, what: &Misbehaved) -> PgError {
     let text = format!("server {} broke the protocol: {}", link.conn.server.address, what.0);
     PgError::error(SqlState::PROTOCOL_VIOLATION, text)
+}
+
+fn stale_statement() -> PgError {
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
+        .hint("The schema changed since the statement was prepared: prepare it again.")
 }

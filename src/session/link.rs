@@ -23,9 +23,11 @@ pub enum Expect {
     },
     /// ParseComplete that we say ourselves: the server has the statement already.
     MadeUpParse,
-    Bind,
+    Bind {
+        stale: bool,
+    },
     /// NoData or RowDescription; ahead of it ParameterDescription for a statement.
-    Describe,
+    Describe(Described),
     /// All up to CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute {
         effects: Option<Rc<Plan>>,
@@ -49,6 +51,16 @@ pub enum Expect {
     Function,
     /// A query of our own, nothing of which the client sees.
     Ours(Ours),
+}
+
+/// Whose description comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Described {
+    Portal,
+    /// The client's statement of this name.
+    Statement(Box<[u8]>),
+    /// The same, asked for by us: does it still have the description that the client knows?
+    Verify(Box<[u8]>),
 }
 
 /// What the client registered with a Parse, to be taken back if it fails.
@@ -96,6 +108,8 @@ pub struct Link {
     pub skipping: bool,
     /// An error came since the last ReadyForQuery.
     pub failed: bool,
+    /// The client isn't read until the server has said whether a statement still has the same description.
+    pub verifying: bool,
     /// The server is in COPY FROM STDIN.
     pub copy_in: bool,
     /// Settings of the connection as statements change them; made when the first does.
@@ -140,6 +154,7 @@ impl Link {
             segment_open: false,
             skipping: false,
             failed: false,
+            verifying: false,
             copy_in: false,
             tracker: None,
             reapply: false,

@@ -128,5 +128,6 @@ fn is_ascii_superset(encoding: &str) -> bool {
         || plain.starts_with("iso8859")
         || plain.starts_with("win125")
         || plain.starts_with("windows125")
-        || ["sqlascii", "euccn", "eucjp", "euckr", "euctw", "koi8r", "koi8u", "win866", "win874"].contains(&plain.as_str())
+        || ["sqlascii", "euccn", "eucjp", "euckr", "euctw", "koi8r", "koi8u", "win866", "win874"]
+            .contains(&plain.as_str())
 }

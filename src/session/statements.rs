@@ -15,8 +15,12 @@ pub struct Held {
     pub plan: Rc<Plan>,
     /// The catalog's generation that `plan` was made for.
     pub planned: u64,
-    /// The schema's generation when the client prepared it.
+    /// The schema's generation when the client prepared it, or when the description was last seen to be the same.
     pub generation: u64,
+    /// A hash of the description that the client was given, if it asked for one.
+    pub described: Option<u64>,
+    /// The schema changed and with it the description: PostgreSQL would refuse to run the statement.
+    pub stale: bool,
 }
 
 /// The unnamed statement: its text is kept, as another client may use the connection in between.

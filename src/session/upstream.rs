@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Session;
-use super::link::{ClientParse, Expect, Link, Ours, Side};
+use super::link::{ClientParse, Described, Expect, Link, Ours, Side};
 use super::statements::Held;
 use crate::backend::settings::{self, Event, Settings, Value};
 use crate::backend::statements::{NAME_PREFIX, Standing, Statement, StatementKey};
@@ -30,7 +30,8 @@ impl Session {
     /// Takes as many of the client's frames as the link may have now.
     pub(super) fn take_input(&mut self, link: &mut Link) -> Result<Halt, PgError> {
         loop {
-            if link.out.len() - link.written >= limits::RELAY_BUFFER || link.queue.len() >= limits::PIPELINE_DEPTH {
+            let backlog = link.out.len() - link.written;
+            if backlog >= limits::RELAY_BUFFER || link.queue.len() >= limits::PIPELINE_DEPTH || link.verifying {
                 return Ok(Halt::Busy);
             }
             if self.passing > 0 {
@@ -83,8 +84,12 @@ impl Session {
         // The input is set aside while its bytes are read, so that the rest of the session can be changed.
         let input = std::mem::take(&mut self.input);
         let bytes = input.filled().get(..needed).unwrap_or_default();
-        self.keep_for_retry(link, bytes);
         let body = bytes.get(HEADER..).unwrap_or_default();
+        if frame.tag == front::BIND && self.verify_first(link, body) {
+            self.input = input;
+            return Ok(Some(Halt::Busy));
+        }
+        self.keep_for_retry(link, bytes);
         let taken = match frame.tag {
             front::QUERY => self.take_query(link, bytes, body),
             front::PARSE => self.take_parse(link, bytes, body),
@@ -212,7 +217,9 @@ impl Session {
             if let Some(retry) = &mut link.retry {
                 retry.prepared.push(name.into());
             }
-            let held = Held { statement: statement.clone(), plan, planned: generation, generation };
+            let (described, stale) = (None, false);
+            let statement = statement.clone();
+            let held = Held { statement, plan, planned: generation, generation, described, stale };
             self.statements.insert(name, held);
             self.client.set_prepared(self.statements.len());
         }
@@ -248,7 +255,8 @@ impl Session {
         } else {
             self.statements.bind_portal(portal, None);
         }
-        link.expect(Expect::Bind);
+        let stale = self.statements.get(name).is_some_and(|held| held.stale);
+        link.expect(Expect::Bind { stale });
         // The same frame with another name in it; what follows the names may still be on its way.
         let length = frame.len - 1 - name.len() + server_name.len();
         link.out.push(front::BIND);
@@ -265,10 +273,11 @@ impl Session {
         if kind == b'S' {
             let (server_name, _) = self.server_statement(link, name);
             message::describe_statement(&mut link.out, &server_name);
+            link.expect(Expect::Describe(Described::Statement(name.into())));
         } else {
             link.out.extend_from_slice(bytes);
+            link.expect(Expect::Describe(Described::Portal));
         }
-        link.expect(Expect::Describe);
         Ok(())
     }
 
@@ -326,6 +335,8 @@ impl Session {
         }
         self.plan_again(name);
         match self.statements.get(name) {
+            // A name that no server knows: the error that comes is put in PostgreSQL's words for a changed result type.
+            Some(held) if held.stale => (b"?".to_vec(), None),
             Some(held) => {
                 let (statement, plan, generation) = (held.statement.clone(), held.plan.clone(), held.generation);
                 self.ensure_prepared(link, &statement, generation);
@@ -335,6 +346,33 @@ impl Session {
             None if name.starts_with(NAME_PREFIX.as_bytes()) => ([b"?", name].concat(), None),
             None => (name.to_vec(), None),
         }
+    }
+
+    /// The schema changed since the client was given the statement's description: asks whether it still has it, before
+    /// the statement is run. True: the answer must come first.
+    ///
+    /// PostgreSQL refuses to run such a statement ("cached plan must not change result type",
+    /// `RevalidateCachedQuery`), as the client would misread the rows.
+    fn verify_first(&mut self, link: &mut Link, body: &[u8]) -> bool {
+        let name = split_cstr(body).and_then(|(_, rest)| split_cstr(rest)).map(|(name, _)| name);
+        let generation = self.database.shared.generation();
+        let Some(name) = name.filter(|_| !link.skipping) else { return false };
+        let Some(held) = self.statements.get_mut(name) else { return false };
+        if held.generation == generation || held.stale {
+            return false;
+        }
+        held.generation = generation;
+        if held.described.is_none() {
+            return false;
+        }
+        let statement = held.statement.clone();
+        self.ensure_prepared(link, &statement, generation);
+        message::describe_statement(&mut link.out, statement.name.as_bytes());
+        message::put(&mut link.out, front::FLUSH, |_| {});
+        link.expect(Expect::Describe(Described::Verify(name.into())));
+        link.segment_open = true;
+        link.verifying = true;
+        true
     }
 
     /// A plan made for an older catalog is made again.
