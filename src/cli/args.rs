@@ -21,6 +21,8 @@ pub enum Command {
     Serve(Serve),
     /// Say every mistake in a configuration, then ask its servers. Exits with 0 if pgbraid would work, else 1.
     Check(Check),
+    /// Say how a statement would run, without running it.
+    Explain(Explain),
 }
 
 /// `pgbraid demo`
@@ -65,6 +67,21 @@ pub struct Check {
     /// Look at the configuration alone; ask no server.
     #[arg(long)]
     pub offline: bool,
+}
+
+/// `pgbraid explain`
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// Which of its databases, if it has several.
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+
+    /// The statement.
+    pub sql: String,
 }
 
 #[cfg(test)]

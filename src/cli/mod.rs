@@ -4,6 +4,7 @@ mod args;
 pub mod check;
 pub mod cluster;
 pub mod demo;
+mod explain;
 pub mod failure;
 mod process;
 mod progress;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
     let done = match line.command {
         args::Command::Demo(args) => run(demo::run(args)),
         args::Command::Serve(args) => run(serve::run(args)),
+        args::Command::Explain(args) => run(explain::run(args)),
         args::Command::Check(args) => Ok(check::run(&args.config, args.offline)),
     };
     done.unwrap_or_else(|failure| {

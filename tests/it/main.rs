@@ -5,6 +5,7 @@ mod certificates;
 mod cluster;
 mod console;
 mod docker;
+mod documents;
 mod harness;
 mod login;
 mod support;
