@@ -3,6 +3,7 @@
 mod accept;
 mod certificates;
 mod cluster;
+mod commands;
 mod console;
 mod docker;
 mod documents;

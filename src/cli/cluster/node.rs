@@ -83,19 +83,37 @@ impl Node {
         self.account.own(&self.dir)
     }
 
-    /// Runs one of PostgreSQL's programs as the servers' account.
+    /// Runs one of PostgreSQL's programs to its end as the servers' account. It ends early if we do.
     pub(super) async fn run(&self, program: &str, args: &[String], password: &str) -> Result<(), Failure> {
-        let mut command = Command::new(self.binaries.program(program));
-        command.args(args).env("PGPASSWORD", password).env("LC_ALL", "C").stdin(Stdio::null());
-        self.account.apply(&mut command);
-        let mut command = tokio::process::Command::from(command);
-        let output = command.kill_on_drop(true).output().await.map_err(|e| Failure::of(program, e))?;
-        if output.status.success() {
+        let failed = |e| Failure::of(program, e);
+        let mut command = self.supervised(program);
+        command.args(args).env("PGPASSWORD", password).env("LC_ALL", "C").stdout(Stdio::null());
+        let mut supervisor = command.spawn().map_err(failed)?;
+        let commands = supervisor.stdin.take();
+        let status = loop {
+            match supervisor.try_wait().map_err(failed)? {
+                Some(status) => break status,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        drop(commands);
+        if status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(Failure::new(format!("{program} failed for {}: {}", self.dir.display(), said.trim()))
+        Err(Failure::new(format!("{program} failed for {}:\n{}", self.dir.display(), self.log_tail()))
             .hint("The servers' account needs to reach the directory and to write in it; --dir chooses another."))
+    }
+
+    /// A supervisor for one of PostgreSQL's programs, in a process group of its own: Ctrl-C is for us, and we stop the
+    /// servers in order.
+    fn supervised(&self, program: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(SUPERVISOR).arg("pgbraid-supervisor").arg(self.log());
+        command.arg(if self.scratch { self.dir.as_os_str() } else { "".as_ref() });
+        command.arg(self.binaries.program(program));
+        self.account.apply(&mut command);
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
     }
 
     /// Writes a file into PGDATA, readable by the servers' account alone.
@@ -133,16 +151,10 @@ impl Node {
     }
 
     fn spawn(&mut self) -> Result<(), Failure> {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(SUPERVISOR).arg("pgbraid-supervisor").arg(self.log());
-        command.arg(if self.scratch { self.dir.as_os_str() } else { "".as_ref() });
-        command.arg(self.binaries.program("postgres")).arg("-D").arg(self.data());
-        command.arg("-p").arg(self.port.to_string());
+        let mut command = self.supervised("postgres");
+        command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
         let sockets = self.socket_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
         command.arg("-c").arg(format!("unix_socket_directories={sockets}"));
-        self.account.apply(&mut command);
-        // A process group of its own: Ctrl-C is for us, and we stop the servers in order.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let start = |e| Failure::of("could not start PostgreSQL", e);
         let mut supervisor = command.spawn().map_err(start)?;
         let mut line = String::new();
