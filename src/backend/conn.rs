@@ -1,22 +1,19 @@
 //! One server connection: what it has of settings and statements, and a few exchanges of our own on it.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-
+use super::exchange::Exchange;
+pub use super::exchange::TextRows;
 use super::pool::Pool;
 use super::settings::Settings;
 use super::statements::OnServer;
-use crate::base::{PgError, SqlState, limits};
+use crate::base::{PgError, SqlState};
 use crate::net::Stream;
 use crate::topology::Server;
-use crate::wire::frame::{Frame, HEADER, back};
-use crate::wire::message;
 
 /// What a server reported by ParameterStatus, in order of name. Shared by connections that agree.
 pub type Parameters = Vec<(String, String)>;
@@ -89,9 +86,6 @@ impl std::fmt::Debug for ServerConn {
     }
 }
 
-/// The answer to a query of our own: rows of text.
-pub type TextRows = Vec<Vec<Option<String>>>;
-
 impl ServerConn {
     /// A connection for which `pool` has counted a place.
     pub fn new(stream: Stream, cancel: CancelTarget, reported: Parameters, pool: Arc<Pool>, expires: Instant) -> Self {
@@ -125,32 +119,8 @@ impl ServerConn {
 
     /// Takes in what the server said while nobody used the connection. False: it ended, or said what it shouldn't.
     pub fn is_usable(&mut self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        if self.stream.poll_read_ready(&mut context).is_pending() {
-            return true;
-        }
-        let mut bytes = [0; 4096];
-        let mut buf = ReadBuf::new(&mut bytes);
-        match Pin::new(&mut self.stream).poll_read(&mut context, &mut buf) {
-            Poll::Pending => true,
-            Poll::Ready(Err(_)) => false,
-            Poll::Ready(Ok(())) => !buf.filled().is_empty() && self.take_idle_messages(buf.filled()),
-        }
-    }
-
-    /// A parameter that a reload of the server's configuration changed, a notice. Nothing else comes unasked.
-    fn take_idle_messages(&mut self, mut bytes: &[u8]) -> bool {
-        while let Ok(Some(frame)) = Frame::parse(bytes) {
-            let Some((message, rest)) = bytes.split_at_checked(frame.len) else { return false };
-            let body = message.get(HEADER..).unwrap_or_default();
-            match (frame.tag, message::read_parameter_status(body)) {
-                (back::PARAMETER_STATUS, Some((name, value))) => self.report(name, value),
-                (back::NOTICE_RESPONSE, _) => {}
-                _ => return false,
-            }
-            bytes = rest;
-        }
-        bytes.is_empty()
+        // What came in two parts is rare enough to cost the connection its life.
+        !matches!(self.exchange().poll_idle(&mut Context::from_waker(Waker::noop())), Poll::Ready(false))
     }
 
     /// Notes what a ParameterStatus said.
@@ -164,61 +134,12 @@ impl ServerConn {
     /// # Errors
     /// The server's error (the connection is usable then), or 08006 (it isn't: the second value is true).
     pub async fn run(&mut self, sql: &str) -> Result<TextRows, (PgError, bool)> {
-        let mut out = Vec::with_capacity(sql.len() + 6);
-        message::query(&mut out, sql.as_bytes());
-        self.stream.write_all(&out).await.map_err(|error| lost(&self.server, &error))?;
-        self.stream.flush().await.map_err(|error| lost(&self.server, &error))?;
-        let mut rows = TextRows::new();
-        let mut failure = None;
-        loop {
-            let (tag, body) = self.read_frame().await?;
-            match tag {
-                back::DATA_ROW => rows.push(text_row(&body).ok_or_else(|| self.malformed())?),
-                back::ERROR_RESPONSE => failure = Some(message::read_error(&body)),
-                back::PARAMETER_STATUS => {
-                    if let Some((name, value)) = message::read_parameter_status(&body) {
-                        self.report(name, value);
-                    }
-                }
-                back::READY_FOR_QUERY => {
-                    return match failure {
-                        Some(error) => Err((error, false)),
-                        None => Ok(rows),
-                    };
-                }
-                back::COPY_IN_RESPONSE | back::COPY_BOTH_RESPONSE | back::AUTHENTICATION => {
-                    return Err(self.malformed());
-                }
-                _ => {}
-            }
-        }
+        self.exchange().run(sql).await
     }
 
-    async fn read_frame(&mut self) -> Result<(u8, Vec<u8>), (PgError, bool)> {
-        let mut header = [0; HEADER];
-        self.stream.read_exact(&mut header).await.map_err(|error| lost(&self.server, &error))?;
-        let frame = match Frame::parse(&header) {
-            Ok(Some(frame)) if frame.len <= limits::SERVER_CONTROL_MESSAGE => frame,
-            _ => return Err(self.malformed()),
-        };
-        let mut body = vec![0; frame.len - HEADER];
-        self.stream.read_exact(&mut body).await.map_err(|error| lost(&self.server, &error))?;
-        Ok((frame.tag, body))
+    fn exchange(&mut self) -> Exchange<'_> {
+        Exchange { stream: &mut self.stream, server: &self.server, reported: &mut self.reported }
     }
-
-    fn malformed(&self) -> (PgError, bool) {
-        let text = format!("server {} sent a malformed message", self.server.address);
-        (PgError::error(SqlState::PROTOCOL_VIOLATION, text), true)
-    }
-}
-
-fn text_row(body: &[u8]) -> Option<Vec<Option<String>>> {
-    let columns = message::read_data_row(body)?;
-    Some(columns.into_iter().map(|value| value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())).collect())
-}
-
-fn lost(server: &Server, error: &io::Error) -> (PgError, bool) {
-    (connection_lost(server, &error.to_string()), true)
 }
 
 /// What a client is told when its server connection breaks under it.

@@ -23,6 +23,8 @@ pub struct Database {
     config: ArcSwap<config::Database>,
     pub shard: Shard,
     catalog: ArcSwap<Catalog>,
+    /// How often the catalog was distrusted. Held while it is replaced.
+    distrusted: Mutex<u64>,
     /// Grows with every change of the catalog: plans made before are void.
     generation: AtomicU64,
     /// A session demands that the resolver look at once.
@@ -51,6 +53,7 @@ impl Database {
             shard: Shard::new(shard.map_or_else(String::new, |shard| shard.name.clone()), servers),
             config: ArcSwap::new(config),
             catalog: ArcSwap::new(Arc::new(Catalog::unknown())),
+            distrusted: Mutex::default(),
             generation: AtomicU64::new(1),
             urge: Notify::new(),
             asynchronous: AtomicBool::new(false),
@@ -76,12 +79,38 @@ impl Database {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub fn set_catalog(&self, catalog: Catalog) {
-        self.catalog.store(Arc::new(catalog));
-        self.generation.fetch_add(1, Ordering::AcqRel);
+    /// How often the catalog was distrusted: to be noted before a catalog is read, for [`Self::set_catalog`].
+    pub fn distrusts(&self) -> u64 {
+        *lock(&self.distrusted)
     }
 
-    /// The schema changed, or may have: statements are prepared anew, the catalog is read again.
+    /// Puts a catalog in force that was read when [`Self::distrusts`] was `as_of`. False, and nothing done, if it has
+    /// been distrusted since.
+    pub fn set_catalog(&self, catalog: &Arc<Catalog>, as_of: u64) -> bool {
+        let distrusted = lock(&self.distrusted);
+        if *distrusted != as_of {
+            return false;
+        }
+        if !Arc::ptr_eq(&self.catalog.load(), catalog) {
+            // The catalog first: no plan of the new generation is made with the old one.
+            self.catalog.store(catalog.clone());
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        true
+    }
+
+    /// A definition was changed and is about to be acknowledged: nothing is proven with the old catalog from here on.
+    /// The monitor reads the new one at once.
+    pub fn distrust_catalog(&self) {
+        let mut distrusted = lock(&self.distrusted);
+        *distrusted += 1;
+        self.catalog.store(Arc::new(Catalog::unknown()));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        drop(distrusted);
+        self.urge.notify_one();
+    }
+
+    /// Statements are prepared anew, and the monitor compares the catalog.
     pub fn schema_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.urge.notify_one();

@@ -2,14 +2,18 @@
 
 pub mod cancel;
 pub mod conn;
+pub mod control;
 pub mod database;
+pub mod exchange;
 pub mod local;
 pub mod login;
+pub mod monitor;
 pub mod pool;
 pub mod settings;
 pub mod statements;
 
 pub use conn::{CancelTarget, ServerConn};
+pub use control::Control;
 pub use database::Database;
 pub use local::LocalPool;
 pub use pool::{Offer, Pool, PoolLimits};

@@ -104,3 +104,12 @@ pub const CANCEL_KEY: usize = 32;
 
 /// Answers of `auth.query` that are remembered.
 pub const AUTH_QUERY_CACHE: usize = 10_000;
+
+/// Time that a replica has for an answer about itself, at least; a later one finds it out of use.
+pub const REPLICA_ANSWER: Duration = Duration::from_secs(2);
+
+/// Time after which a server gives up on a question about itself whose asker is gone.
+pub const CONTROL_STATEMENT: Duration = Duration::from_secs(30);
+
+/// Time for one query of those that read a database's catalog.
+pub const CATALOG_STATEMENT: Duration = Duration::from_secs(120);

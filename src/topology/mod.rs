@@ -50,13 +50,17 @@ impl Shard {
     }
 
     /// The least loaded replica, by weight, that is up, within `max_lag`, and has replayed what the read must see.
-    /// `avoid`: servers that this very read has failed on.
+    /// `avoid`: servers that this very read has failed on. None while the schema may have changed unseen: then the plan
+    /// that found the read fit for a replica may be wrong.
     pub fn fit_replica(&self, read: &ReadNeed, max_lag_micros: u64, avoid: &[Arc<Server>]) -> Option<&Arc<Server>> {
         let at_least = match (read.consistency, read.need) {
             (Consistency::Primary, _) | (_, Need::Unresolved) => return None,
             (Consistency::Eventual, _) => read.after,
             (_, Need::Position(lsn)) => lsn.max(read.after),
         };
+        if self.tokens.unverified().is_some() {
+            return None;
+        }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.servers.len();
         let mut best: Option<(&Arc<Server>, u64)> = None;

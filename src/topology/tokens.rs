@@ -40,6 +40,10 @@ pub struct Tokens {
     resolved: AtomicU64,
     /// … and lie at or before this position.
     resolved_at: AtomicU64,
+    /// The latest commit that may have changed the schema (which wrote what isn't known by table), …
+    schema: AtomicU64,
+    /// … and the latest after which the catalog was compared with the server's.
+    verified: AtomicU64,
 }
 
 impl Default for Tokens {
@@ -57,6 +61,8 @@ impl Tokens {
             next: AtomicU64::new(0),
             resolved: AtomicU64::new(0),
             resolved_at: AtomicU64::new(0),
+            schema: AtomicU64::new(0),
+            verified: AtomicU64::new(0),
         }
     }
 
@@ -71,6 +77,7 @@ impl Tokens {
     /// The same for a commit that wrote what isn't known by table.
     pub fn raise_all(&self) -> Sequence {
         let (sequence, mark) = self.next_mark();
+        self.schema.fetch_max(sequence, Ordering::AcqRel);
         raise_slot(&self.rest, mark);
         raise_slot(&self.highest, mark);
         sequence
@@ -85,7 +92,7 @@ impl Tokens {
     #[inline]
     pub fn need(&self, reads: &ReadSet) -> Need {
         match reads {
-            ReadSet::All => read_slot(self.highest.load(Ordering::Acquire)),
+            ReadSet::All => self.highest(),
             ReadSet::Tables(tables) => self.need_tables(tables),
         }
     }
@@ -96,7 +103,21 @@ impl Tokens {
         let rest = self.rest.load(Ordering::Acquire);
         let words = tables.iter().filter_map(|table| self.slot(*table)).map(|slot| slot.load(Ordering::Acquire));
         // An unresolved word is greater than any position.
-        read_slot(words.fold(rest, u64::max))
+        self.read_slot(words.fold(rest, u64::max))
+    }
+
+    /// What a replica must have replayed to show everything.
+    pub fn highest(&self) -> Need {
+        self.read_slot(self.highest.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn read_slot(&self, word: u64) -> Need {
+        if word & UNRESOLVED == 0 {
+            return Need::Position(Lsn(word));
+        }
+        // Its commit may have been resolved before it was marked (a number is taken first, the slot marked then).
+        self.need_of(word & !UNRESOLVED)
     }
 
     /// What a replica must have replayed to show the commit `sequence` and all before it.
@@ -116,6 +137,20 @@ impl Tokens {
     pub fn unresolved(&self) -> Option<Sequence> {
         let next = self.next.load(Ordering::Acquire);
         (next > self.resolved.load(Ordering::Acquire)).then_some(next)
+    }
+
+    /// The commits there are after which the catalog was not yet compared with the primary's: do that *after* this
+    /// call, then give the number to [`Self::verify`]. As long as there are any no plan may send a read to a replica: it
+    /// may be proven by a view or function that is another now.
+    #[inline]
+    pub fn unverified(&self) -> Option<Sequence> {
+        let schema = self.schema.load(Ordering::Acquire);
+        (schema > self.verified.load(Ordering::Acquire)).then_some(schema)
+    }
+
+    /// The catalog in force is that which the primary had after all commits up to `sequence`.
+    pub fn verify(&self, sequence: Sequence) {
+        self.verified.fetch_max(sequence, Ordering::AcqRel);
     }
 
     /// The number of the latest commit.
@@ -146,10 +181,6 @@ impl Tokens {
 /// Marks grow with the sequence and are above every position, so the greatest word is the one that counts.
 fn raise_slot(slot: &AtomicU64, mark: u64) {
     slot.fetch_max(mark, Ordering::AcqRel);
-}
-
-fn read_slot(word: u64) -> Need {
-    if word & UNRESOLVED != 0 { Need::Unresolved } else { Need::Position(Lsn(word)) }
 }
 
 #[cfg(test)]

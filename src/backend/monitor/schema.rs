@@ -1,0 +1,125 @@
+//! Keeps the catalog up to date: a cheap look every so often, all of it when that look finds something new.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Monitor;
+use crate::backend::control::Control;
+use crate::backend::exchange::TextRows;
+use crate::base::{PgError, limits};
+use crate::catalog::{Catalog, POLL, QUERIES};
+use crate::topology::{Role, Server};
+
+/// Between two looks when nobody asks for one: how long a change of definitions that was made around this proxy may stay
+/// unseen.
+pub const LOOK: Duration = Duration::from_secs(2);
+
+/// Looks take at most one part in so many of the time.
+const SHARE: u32 = 10;
+
+/// How often definitions may change while they are read, before the reading starts again later.
+const TRIES: usize = 3;
+
+/// The catalog that was read last, and what the cheap look saw of it.
+#[derive(Default)]
+struct Read {
+    look: Option<TextRows>,
+    catalog: Arc<Catalog>,
+}
+
+/// Follows the primary's catalog for ever.
+pub(super) async fn follow(monitor: &Monitor) {
+    let mut read = Read::default();
+    let mut told = None;
+    loop {
+        if let Some(primary) = monitor.database.shard.primary().cloned() {
+            let why = stay_with(monitor, &primary, &mut read, &mut told).await;
+            if let Some(why) = why.filter(|_| primary.role() == Role::Primary)
+                && told.as_deref() != Some(why.as_str())
+            {
+                tracing::warn!(
+                    database = &*monitor.database.name,
+                    server = %primary.address,
+                    "the catalog can't be read: {why}"
+                );
+                told = Some(why);
+            }
+        }
+        let _ = tokio::time::timeout(LOOK / 4, monitor.schema.notified()).await;
+    }
+}
+
+/// Follows the catalog of `primary` as long as it is the primary. Why it ended.
+async fn stay_with(
+    monitor: &Monitor,
+    primary: &Arc<Server>,
+    read: &mut Read,
+    told: &mut Option<String>,
+) -> Option<String> {
+    let timeout = monitor.database.config().pool.connect_timeout;
+    let mut control = match Control::open(primary, &monitor.identity, timeout, limits::CATALOG_STATEMENT).await {
+        Ok(control) => control,
+        Err(error) => return Some(error.into_error().message().to_owned()),
+    };
+    while primary.role() == Role::Primary {
+        let begin = Instant::now();
+        if let Err(error) = look(monitor, &mut control, read).await {
+            return Some(error.message().to_owned());
+        }
+        *told = None;
+        let pause = begin.elapsed() * (SHARE - 1);
+        tokio::select! {
+            () = tokio::time::sleep(pause.min(LOOK)) => {}
+            () = control.lost() => return None,
+        }
+        tokio::select! {
+            _ = tokio::time::timeout(LOOK, monitor.schema.notified()) => {}
+            () = control.lost() => return None,
+        }
+    }
+    None
+}
+
+/// Looks once, and reads everything if there is news.
+async fn look(monitor: &Monitor, control: &mut Control, read: &mut Read) -> Result<(), PgError> {
+    let database = &monitor.database;
+    // First what there is to verify, then the question: the answer is younger than all of it.
+    let sequence = database.shard.tokens.unverified();
+    let distrusts = database.distrusts();
+    let seen = ask(control, POLL).await?;
+    if read.look.as_ref() != Some(&seen) {
+        let (look, catalog) = read_all(control).await?;
+        *read = Read { look, catalog: Arc::new(catalog) };
+        tracing::debug!(database = &*database.name, "catalog read");
+    }
+    if control.server().role() == Role::Primary
+        && database.set_catalog(&read.catalog, distrusts)
+        && let Some(sequence) = sequence
+    {
+        database.shard.tokens.verify(sequence);
+    }
+    Ok(())
+}
+
+/// The whole catalog as of one moment, and the look that belongs to it: none if it kept changing.
+async fn read_all(control: &mut Control) -> Result<(Option<TextRows>, Catalog), PgError> {
+    for _ in 0..TRIES {
+        ask(control, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let before = ask(control, POLL).await?;
+        let mut answers = Vec::with_capacity(QUERIES.len());
+        for query in QUERIES {
+            answers.push((query.name, ask(control, query.sql).await?));
+        }
+        ask(control, "COMMIT").await?;
+        // Texts of views are made from what is there now, not from what the transaction sees.
+        if ask(control, POLL).await? == before {
+            return Ok((Some(before), Catalog::from_rows(&answers)));
+        }
+    }
+    Ok((None, Catalog::unknown()))
+}
+
+async fn ask(control: &mut Control, sql: &str) -> Result<TextRows, PgError> {
+    // Any failure ends the connection: the next one begins anew.
+    control.query(sql, limits::CATALOG_STATEMENT).await.map_err(|(error, _)| error)
+}
