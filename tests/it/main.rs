@@ -9,4 +9,5 @@ mod docker;
 mod documents;
 mod harness;
 mod login;
+mod monitor;
 mod support;
