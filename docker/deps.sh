@@ -65,7 +65,7 @@ missing_packages() {
         [ "$profile" = build ] && continue
         has_postgres || echo postgresql
         [ "$profile" = server ] && continue
-        has pgbouncer || echo pgbouncer
+        has pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
         has_venv || echo python3-venv
         [ "$profile" = bench ] && continue
         has node || echo nodejs

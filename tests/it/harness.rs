@@ -2,7 +2,8 @@
 
 use crate::support::both::both;
 use crate::support::build;
-use crate::support::raw::Raw;
+use crate::support::proxy::{Inside, Proxy};
+use crate::support::raw::{Frame, Raw, Target};
 use crate::support::servers::shop;
 
 #[tokio::test]
@@ -46,4 +47,20 @@ async fn the_shop_is_the_same_on_the_replica_and_has_no_gaps() {
     assert_eq!(figures, ["299988", "600340", "76010336.07", "1000"]);
     let without = "SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT FROM order_items i WHERE i.order_id = o.id)";
     assert_eq!(cluster.value(0, "shop", without).await.unwrap(), "0");
+}
+
+#[tokio::test]
+async fn a_proxy_starts_inside_and_outside() {
+    let configuration = shop().configuration("");
+    let mut inside = Inside::start(&configuration).await;
+    let mut outside = Proxy::start(&configuration).await;
+    for address in [inside.address.clone(), outside.address.clone()] {
+        let stranger = Target::new(address, "nobody", "x", "shop");
+        let (_, frames) = Raw::login_with(&stranger, &[]).await.unwrap();
+        assert_eq!(frames.last().map(Frame::sqlstate).as_deref(), Some("28P01"));
+    }
+    inside.drain().await;
+    assert!(Raw::open(&inside.address).await.is_err(), "it listens after its end");
+    outside.signal("TERM");
+    assert_eq!(outside.ended().await, 0);
 }

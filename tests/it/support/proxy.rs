@@ -137,3 +137,32 @@ fn complete(configuration: &str, address: &str, http: &str) -> String {
         format!("[server]\nlisten = \"{address}\"\nhttp = \"{http}\"\n\n{configuration}")
     }
 }
+
+/// A proxy inside the test's process: no log of its own, but its state can be looked at, and it starts at once.
+pub struct Inside {
+    /// `host:port` for clients.
+    pub address: String,
+    /// Taken by `drain`.
+    pub running: Option<pgbraid::server::Running>,
+}
+
+impl Inside {
+    /// Starts a proxy; a configuration as for [`Proxy::start`]. The ports are left to the system.
+    pub async fn start(configuration: &str) -> Self {
+        let text = complete(configuration, "127.0.0.1:0", "localhost:0");
+        let config = pgbraid::config::parse(&text, "test.toml", &pgbraid::config::ProcessEnvironment);
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{text}"));
+        let running = pgbraid::server::start(config).await.unwrap();
+        Self { address: running.addresses()[0].to_string(), running: Some(running) }
+    }
+
+    /// Any user and database through this proxy.
+    pub fn target(&self, user: &str, password: &str, database: &str) -> Target {
+        Target::new(self.address.clone(), user, password, database)
+    }
+
+    /// As SIGTERM does.
+    pub async fn drain(&mut self) {
+        self.running.take().expect("not drained yet").drain().await;
+    }
+}
