@@ -351,3 +351,6 @@ fn refusal(body: &[u8]) -> LoginError {
         _ => LoginError::Rejected(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,18 @@ fn of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }
 
+/// The addresses that `host:port` stands for; `*` and an empty host stand for all.
+///
+/// # Errors
+/// The name can't be resolved.
+pub async fn resolve(listen: &str) -> io::Result<Vec<SocketAddr>> {
+    let listen = match listen.strip_prefix("*:").or_else(|| listen.strip_prefix(':')) {
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => listen.to_owned(),
+    };
+    Ok(tokio::net::lookup_host(listen).await?.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,16 +160,4 @@ mod tests {
         std::fs::write(&path, "not a socket").unwrap();
         assert_eq!(UnixAcceptor::bind(dir.path(), 6432).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
-}
-
-/// The addresses that `host:port` stands for; `*` and an empty host stand for all.
-///
-/// # Errors
-/// The name can't be resolved.
-pub async fn resolve(listen: &str) -> io::Result<Vec<SocketAddr>> {
-    let listen = match listen.strip_prefix("*:").or_else(|| listen.strip_prefix(':')) {
-        Some(port) => format!("0.0.0.0:{port}"),
-        None => listen.to_owned(),
-    };
-    Ok(tokio::net::lookup_host(listen).await?.collect())
 }

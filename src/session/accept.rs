@@ -322,3 +322,6 @@ fn text(bytes: &[u8]) -> Result<String, PgError> {
 }
 
 const CHARACTER_NOT_IN_REPERTOIRE: SqlState = SqlState(*b"22021");
+
+#[cfg(test)]
+mod tests;
