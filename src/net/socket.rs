@@ -77,6 +77,14 @@ impl Socket {
         }
     }
 
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.plain {
+            Plain::Tcp(tcp) => tcp.poll_write_ready(cx),
+            Plain::Unix(unix) => unix.poll_write_ready(cx),
+            Plain::Parked(_) | Plain::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
     pub(super) fn peer(&self) -> String {
         match &self.plain {
             Plain::Tcp(tcp) => peer_of(tcp),

@@ -130,8 +130,8 @@ impl Stream {
         }
     }
 
-    /// Ready when a read would give bytes, end of stream or an error; may be a false alarm. Bytes that TLS has
-    /// decrypted already count.
+    /// Ready when a read would give bytes, end of stream or an error. May be a false alarm: whoever waits by it must
+    /// then try to read.
     #[inline]
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
@@ -140,11 +140,11 @@ impl Stream {
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => {
                 let (socket, session) = tls.get_ref();
-                if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+                tls_read_ready(socket, session, cx)
             }
             Kind::FromClient(client) => {
                 let (socket, session) = client.tls.get_ref();
-                if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+                tls_read_ready(socket, session, cx)
             }
         }
     }
@@ -194,6 +194,29 @@ impl Detached {
     }
 }
 
+/// What TLS has encrypted and the socket didn't take goes out whenever the stream is waited on: a record can't be given
+/// back to the caller, who believes that it was written.
+fn push(tls: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) {
+    // An error shows at the next write; until then the peer's last words may still be read.
+    let _ = Pin::new(tls).poll_flush(cx);
+}
+
+/// Bytes that are decrypted already count as readable; a socket that takes what is left to be written is a false alarm
+/// that leads to `push`.
+fn tls_read_ready<Side>(
+    socket: &Socket,
+    session: &rustls::ConnectionCommon<Side>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    if !session.wants_read() {
+        return Poll::Ready(Ok(()));
+    }
+    if session.wants_write() && socket.poll_write_ready(cx).is_ready() {
+        return Poll::Ready(Ok(()));
+    }
+    socket.poll_read_ready(cx)
+}
+
 impl AsyncRead for Stream {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -201,8 +224,18 @@ impl AsyncRead for Stream {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Kind::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
             Kind::Gone => Poll::Ready(Err(gone())),
-            Kind::ToServer(tls) => Pin::new(tls).poll_read(cx, buf),
-            Kind::FromClient(client) => Pin::new(&mut client.tls).poll_read(cx, buf),
+            Kind::ToServer(tls) => {
+                if tls.get_ref().1.wants_write() {
+                    push(tls.as_mut(), cx);
+                }
+                Pin::new(tls).poll_read(cx, buf)
+            }
+            Kind::FromClient(client) => {
+                if client.tls.get_ref().1.wants_write() {
+                    push(&mut client.tls, cx);
+                }
+                Pin::new(&mut client.tls).poll_read(cx, buf)
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use pgbraid::net::{Framed, Stream, TcpAcceptor, UnixAcceptor};
 use pgbraid::session::accept::{AcceptSettings, Accepted, Answer, NewClient, Users, accept};
 use pgbraid::wire::message::{backend_key_data, command_complete, ready_for_query};
 use pgbraid::wire::scram::Verifier;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::certificates::Certificates;
@@ -350,6 +350,58 @@ async fn tls_from_the_first_byte() {
     let plain = Door::new(AuthMethod::Trust, ClientTls::Allow, None);
     let (accepted, answer) = plain.raw(b"\x16\x03\x01\x02\0").await;
     assert!(matches!(accepted, Ok(Accepted::Closed)) && answer.is_empty());
+}
+
+#[tokio::test]
+async fn what_tls_holds_back_goes_out_while_the_stream_is_only_read() {
+    use std::task::Poll;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    let certificates = Certificates::make();
+    let door = Door::new(AuthMethod::Trust, ClientTls::Allow, Some(&certificates));
+    let server_tls = door.settings.server_tls.clone().unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificates.path("ca.pem")).unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    for by_readiness in [true, false] {
+        let (full, mut filled) = tokio::sync::oneshot::channel();
+        let server = async {
+            let mut stream = server_tls.accept(door.listener.accept().await.unwrap(), Vec::new()).await.unwrap();
+            // Until the socket takes no more: the last bytes are with TLS.
+            let mut written = 0;
+            std::future::poll_fn(|cx| {
+                while let Poll::Ready(n) = std::pin::Pin::new(&mut stream).poll_write(cx, &[7; 1 << 16]) {
+                    written += n.unwrap();
+                }
+                Poll::Ready(())
+            })
+            .await;
+            full.send(written).unwrap();
+            // From here on it only waits for something to read.
+            let mut answer = [0; 1];
+            std::future::poll_fn(|cx| {
+                if by_readiness && stream.poll_read_ready(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let mut buf = tokio::io::ReadBuf::new(&mut answer);
+                std::pin::Pin::new(&mut stream).poll_read(cx, &mut buf)
+            })
+            .await
+            .unwrap();
+            assert_eq!(answer, [9]);
+        };
+        let client = async {
+            let socket = TcpStream::connect(("127.0.0.1", door.port())).await.unwrap();
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config.clone()));
+            let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), socket).await.unwrap();
+            let written = (&mut filled).await.unwrap();
+            let mut all = vec![0; written];
+            stream.read_exact(&mut all).await.unwrap();
+            stream.write_all(&[9]).await.unwrap();
+            stream.flush().await.unwrap();
+        };
+        within(async { tokio::join!(server, client) }).await;
+    }
 }
 
 /// A packet with its length in front.
