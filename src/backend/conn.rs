@@ -11,7 +11,7 @@ pub use super::exchange::TextRows;
 use super::pool::Pool;
 use super::settings::Settings;
 use super::statements::OnServer;
-use crate::base::{PgError, SqlState};
+use crate::base::{Lsn, PgError, SqlState};
 use crate::net::Stream;
 use crate::topology::Server;
 
@@ -68,6 +68,10 @@ pub struct ServerConn {
     pub unnamed: u64,
     pub expires: Instant,
     pub idle_since: Instant,
+    /// What the server had been asked when it was made: see [`Server::covers`].
+    born: u64,
+    /// What the server itself said on it to have replayed.
+    floor: Lsn,
     held: Held,
 }
 
@@ -91,6 +95,8 @@ impl ServerConn {
     pub fn new(stream: Stream, cancel: CancelTarget, reported: Parameters, pool: Arc<Pool>, expires: Instant) -> Self {
         let server = cancel.server.clone();
         Self {
+            born: server.asks(),
+            floor: Lsn(0),
             stream,
             server,
             cancel: Arc::new(cancel),
@@ -106,6 +112,25 @@ impl ServerConn {
 
     pub fn pool(&self) -> &Arc<Pool> {
         &self.held.0
+    }
+
+    /// Whether this connection, to a replica, is known to show everything up to `at_least`.
+    #[inline]
+    pub fn covers(&self, at_least: Lsn) -> bool {
+        self.floor >= at_least || self.server.covers(at_least, self.born)
+    }
+
+    /// The same of a connection so young that its server must be asked on it.
+    ///
+    /// # Errors
+    /// See [`Self::run`].
+    pub async fn ask_covers(&mut self, at_least: Lsn) -> Result<bool, (PgError, bool)> {
+        if !self.covers(at_least) {
+            let rows = self.run("SELECT pg_catalog.pg_last_wal_replay_lsn()").await?;
+            let replayed = rows.first().and_then(|row| row.first().cloned()).flatten();
+            self.floor = replayed.and_then(|text| text.parse().ok()).unwrap_or_default();
+        }
+        Ok(self.floor >= at_least || self.covers(at_least))
     }
 
     /// Moves to the runtime of the calling thread.

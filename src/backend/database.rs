@@ -27,8 +27,10 @@ pub struct Database {
     distrusted: Mutex<u64>,
     /// Grows with every change of the catalog: plans made before are void.
     generation: AtomicU64,
-    /// A session demands that the resolver look at once.
+    /// A session demands that the monitor look at the tokens at once.
     pub urge: Notify,
+    /// The monitor shall compare the catalog at once.
+    pub(super) schema: Notify,
     /// Some session commits with `synchronous_commit = off`: the flush position doesn't cover it.
     pub asynchronous: AtomicBool,
     pools: Mutex<HashMap<(Arc<str>, usize), Arc<Pool>>>,
@@ -56,6 +58,7 @@ impl Database {
             distrusted: Mutex::default(),
             generation: AtomicU64::new(1),
             urge: Notify::new(),
+            schema: Notify::new(),
             asynchronous: AtomicBool::new(false),
             pools: Mutex::default(),
             templates: Mutex::default(),
@@ -104,16 +107,18 @@ impl Database {
     pub fn distrust_catalog(&self) {
         let mut distrusted = lock(&self.distrusted);
         *distrusted += 1;
-        self.catalog.store(Arc::new(Catalog::unknown()));
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        if self.catalog.load().is_known() {
+            self.catalog.store(Arc::new(Catalog::unknown()));
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         drop(distrusted);
-        self.urge.notify_one();
+        self.schema.notify_one();
     }
 
     /// Statements are prepared anew, and the monitor compares the catalog.
     pub fn schema_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.urge.notify_one();
+        self.schema.notify_one();
     }
 
     /// No new work is begun while this is true.

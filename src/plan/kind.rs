@@ -242,6 +242,17 @@ fn data(verb: &str, words: Words<'_>, rest: Words<'_>) -> Option<Recognised> {
     Some(found)
 }
 
+/// Whether a statement of [`Body::Everything`] changes definitions that a proof rests on. Maintenance doesn't, nor what
+/// has effects on performance alone; who makes temporary objects is pinned to them.
+pub(super) fn defines(mut words: Words<'_>) -> bool {
+    if words.eat("create") {
+        let _ = words.eat("unique");
+        return !words.at("index") && temporary(words).is_none();
+    }
+    let tame = ["analyse", "analyze", "cluster", "comment", "refresh", "reindex", "vacuum"];
+    !tame.iter().any(|word| words.at(word))
+}
+
 /// The prepared statement that a CREATE TABLE AS runs: `… AS EXECUTE name`.
 fn executes(mut words: Words<'_>) -> Option<Recognised> {
     while !words.done() {

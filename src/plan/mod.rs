@@ -39,7 +39,13 @@ impl Plan {
     /// The plan for a text of `length` bytes that isn't understood.
     pub fn unknown(length: usize) -> Self {
         Self {
-            steps: Box::new([Step { kind: Kind::Unknown, span: 0..length, writes: WriteSet::All, pins: None }]),
+            steps: Box::new([Step {
+                kind: Kind::Unknown,
+                span: 0..length,
+                writes: WriteSet::All,
+                pins: None,
+                defines: true,
+            }]),
             replica: None,
             primary_reason: "not parsed",
             opaque: true,
@@ -118,7 +124,7 @@ impl Reads {
 /// Plans one statement; whether it is opaque.
 fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bool) {
     let Recognised { kind, body, pin } = kind::recognise(words);
-    let mut step = Step { kind, span: span(words.tokens), writes: WriteSet::None, pins: pin };
+    let mut step = Step { kind, span: span(words.tokens), writes: WriteSet::None, pins: pin, defines: false };
     if body != Body::Query {
         reads.other = true;
     }
@@ -134,6 +140,7 @@ fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bo
             reads.deny("not a query");
         }
         Body::Unseen => {
+            step.defines = step.kind == Kind::Unknown;
             step.writes = WriteSet::All;
             opaque = true;
             reads.deny(if step.kind == Kind::Unknown { "not parsed" } else { "not a query" });
@@ -155,6 +162,7 @@ fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bo
         }
         Body::Everything => {
             reads.deny("definition");
+            step.defines = kind::defines(words);
             step.writes = WriteSet::All;
             let facts = facts::gather(words, context);
             pins(&mut step, &facts);
@@ -168,12 +176,14 @@ fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bo
 fn query(step: &mut Step, words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> bool {
     let facts = facts::gather(words, context);
     if facts.into {
+        step.defines = true;
         step.kind = Kind::Write;
         step.writes = WriteSet::All;
         if kind::selects_into_temporary(words) {
             step.pins = Some(Pin::TemporaryTable);
         }
     }
+    step.defines &= step.pins != Some(Pin::TemporaryTable);
     pins(step, &facts);
     let unseen = facts.effect == Effect::Unseen || facts.unknown;
     if unseen {

@@ -46,6 +46,9 @@ pub struct Step {
     pub writes: WriteSet,
     /// What makes the session's server connection its own from now on, if it succeeds.
     pub pins: Option<Pin>,
+    /// It changes definitions (CREATE, ALTER, DROP, SELECT INTO, …) that a later proof may rest on. What code that it
+    /// runs may do unseen doesn't count here: that is `Plan::opaque`.
+    pub defines: bool,
 }
 
 /// Why a session must keep its server connection.

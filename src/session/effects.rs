@@ -17,6 +17,8 @@ use crate::wire::message;
 pub struct Transaction {
     pub writes: Vec<TableKey>,
     pub writes_all: bool,
+    /// It changed definitions.
+    pub defines: bool,
     /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
     pub opaque: bool,
     /// It did what no probe can see: LOAD, PREPARE.
@@ -44,6 +46,7 @@ impl Session {
                 WriteSet::All => self.transaction.writes_all = true,
                 WriteSet::Tables(tables) => self.note_writes(tables),
             }
+            self.transaction.defines |= step.defines;
             effects |= self.note_step(step);
         }
         if effects || plan.replica.is_none() {
@@ -202,6 +205,7 @@ impl Session {
             if link.queue.is_empty() {
                 self.transaction.writes.clear();
                 self.transaction.writes_all = false;
+                self.transaction.defines = false;
             }
         }
         self.statements.clear_portals();
@@ -214,12 +218,19 @@ impl Session {
 
     /// Whatever the transaction wrote may be acknowledged from now on.
     pub(super) fn raise_tokens(&mut self) {
-        let shard = &self.database.shared.shard;
+        let database = &self.database.shared;
+        if self.transaction.defines {
+            database.distrust_catalog();
+        }
+        let shard = &database.shard;
         if !shard.has_replicas() {
             return;
         }
         self.own_write = if self.transaction.writes_all {
-            shard.tokens.raise_all()
+            let sequence = shard.tokens.raise_all();
+            // Replicas are out of use until the monitor has looked whether definitions changed.
+            database.urge.notify_one();
+            sequence
         } else {
             shard.tokens.raise_tables(&self.transaction.writes)
         };

@@ -17,7 +17,7 @@ use crate::backend::{LocalPool, ServerConn};
 use crate::base::{PgError, SqlState, limits};
 use crate::config::PoolMode;
 use crate::plan::Pin;
-use crate::topology::{ReadNeed, Server};
+use crate::topology::{Need, ReadNeed, Role, Server};
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, back, front, split_cstr};
 use crate::wire::{Buffer, message};
@@ -323,6 +323,12 @@ impl Session {
         let pool = self.pool_of(&server)?;
         let want = self.settings.current();
         let conn = pool.try_checkout(want)?;
+        if let (Side::Replica, Target::Replica(read)) = (side, target)
+            && !read.at_least().is_some_and(|position| conn.covers(position))
+        {
+            pool.checkin(conn);
+            return None;
+        }
         if !settings::same(&conn.settings, want)
             && settings::script(&conn.settings, want).is_some_and(|script| !script.certain)
         {
@@ -384,7 +390,17 @@ impl Session {
         let started = Instant::now();
         let mut avoid = Vec::new();
         let mut target = target;
+        let commits = database.shared.shard.tokens.latest();
+        if matches!(target, Target::Replica(_)) && !replica_wait.is_zero() {
+            database.shared.urge.notify_one();
+        }
         loop {
+            if let Target::Replica(read) = &mut target
+                && read.need == Need::Unresolved
+            {
+                // All that was acknowledged when the statement came; what comes meanwhile doesn't prolong the wait.
+                read.need = database.shared.shard.tokens.need_of(commits);
+            }
             if database.shared.is_paused() {
                 let mut paused = database.shared.paused();
                 let resumed = async move { drop(paused.wait_for(|paused| !paused).await) };
@@ -426,6 +442,20 @@ impl Session {
                 }
                 Some(Err(error)) => return Ok(Err(error)),
             };
+            if let (Side::Replica, Target::Replica(read)) = (side, target) {
+                // Since it was picked the replica may have gone, or begun again at an earlier position.
+                let covers = match read.at_least() {
+                    Some(position) => conn.ask_covers(position).await,
+                    None => Ok(false),
+                };
+                if !matches!(covers, Ok(true)) || server.role() != Role::Replica {
+                    if !matches!(covers, Err((_, true))) {
+                        pool.checkin(conn);
+                    }
+                    avoid.push(server);
+                    continue;
+                }
+            }
             match self.dress(&mut conn, &want).await {
                 Ok(()) => return Ok(Ok((conn, pool, side))),
                 Err((error, lost)) => {

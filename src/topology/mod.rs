@@ -32,6 +32,19 @@ pub struct ReadNeed {
     pub after: Lsn,
 }
 
+impl ReadNeed {
+    /// The position from which on a replica may answer. `None`: no replica may.
+    #[inline]
+    pub fn at_least(&self) -> Option<Lsn> {
+        match (self.consistency, self.need) {
+            (Consistency::Primary, _) => None,
+            (Consistency::Eventual, _) => Some(self.after),
+            (_, Need::Unresolved) => None,
+            (_, Need::Position(lsn)) => Some(lsn.max(self.after)),
+        }
+    }
+}
+
 impl Shard {
     pub fn new(name: String, servers: Vec<Arc<Server>>) -> Self {
         Self { name, servers, tokens: Tokens::new(), turn: AtomicUsize::new(0) }
@@ -53,11 +66,7 @@ impl Shard {
     /// `avoid`: servers that this very read has failed on. None while the schema may have changed unseen: then the plan
     /// that found the read fit for a replica may be wrong.
     pub fn fit_replica(&self, read: &ReadNeed, max_lag_micros: u64, avoid: &[Arc<Server>]) -> Option<&Arc<Server>> {
-        let at_least = match (read.consistency, read.need) {
-            (Consistency::Primary, _) | (_, Need::Unresolved) => return None,
-            (Consistency::Eventual, _) => read.after,
-            (_, Need::Position(lsn)) => lsn.max(read.after),
-        };
+        let at_least = read.at_least()?;
         if self.tokens.unverified().is_some() {
             return None;
         }

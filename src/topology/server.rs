@@ -23,6 +23,9 @@ pub struct Server {
     replayed: AtomicU64,
     lag_micros: AtomicU64,
     load: AtomicUsize,
+    /// Questions that were put to it so far; and which of them `replayed` answers.
+    asks: AtomicU64,
+    heard: AtomicU64,
     /// Why it is `Unknown`, in words.
     trouble: Mutex<Option<String>>,
 }
@@ -45,6 +48,8 @@ impl Server {
             replayed: AtomicU64::new(0),
             lag_micros: AtomicU64::new(u64::MAX),
             load: AtomicUsize::new(0),
+            asks: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             trouble: Mutex::new(None),
         }
     }
@@ -91,12 +96,34 @@ impl Server {
         self.role.swap(1, Ordering::AcqRel) != 1
     }
 
-    /// It said that it is a replica and has replayed up to `replayed`. Returns whether the role is news.
+    /// It is about to be asked. Returns the question's number.
+    pub fn ask(&self) -> u64 {
+        self.asks.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The number of the latest question.
+    pub fn asks(&self) -> u64 {
+        self.asks.load(Ordering::Acquire)
+    }
+
+    /// Whether a connection shows everything up to `at_least`, that was made when [`Self::asks`] was `since`.
+    ///
+    /// A replica that crashed begins again at an earlier position. What it said before proves nothing for a connection
+    /// that was made afterwards; what it is asked after the connection was made does, for as long as that one lives.
+    pub fn covers(&self, at_least: Lsn, since: u64) -> bool {
+        let heard = self.heard.load(Ordering::Acquire);
+        // Behind it: the position is of that answer or of a later one.
+        at_least.0 == 0 || heard > since && self.replayed() >= at_least
+    }
+
+    /// It answered the question `ask`: it is a replica and has replayed up to `replayed`. Returns whether the role is
+    /// news.
     ///
     /// A position below the one known before is taken as it is: the server was replaced or rewound.
-    pub fn is_replica(&self, replayed: Lsn, lag_micros: u64) -> bool {
+    pub fn is_replica(&self, replayed: Lsn, lag_micros: u64, ask: u64) -> bool {
         self.set_trouble(None);
         self.replayed.store(replayed.0, Ordering::Release);
+        self.heard.store(ask, Ordering::Release);
         self.lag_micros.store(lag_micros, Ordering::Relaxed);
         self.role.swap(2, Ordering::AcqRel) != 2
     }

@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(10);
 const QUIET_TICK: Duration = Duration::from_millis(50);
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// The shortest time between two looks, however urgent.
-const BREATH: Duration = Duration::from_millis(2);
+const BREATH: Duration = Duration::from_millis(5);
 /// A replica that stands still for this many looks is asked only every so many looks.
 const STALLED: u32 = 16;
 
@@ -60,8 +60,6 @@ struct Monitor {
     identity: Arc<Identity>,
     servers: Vec<Watched>,
     roles: Mutex<Known>,
-    /// The catalog may have changed.
-    schema: Notify,
 }
 
 /// One server.
@@ -82,6 +80,7 @@ struct Known {
 /// What was known when a server was asked: its answer holds for that.
 struct Ask {
     at: usize,
+    number: u64,
     asked: Instant,
     /// Commits whose position the answer tells, if it is the primary's.
     sequence: Option<Sequence>,
@@ -102,7 +101,7 @@ impl Monitor {
         let roles = Roles::new(servers.iter().map(|watched| watched.server.address.to_string()).collect());
         let verdicts = vec![Verdict::Wait; servers.len()];
         let known = Mutex::new(Known { roles, verdicts, progress: Progress::default() });
-        Self { database, identity, servers, roles: known, schema: Notify::new() }
+        Self { database, identity, servers, roles: known }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -114,8 +113,10 @@ impl Monitor {
         // First the commits, then whether this is the primary they were made on, then the question: in this order the
         // position that comes lies behind all of them.
         let sequence = self.database.shard.tokens.unresolved();
-        let is_primary = self.servers.get(at).is_some_and(|watched| watched.server.role() == Role::Primary);
-        Ask { at, asked: Instant::now(), sequence: sequence.filter(|_| is_primary) }
+        let server = self.servers.get(at).map(|watched| &watched.server);
+        let is_primary = server.is_some_and(|server| server.role() == Role::Primary);
+        let number = server.map_or(0, |server| server.ask());
+        Ask { at, number, asked: Instant::now(), sequence: sequence.filter(|_| is_primary) }
     }
 
     /// A server answered.
@@ -146,7 +147,7 @@ impl Monitor {
             (Standing::Replica { replayed, by_commit }, Some(Verdict::Replica)) => {
                 let lag = known.progress.lag(Instant::now(), replayed, by_commit);
                 let micros = lag.map_or(u64::MAX, |lag| u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
-                if watched.server.is_replica(replayed, micros) {
+                if watched.server.is_replica(replayed, micros, ask.number) {
                     tracing::info!(database = &*self.database.name, server = %watched.server.address, "is a replica");
                 }
                 watched.metrics.set_up(true);
@@ -198,7 +199,7 @@ impl Monitor {
                     watched.metrics.set_up(true);
                     watched.metrics.set_primary(true);
                     tracing::info!(database, server = %watched.server.address, "is the primary");
-                    self.schema.notify_one();
+                    self.database.schema.notify_one();
                 }
                 Verdict::Replica => {
                     watched.metrics.set_primary(false);
@@ -219,8 +220,8 @@ impl Monitor {
         loop {
             let urged = tokio::time::timeout(tick, self.database.urge.notified()).await.is_ok();
             let shard = &self.database.shard;
-            if urged || shard.tokens.unverified().is_some() {
-                self.schema.notify_one();
+            if shard.tokens.unverified().is_some() {
+                self.database.schema.notify_one();
             }
             let wanted = self.kick_wanted(&mut stalls, urged);
             if wanted || urged {

@@ -45,7 +45,7 @@ pub(super) async fn follow(monitor: &Monitor) {
                 told = Some(why);
             }
         }
-        let _ = tokio::time::timeout(LOOK / 4, monitor.schema.notified()).await;
+        let _ = tokio::time::timeout(LOOK / 4, monitor.database.schema.notified()).await;
     }
 }
 
@@ -73,7 +73,7 @@ async fn stay_with(
             () = control.lost() => return None,
         }
         tokio::select! {
-            _ = tokio::time::timeout(LOOK, monitor.schema.notified()) => {}
+            _ = tokio::time::timeout(LOOK, monitor.database.schema.notified()) => {}
             () = control.lost() => return None,
         }
     }

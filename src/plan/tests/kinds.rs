@@ -234,3 +234,35 @@ fn data() {
         ("\"select\" 1", "Unknown"),
     ]);
 }
+
+#[test]
+fn definitions() {
+    let defines = |sql: &str| planned(sql).steps.iter().any(|step| step.defines);
+    for sql in [
+        "CREATE TABLE x (n int)",
+        "CREATE OR REPLACE VIEW v AS SELECT 1",
+        "create or replace function f() returns int language sql as 'select 1'",
+        "ALTER TABLE orders RENAME TO o",
+        "DROP VIEW v",
+        "SELECT * INTO copy FROM orders",
+        "CREATE TABLE copy AS TABLE orders",
+        "SELECT 1; DROP VIEW v",
+        "SELECT 'not closed",
+    ] {
+        assert!(defines(sql), "{sql}");
+    }
+    for sql in [
+        "CREATE INDEX ON orders (id)",
+        "CREATE UNIQUE INDEX CONCURRENTLY i ON orders (id)",
+        "CREATE TEMP TABLE x (n int)",
+        "SELECT * INTO TEMP copy FROM orders",
+        "VACUUM orders",
+        "ANALYZE",
+        "REFRESH MATERIALIZED VIEW m",
+        "INSERT INTO orders DEFAULT VALUES",
+        "DO $$BEGIN END$$",
+        "SELECT * FROM orders",
+    ] {
+        assert!(!defines(sql), "{sql}");
+    }
+}
