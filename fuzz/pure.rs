@@ -1,0 +1,10 @@
+//! The floors of pgbraid that name no socket, for fuzzing: the same files, without the other dependencies.
+
+#[path = "../src/base/mod.rs"]
+pub mod base;
+#[path = "../src/catalog/mod.rs"]
+pub mod catalog;
+#[path = "../src/plan/mod.rs"]
+pub mod plan;
+#[path = "../src/sql/mod.rs"]
+pub mod sql;
