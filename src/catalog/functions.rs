@@ -3,6 +3,7 @@
 use super::Function;
 use crate::sql::{Lexer, Token, TokenKind};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 
 /// What running something does, from harmless to anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,48 +32,78 @@ pub(super) struct Row<'a> {
 }
 
 /// The effects of all functions by name, the worst where several share it.
-pub(super) fn effects(rows: &[Row<'_>]) -> FxHashMap<Box<str>, Function> {
-    let mut functions: FxHashMap<Box<str>, Function> = FxHashMap::default();
+///
+/// `definitions` are relations and the texts that reading them runs, `operators` users' operators and their functions:
+/// a body reaches both.
+pub(super) fn effects(
+    rows: &[Row<'_>],
+    definitions: &[(&str, &str)],
+    operators: &[(&str, &str)],
+) -> FxHashMap<Box<str>, Function> {
+    let mut effects: FxHashMap<Node<'_>, Effect> = FxHashMap::default();
     for row in rows {
         let effect = if row.builtin { builtin(row.name, row.volatility) } else { label(row) };
-        let entry = functions.entry(row.name.into()).or_insert(Function { effect, one_argument: false });
-        entry.effect = entry.effect.max(effect);
-        entry.one_argument |= row.one_argument;
+        let known = effects.entry(Node::Function(row.name.into())).or_default();
+        *known = (*known).max(effect);
     }
     // What a body calls, its function does too, through any number of calls.
-    let bodies: Vec<(&str, Vec<String>)> = rows.iter().filter_map(|row| Some((row.name, calls(row.body?)))).collect();
+    let mut reaches: Vec<(Node<'_>, Vec<Node<'_>>)> = Vec::new();
+    reaches.extend(rows.iter().filter_map(|row| Some((Node::Function(row.name.into()), reached(row.body?)))));
+    reaches.extend(definitions.iter().map(|(name, text)| (Node::Relation((*name).into()), reached(text))));
+    reaches.extend(
+        operators.iter().map(|(name, of)| (Node::Operator((*name).into()), vec![Node::Function((*of).into())])),
+    );
     loop {
         let mut changed = false;
-        for (name, calls) in &bodies {
-            let worst = calls.iter().filter_map(|call| functions.get(call.as_str())).map(|called| called.effect).max();
-            if let (Some(worst), Some(function)) = (worst, functions.get_mut(*name))
-                && worst > function.effect
-            {
-                function.effect = worst;
-                changed = true;
-            }
+        for (node, reached) in &reaches {
+            let worst = reached.iter().filter_map(|node| effects.get(node)).max().copied().unwrap_or_default();
+            let effect = effects.entry(node.clone()).or_default();
+            changed |= worst > *effect;
+            *effect = worst.max(*effect);
         }
         if !changed {
-            return functions;
+            break;
         }
     }
+    let mut functions: FxHashMap<Box<str>, Function> = FxHashMap::default();
+    for row in rows {
+        let effect = effects.get(&Node::Function(row.name.into())).copied().unwrap_or(Effect::Unseen);
+        let function = functions.entry(row.name.into()).or_insert(Function { effect, one_argument: false });
+        function.one_argument |= row.one_argument;
+    }
+    functions
 }
 
-/// Names in a body that may be calls: followed by a parenthesis, or after a dot.
-fn calls(body: &str) -> Vec<String> {
+/// Something that a body may run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Node<'a> {
+    Function(Cow<'a, str>),
+    Relation(Cow<'a, str>),
+    Operator(Cow<'a, str>),
+}
+
+/// What a body may run: each name before a parenthesis or after a dot as a function, each name as a relation, each
+/// operator.
+fn reached(body: &str) -> Vec<Node<'static>> {
     let sql = body.as_bytes();
     let tokens: Vec<Token> =
         Lexer::new(sql, true).filter(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment)).collect();
-    let mut calls = Vec::new();
+    let mut nodes = Vec::new();
     let mut before = None;
     for (at, token) in tokens.iter().enumerate() {
         let called = tokens.get(at + 1).is_some_and(|next| next.kind == TokenKind::LeftParen);
-        if token.is_name() && (called || before == Some(TokenKind::Dot)) {
-            calls.push(token.name(sql));
+        if token.is_name() {
+            let name = token.name(sql);
+            if called || before == Some(TokenKind::Dot) {
+                nodes.push(Node::Function(name.clone().into()));
+            }
+            nodes.push(Node::Relation(name.into()));
+        } else if token.kind == TokenKind::Operator {
+            nodes.push(Node::Operator(token.name(sql).into()));
         }
         before = Some(token.kind);
     }
-    calls
+    nodes
 }
 
 /// What a function of users does by its label. A STABLE or IMMUTABLE one in PostgreSQL's own languages can't write

@@ -140,5 +140,6 @@ SELECT pg_catalog.concat_ws(' ',
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_aggregate WHERE aggfnoid >= 16384),
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_cast WHERE oid >= 16384),
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_amproc WHERE oid >= 16384),
-  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_namespace),
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_namespace
+    WHERE nspname !~ '^pg_'),
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_event_trigger))";

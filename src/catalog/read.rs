@@ -32,7 +32,9 @@ impl Catalog {
                 body: row.get(5).and_then(Option::as_deref),
             })
             .collect();
-        let mut catalog = Self { known: true, functions: functions::effects(&functions), ..Self::default() };
+        let pairs = |name| rows(name).iter().map(|row| (column(row, 0), column(row, 1))).collect::<Vec<_>>();
+        let functions = functions::effects(&functions, &pairs("definitions"), &pairs("operators"));
+        let mut catalog = Self { known: true, functions, ..Self::default() };
         for row in rows("relations") {
             catalog.add_relation(row);
         }

@@ -57,9 +57,6 @@ impl Plan {
 /// Plans the query string of a Query or Parse message.
 pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
     let scs = context.standard_conforming_strings;
-    if memchr::memchr(0, sql).is_some() {
-        return Plan::unknown(sql.len());
-    }
     let Some(split) = statement::split(sql, scs) else { return Plan::unknown(sql.len()) };
     let mut plan = Plan {
         steps: Box::default(),

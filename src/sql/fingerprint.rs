@@ -36,7 +36,7 @@ const PARAM: u8 = 4;
 /// holds (SET, `set_config`, `current_setting`, `U&"…" UESCAPE`) or names bytes of the text (PREPARE, EXECUTE,
 /// DEALLOCATE).
 pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> Option<u128> {
-    if sql.len() > limits::PLAN_CACHE_TEXT {
+    if sql.len() > limits::PLAN_CACHE_TEXT || memchr::memchr(0, sql).is_some() {
         return None;
     }
     let mut hash = SipHash::<1, 3>::new((key.0, key.1));

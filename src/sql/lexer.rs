@@ -127,7 +127,7 @@ impl<'a> Lexer<'a> {
         loop {
             match self.peek(0)? {
                 b'\\' if backslashes => {
-                    self.peek(1)?;
+                    self.peek(1).filter(|&byte| byte != 0)?;
                     self.at += 2;
                 }
                 0 => return None,

@@ -14,11 +14,14 @@ pub struct Statements {
     pub comments: Vec<Token>,
 }
 
-/// Cuts `sql` at its top-level semicolons. `None`: it can't be told (a lexical error, parentheses that don't match, a
+/// Cuts `sql` at its top-level semicolons. `None`: it can't be told (a lexical error, a NUL, parentheses that don't match, a
 /// function body within a function body, more than [`limits::PLAN_TOKENS`] tokens).
 ///
 /// Semicolons within parentheses (CREATE RULE) and within `BEGIN ATOMIC … END` don't cut.
 pub fn split(sql: &[u8], standard_strings: bool) -> Option<Statements> {
+    if memchr::memchr(0, sql).is_some() {
+        return None;
+    }
     let mut out = Statements { tokens: Vec::new(), statements: Vec::new(), comments: Vec::new() };
     let mut start = 0;
     let mut depth = 0usize;

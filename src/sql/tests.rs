@@ -96,6 +96,7 @@ fn cuts_as_scan_l_does() {
         ("a ISNULL;", "wa|wISNULL|;;"),
         ("{", "!{"),
         ("'a\0b'", "!'a\0b'"),
+        ("e'\\\0'", "!e'\\\0'"),
         ("\0", "!\0"),
         ("a\u{b}b", "wa|wb"),
     ];
@@ -232,6 +233,7 @@ fn no_fingerprint_where_text_decides() {
         "select U&\"a\" uescape '!'",
         "select 'a",
         "select {",
+        "select /* \0 */ 1",
     ] {
         assert_eq!(print(sql), None, "{sql}");
     }

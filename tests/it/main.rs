@@ -1,6 +1,7 @@
 //! Tests with real servers: what drivers, psql and the network see of pgbraid.
 
 mod accept;
+mod catalog;
 mod certificates;
 mod cluster;
 mod commands;

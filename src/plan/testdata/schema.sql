@@ -45,6 +45,9 @@ CREATE VIEW v_lock AS SELECT a FROM t FOR UPDATE;
 CREATE VIEW v_system AS SELECT relname FROM pg_class;
 CREATE VIEW v_scratch AS SELECT * FROM scratch;
 
+CREATE FUNCTION reads_view() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM v_vol';
+CREATE FUNCTION reads_view_of_view() RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT reads_view()); END';
+CREATE FUNCTION uses_operator(int) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT $1 @@@ 1';
 CREATE TABLE triggered (a int);
 CREATE FUNCTION trg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER x BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION trg();
