@@ -88,12 +88,23 @@ async fn listen_on(acceptor: TcpAcceptor, door: Rc<Door>) {
 
 impl Door {
     async fn receive(self: Rc<Self>, stream: Stream) {
-        let shared = &self.admission.shared;
+        let shared = self.admission.shared.clone();
         let _here = self.admission.worker.metrics.clients.raise();
+        let Some((seat, new)) = Box::pin(self.let_in(stream)).await else { return };
+        let client = seat.client.clone();
+        // The future of the session is all that an idle client keeps.
+        Box::pin(serve(seat, new)).await;
+        shared.delist(&client);
+        if shared.config.load().log.connections {
+            tracing::info!(client = %client.peer, user = %client.user, database = %client.database, "left");
+        }
+    }
+
+    /// A client for a session; everything else that comes is dealt with here.
+    async fn let_in(self: Rc<Self>, stream: Stream) -> Option<(Seat, Box<NewClient>)> {
+        let shared = &self.admission.shared;
         let settings = shared.accept.load_full();
-        let accepted = Box::pin(accept(stream, &settings, &self.admission)).await;
-        drop(settings);
-        match accepted {
+        match accept(stream, &settings, &self.admission).await {
             Ok(Accepted::Closed) => {}
             Ok(Accepted::Cancel { process_id, key, stream }) => {
                 self.admission.worker.metrics.cancels.inc();
@@ -101,26 +112,14 @@ impl Door {
                 // Closed when the server has it: clients wait for that.
                 drop(stream);
             }
-            Ok(Accepted::Client(new)) if new.database == CONSOLE => Box::pin(self.console(new)).await,
-            Ok(Accepted::Client(new)) => match self.seat(new).await {
-                Some((seat, new)) => {
-                    let client = seat.client.clone();
-                    let shared = shared.clone();
-                    drop(self);
-                    // The future of the session is all that an idle client keeps.
-                    Box::pin(serve(seat, new)).await;
-                    shared.delist(&client);
-                    if shared.config.load().log.connections {
-                        tracing::info!(client = %client.peer, user = %client.user, database = %client.database, "left");
-                    }
-                }
-                None => {}
-            },
+            Ok(Accepted::Client(new)) if new.database == CONSOLE => self.console(new).await,
+            Ok(Accepted::Client(new)) => return self.seat(new).await,
             Err(error) => {
                 self.admission.worker.metrics.login_failed(error.code());
                 tracing::info!(sqlstate = %error.code(), "login failed: {}", error.message());
             }
         }
+        None
     }
 
     async fn seat(&self, mut new: Box<NewClient>) -> Option<(Seat, Box<NewClient>)> {

@@ -43,7 +43,8 @@ impl Session {
     /// Serves the client until it goes or must go.
     pub(super) async fn run(&mut self) {
         while self.turn().await.is_ok() {}
-        self.part().await;
+        // Boxed, as all that is large and rare: an idle client keeps only what it waits with.
+        Box::pin(self.part()).await;
     }
 
     async fn turn(&mut self) -> Result<(), Over> {
@@ -54,7 +55,7 @@ impl Session {
             }
             Next::Done => Ok(()),
             Next::End(None) => Err(Over),
-            Next::End(Some(error)) => Err(self.tell_and_end(error).await),
+            Next::End(Some(error)) => Err(Box::pin(self.tell_and_end(error)).await),
             Next::Request => self.serve_request().await,
         }
     }
@@ -159,10 +160,10 @@ impl Session {
             self.give_buffers();
         }
         if let Some(kept) = self.kept.take() {
-            return self.wait_with(kept).await;
+            return Box::pin(self.wait_with(kept)).await;
         }
         if self.client.is_ending() {
-            return Err(self.tell_and_end(going_away()).await);
+            return Err(Box::pin(self.tell_and_end(going_away())).await);
         }
         let client = self.client.clone();
         poll_fn(|cx| {
