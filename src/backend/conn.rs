@@ -64,6 +64,8 @@ pub struct ServerConn {
     pub settings: Arc<Settings>,
     pub reported: Arc<Parameters>,
     pub statements: OnServer,
+    /// The session that drew from sequences on it in its latest use; 0: none.
+    pub drawn_by: u64,
     /// Whose unnamed statement it holds: a number that a session made up, 0 = nobody's.
     pub unnamed: u64,
     pub expires: Instant,
@@ -103,6 +105,7 @@ impl ServerConn {
             settings: Arc::default(),
             reported: Arc::new(reported),
             statements: OnServer::default(),
+            drawn_by: 0,
             unnamed: 0,
             expires,
             idle_since: Instant::now(),

@@ -45,6 +45,8 @@ impl Plan {
                 writes: WriteSet::All,
                 pins: None,
                 defines: true,
+                recalls: false,
+                draws: true,
             }]),
             replica: None,
             primary_reason: "not parsed",
@@ -121,7 +123,16 @@ impl Reads {
 /// Plans one statement; whether it is opaque.
 fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bool) {
     let Recognised { kind, body, pin } = kind::recognise(words);
-    let mut step = Step { kind, span: span(words.tokens), writes: WriteSet::None, pins: pin, defines: false };
+    let calls = |names: &[&str]| words.tokens.iter().any(|token| names.contains(&&*token.name(words.sql)));
+    let mut step = Step {
+        defines: false,
+        recalls: calls(&["currval", "lastval"]),
+        draws: !matches!(body, Body::Nothing | Body::Query) || calls(&["nextval", "setval"]),
+        kind,
+        span: span(words.tokens),
+        writes: WriteSet::None,
+        pins: pin,
+    };
     if body != Body::Query {
         reads.other = true;
     }
@@ -190,6 +201,7 @@ fn query(step: &mut Step, words: Words<'_>, context: &Context<'_>, reads: &mut R
         step.kind = Kind::Write;
     }
     let mut opaque = unseen;
+    step.draws |= unseen || facts.changes;
     if facts.changes && !facts.into {
         step.kind = Kind::Write;
         let (writes, hidden) = writes::writes(words, &facts, context.catalog);

@@ -49,6 +49,10 @@ pub struct Step {
     /// It changes definitions (CREATE, ALTER, DROP, SELECT INTO, …) that a later proof may rest on. What code that it
     /// runs may do unseen doesn't count here: that is `Plan::opaque`.
     pub defines: bool,
+    /// It asks for what the session's own connection remembers of sequences: `currval`, `lastval`.
+    pub recalls: bool,
+    /// It may make the connection remember a sequence's value: `nextval`, writes (defaults), code of users.
+    pub draws: bool,
 }
 
 /// Why a session must keep its server connection.

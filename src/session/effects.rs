@@ -21,6 +21,8 @@ pub struct Transaction {
     pub defines: bool,
     /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
     pub opaque: bool,
+    /// It drew from sequences, on the connection that it runs on.
+    pub drew: bool,
     /// It did what no probe can see: LOAD, PREPARE.
     pub pin: Option<Pin>,
     /// It may have undone what pins.
@@ -28,6 +30,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// The next one begins. What was allocated is kept.
+    #[inline]
+    pub fn reset(&mut self) {
+        let mut writes = std::mem::take(&mut self.writes);
+        writes.clear();
+        *self = Self { writes, ..Self::default() };
+    }
+
     #[inline]
     fn wrote(&self) -> bool {
         self.writes_all || !self.writes.is_empty()
@@ -65,6 +75,7 @@ impl Session {
 
     #[inline]
     fn note_step(&mut self, step: &Step) -> bool {
+        self.transaction.drew |= step.draws;
         match step.pins {
             None => {}
             Some(pin @ (Pin::Load | Pin::SqlPrepare)) => self.transaction.pin = Some(pin),
@@ -268,9 +279,31 @@ impl Session {
     }
 
     /// What to send in place of a statement that this connection must not run: code that fails with the reason.
-    ///
+    pub(super) fn refusal(&mut self, link: &Link, plan: &Plan) -> Option<String> {
+        self.recall_refused(link, plan).or_else(|| self.replica_refused(link, plan))
+    }
+
+    /// `currval` and `lastval` are the connection's: right only where it is the one that the session drew on last, and
+    /// nobody has used it since.
+    fn recall_refused(&mut self, link: &Link, plan: &Plan) -> Option<String> {
+        if !plan.steps.iter().any(|step| step.recalls) {
+            return None;
+        }
+        if plan.steps.iter().any(|step| step.draws) || self.transaction.drew || link.drawn_here || self.pin.is_some() {
+            // It asks once, it will ask again: from now on its connection is its own.
+            self.transaction.pin = self.pin.or(Some(Pin::Function));
+            return None;
+        }
+        Some(failing_code(
+            "55000",
+            "currval and lastval are not known here: this session drew from the sequence on another server connection",
+            "In transaction pooling a sequence's last value is known within the transaction that drew it.",
+            "Use INSERT … RETURNING, ask within the same transaction, or set pool_mode = 'session' for this user.",
+        ))
+    }
+
     /// On a replica, in a transaction that is READ ONLY, only what is proven to give the primary's answer is let through.
-    pub(super) fn refusal(&self, link: &Link, plan: &Plan) -> Option<String> {
+    fn replica_refused(&self, link: &Link, plan: &Plan) -> Option<String> {
         let tame = |step: &Step| {
             !matches!(step.kind, Kind::Read | Kind::Write | Kind::CopyOut | Kind::CopyIn | Kind::Call | Kind::Unknown)
                 && !matches!(step.kind, Kind::Listen(_) | Kind::Notify | Kind::Declare { .. } | Kind::Execute { .. })
@@ -283,14 +316,12 @@ impl Session {
         {
             return None;
         }
-        let mut sql = "DO $pgbraid$BEGIN RAISE EXCEPTION USING ERRCODE='0A000',MESSAGE=".to_owned();
-        push_literal(&mut sql, "this statement can't be proven to give the primary's answer on a replica");
-        sql.push_str(",DETAIL=");
-        push_literal(&mut sql, &format!("The READ ONLY transaction runs on a replica; {}.", plan.primary_reason));
-        sql.push_str(",HINT=");
-        push_literal(&mut sql, "Use SET pgbraid.consistency = 'primary' before BEGIN, or BEGIN without READ ONLY.");
-        sql.push_str(";END$pgbraid$");
-        Some(sql)
+        Some(failing_code(
+            "0A000",
+            "this statement can't be proven to give the primary's answer on a replica",
+            &format!("The READ ONLY transaction runs on a replica; {}.", plan.primary_reason),
+            "Use SET pgbraid.consistency = 'primary' before BEGIN, or BEGIN without READ ONLY.",
+        ))
     }
 
     /// An expression for the session's token: a position that covers all that was committed so far.
@@ -307,4 +338,16 @@ impl Session {
         sql.push_str(" END,false)");
         sql
     }
+}
+
+/// A statement that fails with this error, in any protocol and any state of the transaction as PostgreSQL would.
+fn failing_code(code: &str, message: &str, detail: &str, hint: &str) -> String {
+    let mut sql = format!("DO $pgbraid$BEGIN RAISE EXCEPTION USING ERRCODE='{code}',MESSAGE=");
+    push_literal(&mut sql, message);
+    sql.push_str(",DETAIL=");
+    push_literal(&mut sql, detail);
+    sql.push_str(",HINT=");
+    push_literal(&mut sql, hint);
+    sql.push_str(";END$pgbraid$");
+    sql
 }

@@ -125,6 +125,8 @@ pub struct Link {
     /// Bytes of a frame of the server's that are still to be passed on as they come.
     pub passing: usize,
     pub started: Instant,
+    /// The session drew from sequences on this connection when it had it last, and nobody used it since.
+    pub drawn_here: bool,
     _working: Working,
     _active: Raised,
 }
@@ -163,6 +165,7 @@ impl Link {
             retry: None,
             passing: 0,
             started: Instant::now(),
+            drawn_here: false,
         }
     }
 

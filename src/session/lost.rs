@@ -31,7 +31,7 @@ impl Session {
         }
         let in_block = self.status != b'I';
         self.settings.apply(&Event::Rollback);
-        self.transaction = super::effects::Transaction::default();
+        self.transaction.reset();
         self.statements.clear_portals();
         self.status = if in_block { b'E' } else { b'I' };
         self.answer_queue(&mut link, &error.into_error());

@@ -41,6 +41,8 @@ use timeouts::Timeouts;
 
 /// A client that has come in, between its first request and its last.
 pub struct Session {
+    /// Its own in this process.
+    number: u64,
     worker: Rc<Worker>,
     database: Rc<LocalDatabase>,
     identity: Arc<Identity>,

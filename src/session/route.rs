@@ -44,6 +44,10 @@ impl Session {
         {
             return Target::Primary;
         }
+        if self.database.shared.shard.tokens.unverified().is_some() {
+            self.worker.metrics.primary_read("definitions changed");
+            return Target::Primary;
+        }
         let consistency = self.consistency();
         if consistency == Consistency::Primary {
             return Target::Primary;

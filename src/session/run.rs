@@ -311,7 +311,7 @@ impl Session {
         self.ready = 0;
         self.status = b'I';
         self.failure = None;
-        self.transaction = super::effects::Transaction::default();
+        self.transaction.reset();
         self.input.insert(0, &request);
     }
 
@@ -510,6 +510,7 @@ impl Session {
         self.client.set_link(Some(conn.cancel.clone()));
         pool.metrics.assignments.inc();
         let mut link = Box::new(Link::new(conn, pool, side));
+        link.drawn_here = link.conn.drawn_by == self.number;
         let want = self.settings.current().clone();
         if settings::same(&link.conn.settings, &want) {
             link.conn.settings = want;
@@ -548,6 +549,8 @@ impl Session {
     /// Gives the connection back: nothing is in flight, nothing of the session is left on it.
     pub(super) fn let_go(&mut self, mut link: Box<Link>) {
         self.unlink();
+        link.conn.drawn_by = if self.transaction.drew || link.drawn_here { self.number } else { 0 };
+        self.transaction.reset();
         if let Some(tracker) = link.tracker.take() {
             let left = tracker.current().clone();
             // The same pointer where the same is meant: the next comparison is quick.
@@ -588,8 +591,8 @@ impl Session {
                 return Err(self.tell_and_end(error).await);
             }
         }
-        self.transaction = super::effects::Transaction::default();
         if self.pin.is_some() {
+            self.transaction.reset();
             self.kept = Some(link);
         } else {
             self.let_go(link);

@@ -44,6 +44,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
     let default_consistency = seat.database.shared.config().replicas.consistency;
     let timeouts = Timeouts::new(&seat.database.shared.config().pool);
     Session {
+        number: seat.worker.unique(),
         worker: seat.worker,
         database: seat.database,
         identity: Arc::new(identity),
