@@ -496,3 +496,29 @@ async fn authentication_by_hand() {
     socket.write_all(&hello).await.unwrap();
     assert!(matches!(door.take().await, Ok(Accepted::Closed)));
 }
+
+#[tokio::test]
+async fn users_who_do_not_exist_look_like_those_who_do() {
+    // What a stranger learns of a user: the length of the nonce, salt and iterations.
+    let learned = async |door: &Door, user: &str| {
+        let hello = packet(3 << 16, format!("user\0{user}\0database\0shop\0\0").as_bytes());
+        let first = b"p\0\0\0\x1fSCRAM-SHA-256\0\0\0\0\x09n,,n=,r=x";
+        let (_, answer) = door.raw(&[&hello[..], first].concat()).await;
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (nonce, rest) = text.split_once("r=x").unwrap().1.split_once(",s=").unwrap();
+        (nonce.len(), rest.to_owned())
+    };
+    let door = |seed: &[u8]| Door {
+        settings: AcceptSettings::new(ClientTls::Disable, None, AuthMethod::ScramSha256, PATIENCE, Some(seed)),
+        ..Door::new(AuthMethod::ScramSha256, ClientTls::Disable, None)
+    };
+    let (one, clone, other) = (door(b"a key"), door(b"a key"), door(b"another"));
+    let (app, nobody) = (learned(&one, "app").await, learned(&one, "nobody").await);
+    assert_eq!((app.0, app.1.len()), (nobody.0, nobody.1.len()));
+    assert!(app.1.ends_with(",i=4096") && nobody.1.ends_with(",i=4096"), "{app:?} {nobody:?}");
+    assert_ne!(app.1, nobody.1);
+    for user in ["app", "nobody"] {
+        assert_eq!(learned(&one, user).await, learned(&clone, user).await, "{user}");
+        assert_ne!(learned(&one, user).await, learned(&other, user).await, "{user}");
+    }
+}
