@@ -33,6 +33,7 @@ pub struct Database {
     pub(super) schema: Notify,
     /// Some session commits with `synchronous_commit = off`: the flush position doesn't cover it.
     pub asynchronous: AtomicBool,
+    followed: AtomicBool,
     pools: Mutex<HashMap<(Arc<str>, usize), Arc<Pool>>>,
     /// What servers report for given start-up settings.
     templates: Mutex<HashMap<Arc<Settings>, Arc<Parameters>>>,
@@ -60,6 +61,7 @@ impl Database {
             urge: Notify::new(),
             schema: Notify::new(),
             asynchronous: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
             pools: Mutex::default(),
             templates: Mutex::default(),
             offers,
@@ -119,6 +121,11 @@ impl Database {
     pub fn schema_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.schema.notify_one();
+    }
+
+    /// True once: the caller has the catalog followed, where no service user does.
+    pub fn needs_follower(&self) -> bool {
+        self.config.load().service_user.is_none() && !self.followed.swap(true, Ordering::AcqRel)
     }
 
     /// No new work is begun while this is true.

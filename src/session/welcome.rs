@@ -12,6 +12,7 @@ use super::statements::Statements;
 use super::timeouts::Timeouts;
 use super::{Session, link};
 use crate::backend::login::Identity;
+use crate::backend::monitor;
 use crate::backend::settings::{self, Settings, Tracker};
 use crate::base::{Lsn, PgError, SqlState, limits};
 use crate::config::User;
@@ -125,6 +126,10 @@ impl Session {
                 return Err(error);
             }
             conn.settings = settings.clone();
+        }
+        if shared.needs_follower() {
+            let (database, telemetry) = (shared.clone(), self.worker.telemetry.clone());
+            tokio::task::spawn_local(monitor::follow_catalog(database, self.identity.clone(), telemetry));
         }
         self.reported = conn.reported.clone();
         shared.set_template(settings.clone(), self.reported.clone());

@@ -54,6 +54,13 @@ pub async fn run(
     }
 }
 
+/// Follows only the catalog, as `identity`, for ever: for a database with one server and without a service user, on
+/// behalf of the first client that logged in. Without a catalog every statement would have to be taken for one that may
+/// leave something behind on its connection.
+pub async fn follow_catalog(database: Arc<Database>, identity: Arc<Identity>, telemetry: Telemetry) {
+    schema::follow(&Monitor::new(database, identity, &telemetry)).await;
+}
+
 /// What the tasks of one database's monitor share.
 struct Monitor {
     database: Arc<Database>,
