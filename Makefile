@@ -48,7 +48,4 @@ lint:
 
 fuzz:
 	@docker/deps.sh build
-	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
-	@for target in $$($(CARGO) +nightly fuzz list); do \
-	    $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); \
-	done
+	@for target in fuzz/targets/*.rs; do fuzz/run "$$(basename "$$target" .rs)" $(FUZZ_SECONDS); done
