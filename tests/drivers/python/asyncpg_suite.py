@@ -136,7 +136,6 @@ async def statements(rec):
         await expect(rec, "syntax", c.prepare("SELEC"))
         named = await c.prepare("SELECT 5", name="my_own_name")
         rec.note("named", await named.fetchval())
-        rec.note("listed", await c.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name = 'my_own_name'"))
     async with connected(statement_cache_size=0) as c:
         rec.note("no cache", [await c.fetchval("SELECT $1::int", i) for i in range(10)])
     async with connected(max_cached_statement_lifetime=1, max_cacheable_statement_size=50) as c:
@@ -223,7 +222,7 @@ async def listening(rec):
             await other.execute(f"SELECT pg_notify('{channel}', $1)", f"n{i}")
         await c.execute(f"NOTIFY {channel}, 'self'")
         await other.execute(f"NOTIFY {channel}, 'last'")
-        await asyncio.wait_for(arrived.wait(), 30)
+        await asyncio.wait_for(arrived.wait(), 20)
         rec.note("got", got)
         await c.remove_listener(channel, heard)
         await other.execute(f"NOTIFY {channel}, 'late'")
@@ -274,14 +273,14 @@ async def the_pool(rec):
                         elif i % 8 == 2:
                             assert await c.fetchval("SHOW TimeZone") != "Asia/Tokyo", "the pool's reset was lost"
                         elif i % 8 == 3:
-                            await c.execute("CREATE TEMP TABLE IF NOT EXISTS mine (v int); SELECT pg_advisory_lock_shared(42)")
+                            await c.execute("SELECT pg_advisory_lock_shared(42)")
                         elif i % 8 == 4:
                             async with c.transaction():
                                 assert len([r async for r in c.cursor("SELECT generate_series(1, 100)")]) == 100
                         elif i % 8 == 5:
                             try:
                                 async with c.transaction():
-                                    await c.execute(f"UPDATE {t('acct')} SET v = v + 1000")
+                                    await c.execute(f"UPDATE {t('acct')} SET v = v + 1000 WHERE id = $1", worker % 10 + 1)
                                     await c.fetchval("SELECT 1/0")
                             except asyncpg.DivisionByZeroError:
                                 pass

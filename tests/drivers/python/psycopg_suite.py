@@ -451,13 +451,17 @@ def pipeline_errors(rec):
         except psycopg.Error as e:
             rec.error("aborts", e)
         rec.note("rolled back", c.execute(f"SELECT id FROM {t('pipe2')}").fetchall())
-        with c.pipeline() as p:
-            c.execute(f"INSERT INTO {t('pipe2')} VALUES (3)")
-            p.sync()
-            bad = c.execute("SELECT nope")
-            after = c.execute("SELECT 1")
-            expect(rec, "bad", p.sync)
-            expect(rec, "after", after.fetchone)
+        bad = after = None
+        try:
+            with c.pipeline() as p:
+                c.execute(f"INSERT INTO {t('pipe2')} VALUES (3)")
+                p.sync()
+                bad = c.execute("SELECT nope")
+                after = c.execute("SELECT 1")
+        except psycopg.Error as e:
+            rec.error("bad", e)
+        expect(rec, "after", after.fetchone)
+        with c.pipeline():
             rec.note("next", c.execute("SELECT 2").fetchone())
         rec.note("kept", c.execute(f"SELECT id FROM {t('pipe2')}").fetchall())
         try:
