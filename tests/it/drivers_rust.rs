@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, TryStreamExt, future, stream};
-use sqlx::{Acquire, Connection, Executor, Row};
+use sqlx::{Connection, Executor, Row};
 use tokio_postgres::{AsyncMessage, Client, IsolationLevel, NoTls};
 
 use crate::drivers::{DriverServers, servers};

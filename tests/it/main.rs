@@ -6,6 +6,8 @@ mod certificates;
 mod cluster;
 mod commands;
 mod console;
+mod drivers;
+mod drivers_rust;
 mod docker;
 mod documents;
 mod harness;

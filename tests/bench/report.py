@@ -1,0 +1,143 @@
+"""Figures to text: lines while it runs, and docs/benchmarks.md."""
+
+import os
+import platform
+import subprocess
+
+
+def number(value, digits=1):
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}f}"
+
+
+def ratio(value, base):
+    return None if value is None or not base else value / base
+
+
+def line(name, medians):
+    """One cell as it is printed while the benchmark runs."""
+    words = " ".join(str(w) for w in name)
+    cells = []
+    for target, figures in medians.items():
+        cells.append(f"{target} " + " ".join(f"{number(v)} {k}" for k, v in figures.items() if v is not None))
+    return f"{words:28} " + " | ".join(cells)
+
+
+def facts(servers, bouncer, options):
+    """What the figures depend on, without naming the machine."""
+    model = "unknown processor"
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            model = next((row.split(":", 1)[1].strip() for row in f if row.startswith("model name")), model)
+    except OSError:
+        pass
+    with open("/proc/meminfo", encoding="ascii") as f:
+        memory = int(f.readline().split()[1]) / 1048576
+    postgres = subprocess.run([os.path.join(servers.bin, "postgres"), "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[2]
+    braid = subprocess.run([options.binary, "--version"], stdout=subprocess.PIPE, text=True).stdout.strip() or "pgbraid"
+    cores = len(os.sched_getaffinity(0))
+    return (f"{cores} cores ({model}), {memory:.0f} GiB, Linux {platform.release().split('-')[0]}; PostgreSQL {postgres}, PgBouncer {bouncer}, "
+            f"{braid}; {options.rounds} rounds of {options.seconds} s, pgbench scale {options.scale}")
+
+
+def goal_rows(results):
+    """The goals of issue 1 beside what was measured: (goal, measured, met or not; None where it wasn't measured)."""
+    out = []
+    for protocol in ("simple", "extended", "prepared"):
+        for n in (8, 32):
+            cell = results.get(("select", protocol, n))
+            base = cell and cell.get("pgbouncer")
+            if not base:
+                continue
+            mine = cell["pgbraid"]
+            cpu, rate = ratio(mine["cpu"], base["cpu"]), ratio(mine["tps"], base["tps"])
+            out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), select {protocol}, {n} clients",
+                        f"{cpu:.2f}×", "yes" if cpu <= 1.0 else "acceptable" if cpu <= 1.15 else "no"))
+            out.append((f"transactions/s ≥ PgBouncer's, select {protocol}, {n} clients", f"{rate:.2f}×", "yes" if rate >= 1.0 else "no"))
+    for n in (8, 32):
+        cell = results.get(("tpcb", "simple", n))
+        if cell:
+            cpu, rate = ratio(cell["pgbraid"]["cpu"], cell["pgbouncer"]["cpu"]), ratio(cell["pgbraid"]["tps"], cell["pgbouncer"]["tps"])
+            out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), TPC-B, {n} clients", f"{cpu:.2f}×",
+                        "yes" if cpu <= 1.0 else "acceptable" if cpu <= 1.15 else "no"))
+            out.append((f"transactions/s ≥ PgBouncer's, TPC-B, {n} clients", f"{rate:.2f}×", "yes" if rate >= 1.0 else "no"))
+    for name, cell in results.items():
+        if name[0] == "idle":
+            kib = cell["pgbraid"]["kib"]
+            out.append((f"≤ 4 KiB of memory an idle client ({name[1]:,} clients)", f"{kib:.1f} KiB", "yes" if kib <= 4 else "no"))
+        if name[0] == "rows" and name[1] != "COPY in":
+            speed = ratio(cell["direct"]["s"], cell["pgbraid"]["s"])
+            out.append((f"large result by {name[1]} ≥ 0.95× direct", f"{speed:.2f}×", "yes" if speed >= 0.95 else "no"))
+            grown = cell["pgbraid"]["grown_kib"]
+            out.append((f"memory doesn't grow with the result ({name[1]})", f"+{grown / 1024:.1f} MiB at its peak", "yes" if grown < 8192 else "no"))
+    return out
+
+
+def goals(results):
+    return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in goal_rows(results))
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join([" --- "] + [" ---: "] * (len(head) - 1)) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def transaction_table(results, choose, mine="pgbraid"):
+    rows = []
+    for name, cell in results.items():
+        if not choose(name):
+            continue
+        words = [w for w in name if w != "replica"]
+        title = f"{words[0]} {words[1]}, {words[2]}"
+        d, b, p = cell.get("direct"), cell.get("pgbouncer"), cell[mine]
+        part = lambda x, k, digits=1: number(x[k], digits) if x else "–"
+        times = lambda k: "–" if not b or ratio(p[k], b[k]) is None else f"{ratio(p[k], b[k]):.2f}×"
+        rows.append([title, part(d, "tps"), part(b, "tps"), part(p, "tps"), times("tps"), part(b, "cpu"), part(p, "cpu"), times("cpu"),
+                     part(d, "ms", 2), part(b, "ms", 2), part(p, "ms", 2)])
+    head = ["pgbench, clients", "direct tps", "PgBouncer tps", "pgbraid tps", "ratio", "PgBouncer CPU µs", "pgbraid CPU µs", "ratio",
+            "direct ms", "PgBouncer ms", "pgbraid ms"]
+    return table(head, rows) if rows else ""
+
+
+INTRODUCTION = """# Benchmarks
+
+Written by `make bench` (`tests/bench/run.py`); don't edit it. {facts}.
+
+PostgreSQL, PgBouncer, pgbraid and pgbench share these cores, over TCP on loopback. Each cell is measured on all three in
+turn, in another order each round; medians. Absolute figures are this machine's and vary from day to day; the ratios,
+pgbraid to PgBouncer, are what to look at. CPU is the proxy's own, user and system, a transaction, from the kernel's
+accounting of its threads. Both proxies pool by transaction with the same number of server connections; pgbraid runs with
+its defaults: statements parsed, sessions tracked, prepared statements shared. fsync is off, so that TPC-B measures the way to
+the server and not the disk. PgBouncer shares prepared statements since 1.21; an older one has no figure there.
+"""
+
+
+def markdown(facts_line, results, _options):
+    parts = [INTRODUCTION.format(facts=facts_line)]
+    rows = goal_rows(results)
+    if rows:
+        parts.append("## Goals\n\n" + table(["goal", "measured", "met"], [list(r) for r in rows]) + "\n")
+    parts.append("## Transactions\n\n" + transaction_table(results, lambda n: n[0] in ("select", "tpcb")) + "\n")
+    parts.append("## A connection for every query\n\n`pgbench -C -S`, with SCRAM-SHA-256 on both sides of the client.\n\n"
+                 + transaction_table(results, lambda n: n[0] == "connect") + "\n")
+    split = transaction_table(results, lambda n: n[0] == "replica", "split")
+    if split:
+        parts.append("## With a replica\n\nThe same with a streaming replica on the same cores, and reads going there; PgBouncer and the direct "
+                     "connection use the primary alone.\n\n" + split + "\n")
+    idle = [[f"{name[1]:,}", *(number(cell[t]["kib"]) for t in ("pgbouncer", "pgbraid"))] for name, cell in results.items() if name[0] == "idle"]
+    parts.append("## Idle clients\n\nGrowth of the process (proportional set size) a client that has run one query and is silent.\n\n"
+                 + table(["clients", "PgBouncer KiB each", "pgbraid KiB each"], idle) + "\n")
+    large = []
+    for name, cell in results.items():
+        if name[0] == "rows":
+            d, b, p = cell["direct"], cell["pgbouncer"], cell["pgbraid"]
+            large.append([name[1], number(d["s"], 2), number(b["s"], 2), number(p["s"], 2), f"{ratio(d['s'], p['s']):.2f}×", number(b["cpu_s"], 2),
+                          number(p["cpu_s"], 2), number(b["grown_kib"] / 1024), number(p["grown_kib"] / 1024)])
+    head = ["a million rows", "direct s", "PgBouncer s", "pgbraid s", "speed to direct", "PgBouncer CPU s", "pgbraid CPU s", "PgBouncer peak +MiB",
+            "pgbraid peak +MiB"]
+    parts.append("## Large results and loads\n\nThe client reads and drops bytes as fast as they come.\n\n" + table(head, large) + "\n")
+    return "\n".join(parts)
