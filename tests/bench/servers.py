@@ -185,10 +185,10 @@ class Servers:
             "ignore_startup_parameters = extra_float_digits", *(["max_prepared_statements = 200"] if prepares else []), ""]))
         return self.start("pgbouncer", [program, "-q", config], port), port, version[0], prepares
 
-    def pgbraid(self, binary, name="pgbraid", replica=None):
+    def pgbraid(self, binary, name="pgbraid", replica=None, service=True):
         """pgbraid with its defaults: its process and port."""
         port = free_port()
-        servers = [f"postgres://127.0.0.1:{p}/{DATABASE}" for p in (self.port, replica) if p]
+        servers = ", ".join(f'"postgres://127.0.0.1:{p}/{DATABASE}"' for p in (self.port, replica) if p)
         config = self.write(f"{name}.toml", f"""
 [server]
 listen = "127.0.0.1:{port}"
@@ -207,10 +207,10 @@ password = "{PASSWORD}"
 password = "{SERVICE}"
 
 [databases.{DATABASE}]
-service_user = "{SERVICE}"
+{f'service_user = "{SERVICE}"' if service else ""}
 pool_size = {POOL}
-shards.s1 = {servers}
-""".replace("'", '"'))
+shards.s1 = [{servers}]
+""")
         # The unprivileged user may not be allowed to enter the build's folder.
         copy = os.path.join(self.dir, "pgbraid")
         if not os.path.exists(copy):
