@@ -8,3 +8,5 @@ pub mod catalog;
 pub mod plan;
 #[path = "../src/sql/mod.rs"]
 pub mod sql;
+#[path = "../src/wire/mod.rs"]
+pub mod wire;
