@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
+use super::admission::service_identity;
 use super::shared::{Shared, Stage};
 use super::start::{cannot_listen, hand_out};
+use crate::backend::monitor;
 use crate::base::PgError;
 use crate::net::UnixAcceptor;
 use crate::session::accept::NewClient;
@@ -38,9 +40,23 @@ async fn run(shared: Arc<Shared>, port: u16, ready: oneshot::Sender<Result<Optio
     if let Err(error) = listen_on_sockets(&shared, port) {
         return drop(ready.send(Err(error)));
     }
+    watch_servers(&shared);
     let _ = ready.send(Ok(None));
     let mut stage = shared.stage.subscribe();
     let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
+}
+
+/// Starts the monitors. They end with this thread.
+fn watch_servers(shared: &Arc<Shared>) {
+    for database in shared.databases.load().values() {
+        if let Some(identity) = service_identity(shared, &database.config()) {
+            let (database, telemetry) = (database.clone(), shared.telemetry.clone());
+            spawn_local(async move {
+                let (_open, shutdown) = watch::channel(false);
+                monitor::run(database, Arc::new(identity), telemetry, shutdown).await;
+            });
+        }
+    }
 }
 
 fn listen_on_sockets(shared: &Arc<Shared>, port: u16) -> Result<(), PgError> {
