@@ -1,10 +1,10 @@
 //! One server connection: what it has of settings and statements, and a few exchanges of our own on it.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::exchange::Exchange;
 pub use super::exchange::TextRows;
@@ -18,19 +18,35 @@ use crate::topology::Server;
 /// What a server reported by ParameterStatus, in order of name. Shared by connections that agree.
 pub type Parameters = Vec<(String, String)>;
 
-/// Where a cancel request for a connection goes, and how many are on their way: a connection isn't given to its next
-/// user before they have arrived.
+/// What other threads know of a connection. Where a cancel request for it goes, and how many are on their way: it isn't
+/// given to its next user before they have arrived.
 #[derive(Debug)]
 pub struct CancelTarget {
     pub server: Arc<Server>,
     pub process_id: i32,
     pub key: Vec<u8>,
+    pub connected: SystemTime,
+    pub tls: bool,
     on_their_way: AtomicUsize,
+    number: OnceLock<u32>,
 }
 
 impl CancelTarget {
     pub fn new(server: Arc<Server>, process_id: i32, key: Vec<u8>) -> Self {
-        Self { server, process_id, key, on_their_way: AtomicUsize::new(0) }
+        Self {
+            server,
+            process_id,
+            key,
+            connected: SystemTime::now(),
+            tls: false,
+            on_their_way: AtomicUsize::new(0),
+            number: OnceLock::new(),
+        }
+    }
+
+    /// Its number in the console: `next` gives it when it is first asked for.
+    pub fn number(&self, next: impl FnOnce() -> u32) -> u32 {
+        *self.number.get_or_init(next)
     }
 
     #[inline]
@@ -78,11 +94,16 @@ pub struct ServerConn {
 }
 
 /// A connection's place in its pool, given back when the connection goes.
-struct Held(Arc<Pool>);
+struct Held {
+    pool: Arc<Pool>,
+    target: Arc<CancelTarget>,
+    era: usize,
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.connection_closed();
+        self.pool.forget(&self.target);
+        self.pool.connection_closed();
     }
 }
 
@@ -94,14 +115,24 @@ impl std::fmt::Debug for ServerConn {
 
 impl ServerConn {
     /// A connection for which `pool` has counted a place.
-    pub fn new(stream: Stream, cancel: CancelTarget, reported: Parameters, pool: Arc<Pool>, expires: Instant) -> Self {
+    pub fn new(
+        stream: Stream,
+        mut cancel: CancelTarget,
+        reported: Parameters,
+        pool: Arc<Pool>,
+        expires: Instant,
+    ) -> Self {
         let server = cancel.server.clone();
+        cancel.tls = stream.is_tls();
+        let cancel = Arc::new(cancel);
+        let held = Held { target: cancel.clone(), era: pool.era(), pool };
+        held.pool.remember(cancel.clone());
         Self {
             born: server.asks(),
             floor: Lsn(0),
             stream,
             server,
-            cancel: Arc::new(cancel),
+            cancel,
             settings: Arc::default(),
             reported: Arc::new(reported),
             statements: OnServer::default(),
@@ -109,12 +140,19 @@ impl ServerConn {
             unnamed: 0,
             expires,
             idle_since: Instant::now(),
-            held: Held(pool),
+            held,
         }
     }
 
     pub fn pool(&self) -> &Arc<Pool> {
-        &self.held.0
+        &self.held.pool
+    }
+
+    /// Its pool doesn't take it back: all connections of its time are replaced, or the pool is closed.
+    #[inline]
+    pub fn is_outdated(&self) -> bool {
+        let era = self.held.pool.era();
+        era != self.held.era || era == Pool::CLOSED
     }
 
     /// Whether this connection, to a replica, is known to show everything up to `at_least`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -39,6 +39,10 @@ pub struct Database {
     templates: Mutex<HashMap<Arc<Settings>, Arc<Parameters>>>,
     offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     paused: tokio::sync::watch::Sender<bool>,
+    /// Grows when a reload changes something that sessions keep for themselves.
+    epoch: AtomicU64,
+    /// What came in its place with a reload; none where nothing did.
+    successor: OnceLock<Option<Arc<Self>>>,
 }
 
 impl Database {
@@ -66,6 +70,8 @@ impl Database {
             templates: Mutex::default(),
             offers,
             paused: tokio::sync::watch::Sender::new(false),
+            epoch: AtomicU64::new(0),
+            successor: OnceLock::new(),
         }
     }
 
@@ -151,6 +157,9 @@ impl Database {
             Arc::new(Pool::new(self.name.clone(), at.clone(), identity.clone(), limits.clone(), self.offers.clone()))
         });
         pool.set_identity(identity);
+        if self.successor.get().is_some() {
+            pool.close();
+        }
         Some(pool.clone())
     }
 
@@ -177,9 +186,36 @@ impl Database {
         lock(&self.templates).clear();
     }
 
-    /// Applies what a reload may change.
+    /// Applies what a reload may change in a running database.
     pub fn reconfigure(&self, config: Arc<config::Database>) {
         self.config.store(config);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A reload gave the name to another database, or to none: sessions go over to it between transactions.
+    pub fn replace(&self, successor: Option<Arc<Self>>) {
+        if let Some(next) = &successor {
+            // What sessions remember of the schema here isn't taken for what is there.
+            next.generation.fetch_max(self.generation() + 1, Ordering::AcqRel);
+        }
+        if self.successor.set(successor).is_ok() {
+            self.pools().iter().for_each(|pool| pool.close());
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+            // Whoever waits for the end of a pause looks again, and waits with the successor.
+            self.set_paused(false);
+        }
+    }
+
+    /// What came in its place: `Some(None)` where it is gone.
+    #[inline]
+    pub fn successor(&self) -> Option<Option<&Arc<Self>>> {
+        self.successor.get().map(Option::as_ref)
+    }
+
+    /// Sessions that remember another one look at the configuration anew.
+    #[inline]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// `max_lag` in microseconds.

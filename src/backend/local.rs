@@ -161,6 +161,9 @@ impl LocalPool {
     /// it but settings and prepared statements that it knows of.
     #[inline]
     pub fn checkin(&self, mut conn: Box<ServerConn>) {
+        if conn.is_outdated() {
+            return;
+        }
         if self.shared.waiting() > 0 {
             match self.shared.hand_over(Handover::Connection(conn, self.worker)) {
                 None => return,

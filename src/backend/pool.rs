@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 
-use super::conn::ServerConn;
+use super::conn::{CancelTarget, ServerConn};
 use super::login::Identity;
 use crate::topology::Server;
 
@@ -51,6 +51,8 @@ pub struct Pool {
     trouble: Mutex<Trouble>,
     /// Grows when all connections so far shall be replaced (RECONNECT, new server).
     era: AtomicUsize,
+    /// All that exist, for the console.
+    connections: Mutex<Vec<Arc<CancelTarget>>>,
 }
 
 /// A request to a worker: give an idle connection of this pool to whoever waits.
@@ -119,6 +121,7 @@ impl Pool {
             offers,
             trouble: Mutex::default(),
             era: AtomicUsize::new(0),
+            connections: Mutex::default(),
         }
     }
 
@@ -138,8 +141,18 @@ impl Pool {
         self.limits.load()
     }
 
-    pub fn set_limits(&self, limits: Arc<PoolLimits>) {
+    /// In force at once: where there is more room now, those who wait are given places.
+    pub fn set_limits(self: &Arc<Self>, limits: Arc<PoolLimits>) {
         self.limits.store(limits);
+        while self.waiting() > 0
+            && let Some(place) = self.reserve()
+        {
+            if let Some(Handover::Place(mut place)) = self.hand_over(Handover::Place(place)) {
+                // Nobody waits any more.
+                place.0 = None;
+                self.open.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
     }
 
     /// Connections that exist or are being made.
@@ -166,9 +179,33 @@ impl Pool {
         self.era.load(Ordering::Acquire)
     }
 
+    /// The era of a pool that takes no connection back.
+    pub(super) const CLOSED: usize = usize::MAX;
+
     /// All connections so far are replaced when they come back.
     pub fn new_era(&self) {
-        self.era.fetch_add(1, Ordering::AcqRel);
+        let _ = self.era.fetch_update(Ordering::AcqRel, Ordering::Acquire, |era| era.checked_add(1));
+    }
+
+    /// No connection is kept any more; whoever still needs one makes it.
+    pub fn close(&self) {
+        self.era.store(Self::CLOSED, Ordering::Release);
+    }
+
+    /// All connections that exist.
+    pub fn connections(&self) -> Vec<Arc<CancelTarget>> {
+        lock(&self.connections).clone()
+    }
+
+    pub(super) fn remember(&self, connection: Arc<CancelTarget>) {
+        lock(&self.connections).push(connection);
+    }
+
+    pub(super) fn forget(&self, connection: &Arc<CancelTarget>) {
+        let mut connections = lock(&self.connections);
+        if let Some(at) = connections.iter().position(|other| Arc::ptr_eq(other, connection)) {
+            connections.swap_remove(at);
+        }
     }
 
     pub(super) fn set_idle(&self, worker: usize, count: usize) {

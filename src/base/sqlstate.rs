@@ -34,6 +34,7 @@ impl SqlState {
     pub const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
     pub const DATABASE_DROPPED: Self = Self(*b"57P04");
     pub const IDLE_SESSION_TIMEOUT: Self = Self(*b"57P05");
+    pub const CONFIG_FILE_ERROR: Self = Self(*b"F0000");
     pub const INTERNAL_ERROR: Self = Self(*b"XX000");
 
     /// The code as text. Codes that came from a server with bytes outside ASCII read as `XX000`.

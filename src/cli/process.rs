@@ -31,6 +31,23 @@ impl Ending {
     }
 }
 
+/// SIGHUP, which asks for the configuration to be read again. From its making on it doesn't end the process.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> Result<Self, Failure> {
+        signal(SignalKind::hangup()).map(Self).map_err(|e| Failure::of("SIGHUP", e))
+    }
+
+    /// Waits for the next one.
+    pub async fn asked(&mut self) {
+        self.0.recv().await;
+    }
+}
+
 /// Sends this process's log to standard error, and gives the handle that changes its level. Done once a process.
 pub fn log_to_stderr(log: &Log) -> Level {
     let (logs, level) = subscriber(log);

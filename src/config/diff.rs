@@ -68,6 +68,19 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+/// Puts the values that only a new process can change back to what they are: what is shown and compared from then on is
+/// what is in force.
+pub fn keep_until_restart(running: &Config, new: &mut Config) {
+    fn keep<T>(keys: &[Key<T>], running: &T, new: &mut T) {
+        for key in keys.iter().filter(|key| key.apply == Apply::Restart) {
+            (key.set)(new, (key.get)(running));
+        }
+    }
+    keep(keys::SERVER, &running.server, &mut new.server);
+    keep(keys::LOG, &running.log, &mut new.log);
+    keep(keys::AUTH, &running.auth, &mut new.auth);
+}
+
 /// Named sections that came or went.
 fn sections<'a>(
     kind: &str,

@@ -20,7 +20,7 @@ mod unknown;
 mod url;
 mod value;
 
-pub use diff::{Change, Shown, diff, settings};
+pub use diff::{Change, Shown, diff, keep_until_restart, settings};
 pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::Mistake;
 pub use model::*;

@@ -1,20 +1,29 @@
 //! The control thread: Unix sockets' acceptors, monitors of servers, metrics; all that isn't on a query's path.
 
-use std::future::Future;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::admission::service_identity;
 use super::shared::{Shared, Stage};
 use super::start::{cannot_listen, hand_out};
-use crate::backend::monitor;
+use super::view::Shown;
+use crate::admin;
+use crate::backend::login::Identity;
+use crate::backend::{Database, monitor};
 use crate::base::PgError;
+use crate::http;
 use crate::net::UnixAcceptor;
 use crate::session::accept::NewClient;
+
+/// How often figures are remembered for averages.
+const TICK: Duration = Duration::from_secs(2);
 
 /// Starts the thread. Returns where HTTP is served.
 ///
@@ -37,24 +46,24 @@ pub async fn start(shared: Arc<Shared>, port: u16) -> Result<(Option<SocketAddr>
 }
 
 async fn run(shared: Arc<Shared>, port: u16, ready: oneshot::Sender<Result<Option<SocketAddr>, PgError>>) {
-    if let Err(error) = listen_on_sockets(&shared, port) {
-        return drop(ready.send(Err(error)));
+    let begun = match listen_on_sockets(&shared, port) {
+        Ok(()) => serve_http(&shared).await,
+        Err(error) => Err(error),
+    };
+    let failed = begun.is_err();
+    let _ = ready.send(begun);
+    if failed {
+        return;
     }
-    watch_servers(&shared);
-    let _ = ready.send(Ok(None));
+    spawn_local(tick(shared.clone()));
+    let mut monitors = Monitors::default();
+    let mut reloaded = shared.reloaded.subscribe();
     let mut stage = shared.stage.subscribe();
-    let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
-}
-
-/// Starts the monitors. They end with this thread.
-fn watch_servers(shared: &Arc<Shared>) {
-    for database in shared.databases.load().values() {
-        if let Some(identity) = service_identity(shared, &database.config()) {
-            let (database, telemetry) = (database.clone(), shared.telemetry.clone());
-            spawn_local(async move {
-                let (_open, shutdown) = watch::channel(false);
-                monitor::run(database, Arc::new(identity), telemetry, shutdown).await;
-            });
+    loop {
+        monitors.fit(&shared);
+        tokio::select! {
+            _ = reloaded.changed() => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Stopped) => return,
         }
     }
 }
@@ -68,7 +77,71 @@ fn listen_on_sockets(shared: &Arc<Shared>, port: u16) -> Result<(), PgError> {
     Ok(())
 }
 
-/// Serves a client of the console until it leaves or `stop`.
-pub async fn console(_shared: &Arc<Shared>, _new: &mut NewClient, stop: impl Future<Output = ()>) {
-    stop.await;
+/// Metrics and health, where they are wanted. Until the end: `/readyz` tells of a drain.
+async fn serve_http(shared: &Arc<Shared>) -> Result<Option<SocketAddr>, PgError> {
+    let Some(name) = shared.config.load().server.http.clone() else { return Ok(None) };
+    let listener = TcpListener::bind(&name).await.map_err(|error| cannot_listen(&name, &error))?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(&name, &error))?;
+    let mut stage = shared.stage.subscribe();
+    let stopped = async move { drop(stage.wait_for(|stage| *stage == Stage::Stopped).await) };
+    let serving = http::serve(listener, Arc::new(Shown(shared.clone())), shared.telemetry.clone(), stopped);
+    spawn_local(async move {
+        if let Err(error) = serving.await {
+            tracing::error!("HTTP on {name} ended: {error}");
+        }
+    });
+    Ok(Some(address))
+}
+
+async fn tick(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tick.tick().await;
+        shared.telemetry.tick(Instant::now());
+    }
+}
+
+/// One monitor for each database with a service user.
+#[derive(Default)]
+struct Monitors(HashMap<String, Watched>);
+
+struct Watched {
+    database: Arc<Database>,
+    identity: Arc<Identity>,
+    /// Dropped, it ends the monitor.
+    _shutdown: watch::Sender<bool>,
+}
+
+impl Monitors {
+    /// Starts what is missing, ends what has no database any more or another identity.
+    fn fit(&mut self, shared: &Arc<Shared>) {
+        let databases = shared.databases.load_full();
+        let mut running = std::mem::take(&mut self.0);
+        for (name, database) in databases.iter() {
+            let Some(identity) = service_identity(shared, &database.config()) else { continue };
+            let same = running
+                .remove(name)
+                .filter(|watched| Arc::ptr_eq(&watched.database, database) && *watched.identity == identity);
+            let watched = same.unwrap_or_else(|| Watched::start(shared, database, Arc::new(identity)));
+            self.0.insert(name.clone(), watched);
+        }
+    }
+}
+
+impl Watched {
+    fn start(shared: &Arc<Shared>, database: &Arc<Database>, identity: Arc<Identity>) -> Self {
+        let (shutdown, told) = watch::channel(false);
+        spawn_local(monitor::run(database.clone(), identity.clone(), shared.telemetry.clone(), told));
+        Self { database: database.clone(), identity, _shutdown: shutdown }
+    }
+}
+
+/// Serves a client of the console until it leaves. A drain doesn't end it: it may want to look on.
+pub async fn console(shared: &Arc<Shared>, new: &mut NewClient) {
+    let Ok((process_id, key)) = shared.cancel_key(new.minor) else { return };
+    let view = Shown(shared.clone());
+    let login = admin::Login { user: &new.user, process_id, key: &key, leftover: &new.leftover };
+    if let Err(error) = admin::console(&mut new.stream, login, &view, &shared.telemetry).await {
+        tracing::debug!(client = %new.peer, user = %new.user, "the console's connection broke: {error}");
+    }
 }

@@ -2,9 +2,12 @@
 
 mod admission;
 mod control;
+mod reload;
 mod shared;
 mod start;
+mod view;
 mod worker;
 
-pub use shared::Shared;
-pub use start::{Running, run, start};
+pub use shared::{Ending, Origin, Shared};
+pub use start::{Running, start, start_from};
+pub use view::Shown;

@@ -1,6 +1,7 @@
 //! What all threads of one proxy share.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,7 +33,33 @@ pub struct Shared {
     pub(super) offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     pub(super) mail: Vec<mpsc::UnboundedSender<Mail>>,
     pub(super) stage: watch::Sender<Stage>,
+    /// How the configuration is read again, if it can be.
+    pub(super) origin: Option<Origin>,
+    /// Held by whoever reloads.
+    pub(super) reloading: Mutex<()>,
+    /// Counts reloads.
+    pub(super) reloaded: watch::Sender<u64>,
+    /// What the console asked for.
+    pub(super) ending: watch::Sender<Option<Ending>>,
+    /// Numbers of server connections in the console.
+    pub(super) numbers: AtomicU32,
     random: SystemRandom,
+}
+
+/// Where the configuration comes from.
+pub struct Origin {
+    /// Reads it again; else every mistake with its place.
+    pub load: Box<dyn Fn() -> Result<Config, Vec<String>> + Send + Sync>,
+    /// Told what is in force from now on (the log's level).
+    pub applied: Box<dyn Fn(&Config) + Send + Sync>,
+}
+
+/// How the console asked the proxy to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Once running transactions have ended.
+    Drained,
+    Now,
 }
 
 /// How far a proxy is on its way out.
@@ -61,6 +88,7 @@ impl Shared {
         accept: AcceptSettings,
         offers: Arc<[mpsc::UnboundedSender<Offer>]>,
         mail: Vec<mpsc::UnboundedSender<Mail>>,
+        origin: Option<Origin>,
     ) -> Result<Self, PgError> {
         let random = SystemRandom::new();
         let mut seed = [0; 16];
@@ -80,6 +108,11 @@ impl Shared {
             offers,
             mail,
             stage: watch::Sender::new(Stage::Serving),
+            origin,
+            reloading: Mutex::default(),
+            reloaded: watch::Sender::new(0),
+            ending: watch::Sender::new(None),
+            numbers: AtomicU32::new(1),
             random,
         })
     }
@@ -117,21 +150,29 @@ impl Shared {
                 return Err(too_many_of_user(&new.user, most));
             }
         }
-        let mut key = vec![0; if new.minor >= 2 { limits::CANCEL_KEY } else { 4 }];
+        let (process_id, key) = loop {
+            let (id, key) = self.cancel_key(new.minor)?;
+            if !clients.contains_key(&id) {
+                break (id, key);
+            }
+        };
+        let client = Arc::new(Client::new(process_id, key, new));
+        clients.insert(process_id, client.clone());
+        Ok(client)
+    }
+
+    /// A process id that isn't 0, and a key.
+    pub(super) fn cancel_key(&self, minor: u16) -> Result<(i32, Vec<u8>), PgError> {
+        let mut key = vec![0; if minor >= 2 { limits::CANCEL_KEY } else { 4 }];
         self.random.fill(&mut key).map_err(|_| no_randomness())?;
-        let process_id = loop {
+        loop {
             let mut id = [0; 4];
             self.random.fill(&mut id).map_err(|_| no_randomness())?;
             let id = i32::from_be_bytes(id) & i32::MAX;
-            if id != 0 && !clients.contains_key(&id) {
-                break id;
+            if id != 0 {
+                return Ok((id, key));
             }
-        };
-        let tls = new.stream.is_tls();
-        let (user, database, peer) = (new.user.clone(), new.database.clone(), new.peer.clone());
-        let client = Arc::new(Client::new(process_id, key, user, database, peer, tls));
-        clients.insert(process_id, client.clone());
-        Ok(client)
+        }
     }
 
     pub(super) fn delist(&self, client: &Client) {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::control;
-use super::shared::{Mail, Shared, Stage};
+use super::shared::{Ending, Mail, Origin, Shared, Stage};
 use super::worker::{Post, work};
 use crate::base::{PgError, SqlState};
 use crate::config::Config;
@@ -29,6 +29,14 @@ pub struct Running {
 /// # Errors
 /// An address that is taken, a certificate that can't be read.
 pub async fn start(config: Config) -> Result<Running, PgError> {
+    start_from(config, None).await
+}
+
+/// The same with a configuration that RELOAD and SIGHUP read again.
+///
+/// # Errors
+/// As with [`start`].
+pub async fn start_from(config: Config, origin: Option<Origin>) -> Result<Running, PgError> {
     let accept = AcceptSettings::from_config(&config)?;
     let count = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -36,7 +44,7 @@ pub async fn start(config: Config) -> Result<Running, PgError> {
     };
     let (offer_senders, offers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (mail_senders, mail): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-    let shared = Arc::new(Shared::new(config, accept, offer_senders.into(), mail_senders)?);
+    let shared = Arc::new(Shared::new(config, accept, offer_senders.into(), mail_senders, origin)?);
     let mut running = Running { shared: shared.clone(), addresses: Vec::new(), http: None, threads: Vec::new() };
     // Held until the workers listen beside it: so a port that was left to the system is the same for all.
     let claimed = claim(&shared.config.load().server.listen).await?;
@@ -59,20 +67,6 @@ pub async fn start(config: Config) -> Result<Running, PgError> {
     Ok(running)
 }
 
-/// Starts a proxy, serves until `stop`, drains.
-///
-/// # Errors
-/// As with [`start`].
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), PgError> {
-    let running = start(config).await?;
-    for address in running.addresses() {
-        tracing::info!("listening on {address}");
-    }
-    stop.await;
-    running.drain().await;
-    Ok(())
-}
-
 impl Running {
     /// Where it listens, with the ports that the system gave.
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -85,6 +79,23 @@ impl Running {
 
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Reads the configuration again, on a thread that serves nobody. The log has what came of it.
+    pub async fn reload(&self) {
+        let shared = self.shared.clone();
+        let _ = tokio::task::spawn_blocking(move || shared.reload_from_origin()).await;
+    }
+
+    /// Waits until the console is told SHUTDOWN.
+    pub fn asked_to_end(&self) -> impl Future<Output = Ending> + use<> {
+        let mut asked = self.shared.ending.subscribe();
+        async move {
+            match asked.wait_for(Option::is_some).await {
+                Ok(ending) => (*ending).unwrap_or(Ending::Drained),
+                Err(_) => std::future::pending().await,
+            }
+        }
     }
 
     /// No new clients; those in a transaction may end it, for `shutdown_timeout`.

@@ -11,6 +11,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::admission::{Admission, CONSOLE};
 use super::shared::{Mail, Shared, Stage};
 use crate::backend::Offer;
+use crate::base::{PgError, SqlState, limits};
 use crate::net::{Detached, Stream, TcpAcceptor};
 use crate::session::accept::{Accepted, NewClient, accept};
 use crate::session::{Seat, Worker, serve};
@@ -124,7 +125,6 @@ impl Door {
 
     async fn seat(&self, mut new: Box<NewClient>) -> Option<(Seat, Box<NewClient>)> {
         let shared = &self.admission.shared;
-        let database = shared.database(&new.database)?;
         let client = match shared.enlist(&new) {
             Ok(client) => client,
             Err(error) => {
@@ -132,6 +132,13 @@ impl Door {
                 tell(&mut new.stream, &error).await;
                 return None;
             }
+        };
+        // Only now: a reload that takes the database away ends those on the list.
+        let Some(database) = shared.database(&new.database) else {
+            shared.delist(&client);
+            let text = format!("database \"{}\" does not exist", new.database);
+            tell(&mut new.stream, &PgError::fatal(SqlState::INVALID_CATALOG_NAME, text)).await;
+            return None;
         };
         if shared.config.load().log.connections {
             tracing::info!(client = %client.peer, user = %client.user, database = %client.database, "came in");
@@ -148,26 +155,22 @@ impl Door {
     async fn console(&self, mut new: Box<NewClient>) {
         let shared = &self.admission.shared;
         if !shared.config.load().server.admin_users.contains(&new.user) {
-            let error = crate::base::PgError::fatal(
-                crate::base::SqlState::INVALID_AUTHORIZATION,
+            let error = PgError::fatal(
+                SqlState::INVALID_AUTHORIZATION,
                 format!("role \"{}\" may not use the console", new.user),
             )
             .hint("Add it to server.admin_users.");
             return tell(&mut new.stream, &error).await;
         }
-        let mut stage = shared.stage.subscribe();
-        super::control::console(shared, &mut new, async move {
-            let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
-        })
-        .await;
+        super::control::console(shared, &mut new).await;
     }
 }
 
-async fn tell(stream: &mut Stream, error: &crate::base::PgError) {
+async fn tell(stream: &mut Stream, error: &PgError) {
     use tokio::io::AsyncWriteExt;
     let mut bytes = Vec::new();
     crate::wire::message::error_response(&mut bytes, error);
-    let _ = tokio::time::timeout(crate::base::limits::FAREWELL, async {
+    let _ = tokio::time::timeout(limits::FAREWELL, async {
         stream.write_all(&bytes).await?;
         stream.shutdown().await
     })

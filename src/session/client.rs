@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::task::AtomicWaker;
 
+use super::accept::NewClient;
 use crate::backend::CancelTarget;
 use crate::backend::conn::Threat;
 use crate::plan::Pin;
@@ -20,7 +21,12 @@ pub struct Client {
     pub peer: String,
     pub connected: SystemTime,
     pub tls: bool,
+    /// As at its start-up.
+    pub application_name: String,
     state: AtomicU8,
+    born: Instant,
+    /// Since when it waits for a server connection, in microseconds from `born`.
+    waits_since: AtomicU64,
     pin: AtomicU8,
     prepared: AtomicU64,
     /// The server connection that it holds.
@@ -28,6 +34,7 @@ pub struct Client {
     /// A cancel request came while it waited for a server connection.
     cancelled: AtomicBool,
     ending: AtomicBool,
+    killed: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -40,21 +47,27 @@ pub enum State {
 }
 
 impl Client {
-    pub fn new(process_id: i32, key: Vec<u8>, user: String, database: String, peer: String, tls: bool) -> Self {
+    /// The client that `new` is, under the id and key that it will be told.
+    pub fn new(process_id: i32, key: Vec<u8>, new: &NewClient) -> Self {
+        let application_name = new.parameters.iter().find(|(name, _)| name == "application_name");
         Self {
             process_id,
             key,
-            user,
-            database,
-            peer,
+            user: new.user.clone(),
+            database: new.database.clone(),
+            peer: new.peer.clone(),
             connected: SystemTime::now(),
-            tls,
+            tls: new.stream.is_tls(),
+            application_name: application_name.map(|(_, value)| value.clone()).unwrap_or_default(),
             state: AtomicU8::new(0),
+            born: Instant::now(),
+            waits_since: AtomicU64::new(0),
             pin: AtomicU8::new(0),
             prepared: AtomicU64::new(0),
             link: Mutex::default(),
             cancelled: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -68,7 +81,20 @@ impl Client {
     }
 
     pub(super) fn set_state(&self, state: State) {
+        if state == State::Waiting {
+            self.waits_since.store(self.age_micros(), Ordering::Relaxed);
+        }
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    fn age_micros(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How long it has waited for a server connection, if it does.
+    pub fn waiting(&self) -> Option<Duration> {
+        let since = self.waits_since.load(Ordering::Relaxed);
+        (self.state() == State::Waiting).then(|| Duration::from_micros(self.age_micros().saturating_sub(since)))
     }
 
     /// Why it keeps its server connection, if it does.
@@ -120,6 +146,17 @@ impl Client {
     pub fn end(&self) {
         self.ending.store(true, Ordering::Release);
         self.waker.wake();
+    }
+
+    /// The session shall end at once, whatever it does.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.end();
+    }
+
+    #[inline]
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     #[inline]

@@ -10,6 +10,7 @@ mod link;
 mod lost;
 mod probe;
 mod relay;
+mod reload;
 mod route;
 mod run;
 mod statements;
@@ -76,6 +77,8 @@ pub struct Session {
     /// A read failed on a replica: this request goes to the primary.
     force_primary: bool,
     timeouts: Timeouts,
+    /// Of the database, when this session last looked at its configuration.
+    epoch: u64,
     /// An error to tell the client in place of what the server can't say any more.
     failure: Option<PgError>,
 }

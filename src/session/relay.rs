@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Session;
 use super::downstream::{Misbehaved, misbehaved};
 use super::link::Link;
+use super::run::going_away;
 use super::upstream::Halt;
 use crate::backend::conn::connection_lost;
 use crate::base::PgError;
@@ -68,6 +69,10 @@ impl Session {
                 }
             }
             if !moved {
+                self.client.register(cx.waker());
+                if self.client.is_killed() {
+                    return Poll::Ready(End::ClientGone(Some(going_away())));
+                }
                 return match self.poll_timeouts(link, cx) {
                     Some(end) => Poll::Ready(end),
                     None => Poll::Pending,

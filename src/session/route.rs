@@ -1,11 +1,13 @@
 //! Where a client's next request goes: to the primary, or to a replica that is proven to give the primary's answer.
 
+use std::sync::Arc;
+
 use super::{Session, value_text};
-use crate::base::Lsn;
 use crate::base::footprint::{ReadSet, TableKey};
+use crate::base::{Lsn, PgError, SqlState};
 use crate::config::Consistency;
 use crate::plan::{Isolation, Kind, Plan, Role, TransactionModes};
-use crate::topology::{Need, ReadNeed};
+use crate::topology::{Need, ReadNeed, Server};
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, front, split_cstr};
 
@@ -190,6 +192,23 @@ impl Session {
         // What can't be read demands everything.
         let position = if text.is_empty() { Lsn(0) } else { position.parse().unwrap_or(Lsn(u64::MAX)) };
         position.max(self.seen)
+    }
+
+    /// What a client is told that nobody can serve.
+    pub(super) fn no_primary(&self) -> PgError {
+        let shard = &self.database.shared.shard;
+        let state = |server: &Arc<Server>| {
+            let state = server.state();
+            let trouble = state.trouble.map(|text| format!(": {text}")).unwrap_or_default();
+            format!("{} is {:?}{trouble}", server.address, state.role)
+        };
+        let servers: Vec<_> = shard.servers.iter().map(state).collect();
+        PgError::error(
+            SqlState::CANNOT_CONNECT_NOW,
+            format!("no primary of database \"{}\" can be reached", self.database.shared.name),
+        )
+        .detail(servers.join("; "))
+        .hint("Look at the servers; SHOW REPLICAS in the console tells what each said last.")
     }
 }
 

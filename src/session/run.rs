@@ -241,6 +241,7 @@ impl Session {
         let mut link = match self.kept.take() {
             Some(link) => link,
             None => {
+                self.keep_up();
                 let target = self.choose_target();
                 match self.link_now(target) {
                     Some(link) => link,
@@ -317,7 +318,8 @@ impl Session {
 
     /// A link without waiting: the usual case.
     fn link_now(&mut self, target: Target) -> Option<Box<Link>> {
-        if self.database.shared.is_paused() || self.status != b'I' {
+        let database = &self.database.shared;
+        if database.is_paused() || database.successor().is_some() || self.status != b'I' {
             return None;
         }
         let (server, side) = self.pick(target, &[])?;
@@ -384,7 +386,7 @@ impl Session {
     }
 
     pub(super) async fn find_connection(&mut self, target: Target) -> Result<Result<Found, PgError>, Over> {
-        let database = self.database.clone();
+        let mut database = self.database.clone();
         let connect_timeout = database.shared.config().pool.connect_timeout;
         let replica_wait = database.shared.config().replicas.wait;
         let want = self.settings.current().clone();
@@ -396,6 +398,13 @@ impl Session {
             database.shared.urge.notify_one();
         }
         loop {
+            if self.keep_up() {
+                database = self.database.clone();
+                target = Target::Primary;
+            }
+            if database.shared.successor().is_some() {
+                return Ok(Err(self.database_gone()));
+            }
             if let Target::Replica(read) = &mut target
                 && read.need == Need::Unresolved
             {
@@ -408,6 +417,7 @@ impl Session {
                 if self.or_client_goes(resumed).await?.is_none() {
                     return Ok(Err(cancelled()));
                 }
+                continue;
             }
             if self.client.take_cancelled() {
                 return Ok(Err(cancelled()));
@@ -473,13 +483,16 @@ impl Session {
     async fn or_client_goes<T>(&mut self, wait: impl Future<Output = T>) -> Result<Option<T>, Over> {
         let mut wait = std::pin::pin!(wait);
         let client = self.client.clone();
-        poll_fn(|cx| {
+        let waited = poll_fn(|cx| {
             if let Poll::Ready(value) = wait.as_mut().poll(cx) {
                 return Poll::Ready(Ok(Some(value)));
             }
             client.register(cx.waker());
             if client.take_cancelled() {
                 return Poll::Ready(Ok(None));
+            }
+            if client.is_killed() {
+                return Poll::Ready(Err(Over));
             }
             if self.input.capacity() > 0 && !self.input.spare().is_empty() {
                 if let Poll::Ready(Ok(0) | Err(_)) = poll_fill(&mut self.stream, &mut self.input, cx) {
@@ -488,7 +501,11 @@ impl Session {
             }
             Poll::Pending
         })
-        .await
+        .await;
+        if waited.is_err() && client.is_killed() {
+            return Err(self.tell_and_end(going_away()).await);
+        }
+        waited
     }
 
     /// Puts settings in force that may fail: seen to work before the client's statement is sent.
@@ -615,22 +632,6 @@ impl Session {
         }
     }
 
-    fn no_primary(&self) -> PgError {
-        let shard = &self.database.shared.shard;
-        let state = |server: &Arc<Server>| {
-            let state = server.state();
-            let trouble = state.trouble.map(|text| format!(": {text}")).unwrap_or_default();
-            format!("{} is {:?}{trouble}", server.address, state.role)
-        };
-        let servers: Vec<_> = shard.servers.iter().map(state).collect();
-        PgError::error(
-            SqlState::CANNOT_CONNECT_NOW,
-            format!("no primary of database \"{}\" can be reached", self.database.shared.name),
-        )
-        .detail(servers.join("; "))
-        .hint("Look at the servers; SHOW REPLICAS in the console tells what each said last.")
-    }
-
     /// The session is over: what becomes of its server connection.
     async fn part(&mut self) {
         let Some(link) = self.kept.take() else { return };
@@ -690,6 +691,6 @@ fn cancelled() -> PgError {
     PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
-fn going_away() -> PgError {
+pub(super) fn going_away() -> PgError {
     PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }

@@ -43,6 +43,8 @@ pub async fn serve(seat: Seat, new: Box<NewClient>) {
 
 fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
     let default_consistency = seat.database.shared.config().replicas.consistency;
+    // Before what it stands for is read: a reload in between is seen as one.
+    let epoch = seat.database.shared.epoch();
     let timeouts = Timeouts::new(&seat.database.shared.config().pool);
     Session {
         number: seat.worker.unique(),
@@ -69,6 +71,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         seen: Lsn(0),
         force_primary: false,
         timeouts,
+        epoch,
         failure: None,
     }
 }

@@ -48,7 +48,8 @@ impl DriverServers {
 
 /// A file of the repository; one that `docker/deps.sh test` installs must be there.
 fn needed(path: &str) -> PathBuf {
-    let full = if path.starts_with('/') { PathBuf::from(path) } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(path) };
+    let full =
+        if path.starts_with('/') { PathBuf::from(path) } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(path) };
     assert!(full.exists(), "{path} is missing: run `docker/deps.sh test`, which installs what the drivers' tests need");
     full
 }
@@ -182,7 +183,10 @@ async fn psql() {
     assert!(printed[0][0].contains("Foreign-key constraints:") && printed[0][1].contains("division by zero"));
     for (direct, proxied) in printed[0].iter().zip(&printed[1]) {
         let differs = direct.lines().zip(proxied.lines()).find(|(a, b)| a != b);
-        assert!(direct == proxied, "the first line that differs: {differs:?}\n--- direct\n{direct}\n--- proxy\n{proxied}");
+        assert!(
+            direct == proxied,
+            "the first line that differs: {differs:?}\n--- direct\n{direct}\n--- proxy\n{proxied}"
+        );
     }
 }
 

@@ -28,7 +28,11 @@ where
         let admin = target.connect().await.unwrap();
         admin.batch_execute(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}")).await.unwrap();
         let lines = scenario(target, schema.clone()).await;
-        seen.push(lines.unwrap_or_else(|error| panic!("{name}, {}: {error}", if seen.is_empty() { "direct" } else { "proxy" })));
+        seen.push(
+            lines.unwrap_or_else(|error| {
+                panic!("{name}, {}: {error}", if seen.is_empty() { "direct" } else { "proxy" })
+            }),
+        );
         admin.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await.unwrap();
     }
     assert!(!seen[0].is_empty(), "{name} noted nothing");
@@ -63,8 +67,11 @@ async fn tokio_postgres_pipelines() {
         }))
         .await;
         seen.push(format!("{} failed", results.iter().filter(|r| r.is_err()).count()));
-        let (good, bad, after) =
-            tokio::join!(client.query_one("SELECT 1", &[]), client.query_one("SELECT 1/0", &[]), client.query_one("SELECT 2", &[]));
+        let (good, bad, after) = tokio::join!(
+            client.query_one("SELECT 1", &[]),
+            client.query_one("SELECT 1/0", &[]),
+            client.query_one("SELECT 2", &[])
+        );
         seen.push(format!("{:?} {} {:?}", good?.get::<_, i32>(0), state(&bad.unwrap_err()), after?.get::<_, i32>(0)));
         let row = client.query_one(&format!("SELECT count(*), sum(id)::int8 FROM {schema}.p"), &[]).await?;
         seen.push(format!("{} {}", row.get::<_, i64>(0), row.get::<_, i64>(1)));
@@ -247,13 +254,20 @@ async fn sqlx_with_its_statement_cache() {
         let mut c = sqlx::PgConnection::connect_with(&options.clone().statement_cache_capacity(5)).await?;
         for round in 0..3 {
             for i in 0..12_i32 {
-                let v: i32 = sqlx::query_scalar(&format!("SELECT $1::int4 + {i}")).bind(round).fetch_one(&mut c).await?;
+                let v: i32 =
+                    sqlx::query_scalar(&format!("SELECT $1::int4 + {i}")).bind(round).fetch_one(&mut c).await?;
                 assert_eq!(v, i + round);
             }
         }
         seen.push(format!("cached {}", c.cached_statements_size()));
         c.clear_cached_statements().await?;
-        c.execute(format!("CREATE TABLE {schema}.s (id int PRIMARY KEY, v text); CREATE TYPE {schema}.mood AS ENUM ('sad', 'ok')").as_str()).await?;
+        c.execute(
+            format!(
+                "CREATE TABLE {schema}.s (id int PRIMARY KEY, v text); CREATE TYPE {schema}.mood AS ENUM ('sad', 'ok')"
+            )
+            .as_str(),
+        )
+        .await?;
         let insert = format!("INSERT INTO {schema}.s VALUES ($1, $2)");
         for i in 0..100_i32 {
             sqlx::query(&insert).bind(i).bind(format!("v{i}")).execute(&mut c).await?;
@@ -292,14 +306,17 @@ async fn sqlx_with_its_statement_cache() {
 async fn sqlx_pool_and_listener() {
     same("sqlx_pool", |target, schema| async move {
         let pool = sqlx::postgres::PgPoolOptions::new().max_connections(10).connect(&target.url()).await?;
-        sqlx::query(&format!("CREATE TABLE {schema}.n AS SELECT i AS id, 0 AS v FROM generate_series(1, 8) i")).execute(&pool).await?;
+        sqlx::query(&format!("CREATE TABLE {schema}.n AS SELECT i AS id, 0 AS v FROM generate_series(1, 8) i"))
+            .execute(&pool)
+            .await?;
         let update = format!("UPDATE {schema}.n SET v = v + 1 WHERE id = $1");
         let workers = (0..16_i32).map(|worker| {
             let (pool, update) = (pool.clone(), update.clone());
             tokio::spawn(async move {
                 for i in 0..30_i32 {
                     sqlx::query(&update).bind(worker % 8 + 1).execute(&pool).await?;
-                    let back: i32 = sqlx::query_scalar("SELECT $1::int4 * $2::int4").bind(i).bind(worker).fetch_one(&pool).await?;
+                    let back: i32 =
+                        sqlx::query_scalar("SELECT $1::int4 * $2::int4").bind(i).bind(worker).fetch_one(&pool).await?;
                     assert_eq!(back, i * worker);
                     if i % 10 == 5 {
                         let mut transaction = pool.begin().await?;

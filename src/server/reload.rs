@@ -1,0 +1,114 @@
+//! Reload: another configuration put in force, without a client dropped.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::shared::{Mail, Shared, lock};
+use crate::backend::Database;
+use crate::backend::database::pool_limits;
+use crate::base::{PgError, SqlState};
+use crate::config::keys::Apply;
+use crate::config::{self, Change, Config};
+use crate::session::accept::AcceptSettings;
+
+impl Shared {
+    /// Reads the configuration again where it came from, and puts it in force. The log has every mistake and change.
+    ///
+    /// # Errors
+    /// 0A000 where there is nothing to read, F0000 where it has mistakes (then nothing changes).
+    pub fn reload_from_origin(&self) -> Result<Vec<Change>, PgError> {
+        let Some(origin) = &self.origin else {
+            let text = "this proxy's configuration doesn't come from a file";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text));
+        };
+        let changes = (origin.load)().map_err(|mistakes| {
+            mistakes.iter().for_each(|mistake| tracing::error!("configuration: {mistake}"));
+            PgError::error(SqlState::CONFIG_FILE_ERROR, "the configuration has mistakes; nothing was changed")
+                .detail(mistakes.join("\n"))
+        });
+        let changes = changes.and_then(|config| self.reload(config));
+        match &changes {
+            Ok(changes) => {
+                tracing::info!("configuration reloaded: {} changes", changes.len());
+                for change in changes {
+                    match change.apply {
+                        Apply::Reload => tracing::info!("{change}"),
+                        Apply::Restart => tracing::warn!("{change}: needs a restart"),
+                    }
+                }
+            }
+            Err(error) => tracing::error!("reload failed: {}", error.message()),
+        }
+        changes
+    }
+
+    /// Puts another configuration in force, as far as that goes without a restart. Gives what differs, also what stays
+    /// as it was until a restart.
+    ///
+    /// Clients stay. Where a database has other servers, sessions go over to them between two transactions; those of a
+    /// database that is gone are ended. Passwords, limits of clients and TLS count for those who come.
+    ///
+    /// # Errors
+    /// TLS files that can't be used; nothing is changed then.
+    pub fn reload(&self, mut new: Config) -> Result<Vec<Change>, PgError> {
+        let _alone = lock(&self.reloading);
+        let old = self.config.load_full();
+        let accept = AcceptSettings::from_config(&new)?;
+        let changes = config::diff(&old, &new);
+        config::keep_until_restart(&old, &mut new);
+
+        let before = self.databases.load_full();
+        let after = self.fit_databases(&before, &new);
+        self.accept.store(Arc::new(accept));
+        self.databases.store(Arc::new(after.clone()));
+        self.config.store(Arc::new(new));
+        lock(&self.passwords).clear();
+        // From here on nobody comes into a database that went.
+        for (name, database) in before.iter() {
+            match after.get(name) {
+                Some(same) if Arc::ptr_eq(same, database) => {}
+                successor => {
+                    if let Some(next) = successor.filter(|_| database.is_paused()) {
+                        next.set_paused(true);
+                    }
+                    database.replace(successor.cloned());
+                }
+            }
+        }
+        for client in self.clients().iter().filter(|client| !after.contains_key(&client.database)) {
+            client.end();
+        }
+        for worker in &self.mail {
+            let _ = worker.send(Mail::Reloaded);
+        }
+        self.reloaded.send_modify(|count| *count += 1);
+        if let Some(origin) = &self.origin {
+            (origin.applied)(&self.config.load());
+        }
+        Ok(changes)
+    }
+
+    /// The databases of a new configuration: those that go on, with their new settings, and new ones.
+    fn fit_databases(&self, before: &HashMap<String, Arc<Database>>, new: &Config) -> HashMap<String, Arc<Database>> {
+        let fit = |name: &String, config: &Arc<config::Database>| {
+            let same = before.get(name).filter(|database| {
+                let running = database.config();
+                running.shards == config.shards && running.service_user == config.service_user
+            });
+            let Some(database) = same else {
+                return Arc::new(Database::new(config.clone(), self.offers.clone()));
+            };
+            if **database.config() != **config {
+                database.reconfigure(config.clone());
+            }
+            for pool in database.pools() {
+                let limits = pool_limits(config, new.users.get(&*pool.user));
+                if **pool.limits() != limits {
+                    pool.set_limits(Arc::new(limits));
+                }
+            }
+            database.clone()
+        };
+        new.databases.iter().map(|(name, config)| (name.clone(), fit(name, config))).collect()
+    }
+}
