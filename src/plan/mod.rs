@@ -107,6 +107,7 @@ impl Reads {
         if let Some(reason) = self.reason {
             return Err(reason);
         }
+        let query = !self.sets.is_empty();
         let mut keys = Vec::new();
         for set in self.sets {
             match set {
@@ -116,14 +117,20 @@ impl Reads {
         }
         keys.sort_unstable();
         keys.dedup();
-        if keys.is_empty() { Err("no table") } else { Ok(ReadSet::Tables(keys.into())) }
+        match role {
+            _ if !keys.is_empty() => Ok(ReadSet::Tables(keys.into())),
+            Some(Role::Replica) if query => Ok(ReadSet::All),
+            _ => Err("no table"),
+        }
     }
 }
 
 /// Plans one statement; whether it is opaque.
 fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bool) {
     let Recognised { kind, body, pin } = kind::recognise(words);
-    let calls = |names: &[&str]| words.tokens.iter().any(|token| names.contains(&&*token.name(words.sql)));
+    let calls = |names: &[&str]| {
+        words.tokens.iter().filter(|token| token.is_name()).any(|token| names.contains(&&*token.name(words.sql)))
+    };
     let mut step = Step {
         defines: false,
         recalls: calls(&["currval", "lastval"]),

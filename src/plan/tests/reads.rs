@@ -251,6 +251,9 @@ fn other_texts() {
         ("/* pgbraid: role=replica */ /* pgbraid: role=primary */ select * from t", "!hint"),
         ("/* pgbraid: role=replica */ delete from t", "!writes"),
         ("/* pgbraid: role=replica */ select vol(1)", "*"),
+        ("/* pgbraid: role=replica */ select 1", "*"),
+        ("/* pgbraid: role=replica */", "!no table"),
+        ("select stab(1)", "*"),
         ("select '/* pgbraid: role=primary */' from t", "t"),
     ]);
 }
