@@ -84,6 +84,8 @@ pub struct ServerConn {
     pub drawn_by: u64,
     /// Whose unnamed statement it holds: a number that a session made up, 0 = nobody's.
     pub unnamed: u64,
+    /// Notifications that came with the answers to queries of our own, for the session that listens.
+    pub heard: Vec<u8>,
     pub expires: Instant,
     pub idle_since: Instant,
     /// What the server had been asked when it was made: see [`Server::covers`].
@@ -138,6 +140,7 @@ impl ServerConn {
             statements: OnServer::default(),
             drawn_by: 0,
             unnamed: 0,
+            heard: Vec::new(),
             expires,
             idle_since: Instant::now(),
             held,
@@ -204,7 +207,12 @@ impl ServerConn {
     }
 
     fn exchange(&mut self) -> Exchange<'_> {
-        Exchange { stream: &mut self.stream, server: &self.server, reported: &mut self.reported }
+        Exchange {
+            stream: &mut self.stream,
+            server: &self.server,
+            reported: &mut self.reported,
+            heard: Some(&mut self.heard),
+        }
     }
 }
 

@@ -93,6 +93,6 @@ impl Control {
     }
 
     fn exchange(&mut self) -> Exchange<'_> {
-        Exchange { stream: &mut self.stream, server: &self.server, reported: &mut self.reported }
+        Exchange { stream: &mut self.stream, server: &self.server, reported: &mut self.reported, heard: None }
     }
 }

@@ -23,6 +23,8 @@ pub struct Exchange<'a> {
     pub server: &'a Server,
     /// What the server reports in between is noted here.
     pub reported: &'a mut Arc<Parameters>,
+    /// Where its notifications are put, as they came; they are the client's.
+    pub heard: Option<&'a mut Vec<u8>>,
 }
 
 impl Exchange<'_> {
@@ -50,6 +52,11 @@ impl Exchange<'_> {
                 back::PARAMETER_STATUS => {
                     if let Some((name, value)) = message::read_parameter_status(&body) {
                         set_parameter(Arc::make_mut(self.reported), name, value);
+                    }
+                }
+                back::NOTIFICATION_RESPONSE => {
+                    if let Some(heard) = &mut self.heard {
+                        message::put(heard, tag, |out| out.extend_from_slice(&body));
                     }
                 }
                 back::READY_FOR_QUERY => {

@@ -18,7 +18,7 @@ mod writes;
 pub use model::*;
 
 use crate::catalog::{Catalog, Effect};
-use crate::sql::{Token, statement};
+use crate::sql::{Token, TokenKind, statement};
 use facts::Facts;
 use kind::{Body, Recognised};
 use std::ops::Range;
@@ -51,6 +51,7 @@ impl Plan {
             replica: None,
             primary_reason: "not parsed",
             opaque: true,
+            names: Box::default(),
             hints: Hints::default(),
         }
     }
@@ -65,8 +66,10 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
         replica: None,
         primary_reason: "",
         opaque: false,
+        names: Box::default(),
         hints: hints::hints(sql, &split.comments),
     };
+    let mut names = Vec::new();
     let mut steps = Vec::with_capacity(split.statements.len());
     let mut reads = Reads::default();
     for range in &split.statements {
@@ -74,14 +77,30 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
         let words = Words { sql, tokens, standard_strings: scs };
         let (step, opaque) = step(words, context, &mut reads);
         plan.opaque |= opaque;
+        if opaque {
+            names.extend(configured(words));
+        }
         steps.push(step);
     }
+    plan.names = names.into();
     plan.steps = steps.into();
     match reads.verdict(plan.hints.role) {
         Ok(set) => plan.replica = Some(set),
         Err(reason) => plan.primary_reason = reason,
     }
     plan
+}
+
+/// The custom settings that calls of `set_config` in the text name.
+fn configured(words: Words<'_>) -> impl Iterator<Item = String> {
+    let calls = words.tokens.windows(3).enumerate().filter_map(move |(at, window)| match window {
+        [name, open, _] if open.kind == TokenKind::LeftParen && name.is(words.sql, "set_config") => Some(at + 2),
+        _ => None,
+    });
+    calls.filter_map(move |at| {
+        let mut argument = Words { tokens: words.tokens.get(at..).unwrap_or_default(), ..words };
+        argument.text().map(|name| name.to_ascii_lowercase()).filter(|name| name.contains('.'))
+    })
 }
 
 /// What the statements of a string read together, as far as they only read.

@@ -18,6 +18,9 @@ pub struct Plan {
     /// It may have run code that changed the session unseen (DO, CALL, functions that aren't built in, functions in
     /// triggers of tables it writes): a probe decides at the end of the transaction.
     pub opaque: bool,
+    /// Settings of the session's own making (`app.user`) that an opaque call of `set_config` names: no view lists them,
+    /// so the probe asks for them by name. Lower case.
+    pub names: Box<[String]>,
     /// The statement reads or sets what only the session's own server connection can answer (for instance
     /// `pg_prepared_statements`, `pg_cursors`, `pg_listening_channels`): informative, no pin by itself.
     pub hints: Hints,

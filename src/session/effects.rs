@@ -21,6 +21,8 @@ pub struct Transaction {
     pub defines: bool,
     /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
     pub opaque: bool,
+    /// Settings that it named to `set_config`, for the probe.
+    pub names: Vec<String>,
     /// It drew from sequences, on the connection that it runs on.
     pub drew: bool,
     /// It did what no probe can see: LOAD, PREPARE.
@@ -50,6 +52,9 @@ impl Session {
     pub(super) fn note_plan(&mut self, link: &mut Link, plan: &Rc<Plan>) -> Option<Rc<Plan>> {
         let mut effects = false;
         self.transaction.opaque |= plan.opaque;
+        if !plan.names.is_empty() {
+            self.transaction.names.extend_from_slice(&plan.names);
+        }
         for step in &plan.steps {
             match &step.writes {
                 WriteSet::None => {}

@@ -36,6 +36,9 @@ impl Session {
         }
         link.conn.unnamed = 0;
         let rows = link.conn.run(&sql).await.map_err(|(error, _)| error)?;
+        // What a listener is told comes with the answer of whatever runs next, this query too.
+        let heard = std::mem::take(&mut link.conn.heard);
+        self.say(|out| out.extend_from_slice(&heard));
         let pin = self.pin_found(&rows);
         self.set_pin(pin);
         let settings = Arc::new(self.settings_found(&rows));
@@ -48,6 +51,7 @@ impl Session {
         let own = self.settings.current().clone();
         let on_conn = link.tracker().current().clone();
         let mut names: Vec<String> = own.iter().chain(on_conn.iter()).map(|(name, _)| name.to_owned()).collect();
+        names.append(&mut self.transaction.names);
         names.retain(|name| name.contains('.'));
         names.sort();
         names.dedup();

@@ -57,7 +57,7 @@ def connection_facts(rec):
     with connect() as c:
         for name in ("server_encoding", "client_encoding", "DateStyle", "integer_datetimes", "standard_conforming_strings",
                      "TimeZone", "is_superuser", "session_authorization", "application_name", "IntervalStyle",
-                     "default_transaction_read_only", "in_hot_standby", "server_version"):
+                     "default_transaction_read_only", "server_version"):
             rec.note(name, c.info.parameter_status(name))
         rec.note("version", c.info.server_version)
         rec.note("status", c.info.transaction_status)
