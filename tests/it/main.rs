@@ -14,3 +14,4 @@ mod harness;
 mod login;
 mod monitor;
 mod support;
+mod tls;
