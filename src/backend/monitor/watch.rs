@@ -10,7 +10,7 @@ use crate::base::limits;
 use crate::topology::Role;
 
 /// Between attempts to connect: from, to.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Watches server `at` for ever.
 pub(super) async fn watch(monitor: &Monitor, at: usize) {
@@ -25,7 +25,7 @@ pub(super) async fn watch(monitor: &Monitor, at: usize) {
             told = None;
         }
         if told.as_deref() != Some(why.as_str()) {
-            tracing::warn!(database = &*monitor.database.name, server = %watched.server.address, "{why}");
+            tracing::warn!(database = &*monitor.database.name, server = %watched.server.address, "not used, for it can't be asked: {why}");
             told = Some(why);
         }
         tokio::time::sleep(backoff).await;
