@@ -39,6 +39,11 @@ async fn answers(client: &Client) -> Vec<(&'static str, Rows)> {
     answers
 }
 
+/// The catalog of the database that `client` is connected to.
+pub async fn read(client: &Client) -> Catalog {
+    Catalog::from_rows(&answers(client).await)
+}
+
 #[tokio::test]
 async fn the_unit_tests_catalog_is_what_a_server_tells() {
     let client = database("catalog_told").await;

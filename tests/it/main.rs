@@ -13,5 +13,6 @@ mod drivers_rust;
 mod harness;
 mod login;
 mod monitor;
+mod proof;
 mod support;
 mod tls;
