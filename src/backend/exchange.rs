@@ -12,7 +12,10 @@ use crate::base::{PgError, SqlState, limits};
 use crate::net::Stream;
 use crate::topology::Server;
 use crate::wire::frame::{Frame, HEADER, back};
-use crate::wire::message;
+use crate::wire::{Buffer, message};
+
+/// Bytes taken from the socket at once.
+const READ: usize = 8 << 10;
 
 /// The answer to a query of our own: rows of text.
 pub type TextRows = Vec<Vec<Option<String>>>;
@@ -40,8 +43,9 @@ impl Exchange<'_> {
         self.stream.flush().await.map_err(|error| self.lost(&error))?;
         let mut rows = TextRows::new();
         let mut failure = None;
+        let mut input = Buffer::new(READ);
         loop {
-            let (tag, body) = match self.read_frame().await {
+            let (tag, body) = match self.read_frame(&mut input).await {
                 Ok(frame) => frame,
                 // A server that closes says why before.
                 Err((error, _)) => return Err((failure.unwrap_or(error), true)),
@@ -59,6 +63,7 @@ impl Exchange<'_> {
                         message::put(heard, tag, |out| out.extend_from_slice(&body));
                     }
                 }
+                back::READY_FOR_QUERY if !self.take_idle_messages(input.filled()) => return Err(self.malformed()),
                 back::READY_FOR_QUERY => {
                     return match failure {
                         Some(error) => Err((error, false)),
@@ -98,6 +103,11 @@ impl Exchange<'_> {
                     set_parameter(Arc::make_mut(self.reported), name, value);
                 }
                 (back::NOTICE_RESPONSE, _) => {}
+                (back::NOTIFICATION_RESPONSE, _) if self.heard.is_some() => {
+                    if let Some(heard) = &mut self.heard {
+                        message::put(heard, frame.tag, |out| out.extend_from_slice(body));
+                    }
+                }
                 _ => return false,
             }
             bytes = rest;
@@ -105,16 +115,26 @@ impl Exchange<'_> {
         bytes.is_empty()
     }
 
-    async fn read_frame(&mut self) -> Result<(u8, Vec<u8>), (PgError, bool)> {
-        let mut header = [0; HEADER];
-        self.stream.read_exact(&mut header).await.map_err(|error| self.lost(&error))?;
-        let frame = match Frame::parse(&header) {
-            Ok(Some(frame)) if frame.len <= limits::SERVER_CONTROL_MESSAGE => frame,
-            _ => return Err(self.malformed()),
-        };
-        let mut body = vec![0; frame.len - HEADER];
-        self.stream.read_exact(&mut body).await.map_err(|error| self.lost(&error))?;
-        Ok((frame.tag, body))
+    async fn read_frame(&mut self, input: &mut Buffer) -> Result<(u8, Vec<u8>), (PgError, bool)> {
+        loop {
+            let frame = Frame::parse(input.filled()).map_err(|_| self.malformed())?;
+            if let Some(frame) = frame {
+                if frame.len > limits::SERVER_CONTROL_MESSAGE {
+                    return Err(self.malformed());
+                }
+                if let Some(body) = input.filled().get(HEADER..frame.len) {
+                    let body = body.to_vec();
+                    input.consume(frame.len);
+                    return Ok((frame.tag, body));
+                }
+                input.reserve_total(frame.len);
+            }
+            let count = self.stream.read(input.spare()).await.map_err(|error| self.lost(&error))?;
+            if count == 0 {
+                return Err(self.lost(&io::ErrorKind::UnexpectedEof.into()));
+            }
+            input.advance_tail(count);
+        }
     }
 
     fn malformed(&self) -> (PgError, bool) {

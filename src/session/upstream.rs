@@ -115,8 +115,9 @@ impl Session {
                 Ok(())
             }
             front::TERMINATE => {
+                // What was asked before it is still carried out, as PostgreSQL does.
                 self.input = input;
-                return Ok(Some(Halt::End));
+                return Ok(Some(if link.is_settled() { Halt::End } else { Halt::Busy }));
             }
             _ => {
                 link.out.extend_from_slice(bytes);
