@@ -163,7 +163,8 @@ impl<'a> Gatherer<'a> {
         }
         if self.catalog().relation(&name).is_some() {
             self.relation(&name);
-        } else if name.starts_with("pg_temp") {
+        }
+        if name.starts_with("pg_temp") {
             self.facts.deny("temporary schema");
         } else if name == "information_schema" || self.catalog().is_system(&name) || name.starts_with("pg_toast") {
             self.facts.deny("system catalog");
