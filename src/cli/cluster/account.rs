@@ -19,14 +19,14 @@ struct Other {
 pub struct Account(Option<Other>);
 
 impl Account {
-    /// Chooses by the owner of `dir`, which this process has just made: root's must be given to `postgres`, else to
-    /// `nobody`, else to the first ordinary account.
+    /// Chooses: if we are root, `postgres`, else `nobody`, else the first ordinary account; if not, ourselves.
     ///
     /// # Errors
     /// We are root and the system has no other account.
-    pub fn choose(dir: &Path) -> Result<Self, Failure> {
-        let owner = std::fs::metadata(dir).map_err(|e| Failure::of(dir.display(), e))?.uid();
-        if owner != 0 {
+    pub fn choose() -> Result<Self, Failure> {
+        // Who we are is who owns what we make.
+        let ours = tempfile::tempfile().and_then(|file| file.metadata());
+        if ours.map_err(|e| Failure::of("no temporary file", e))?.uid() != 0 {
             return Ok(Self(None));
         }
         let passwd = std::fs::read_to_string("/etc/passwd").map_err(|e| Failure::of("/etc/passwd", e))?;

@@ -82,7 +82,7 @@ impl Cluster {
                     .map_err(|e| Failure::of("no temporary directory", e))?,
             ),
         };
-        let account = Account::choose(root.path())?;
+        let account = Account::choose()?;
         account.own(root.path())?;
         let scratch = matches!(root, Root::Temporary(_));
         let password = superuser_password(root.path())?;
