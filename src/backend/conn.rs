@@ -1,8 +1,8 @@
 //! One server connection: what it has of settings and statements, and a few exchanges of our own on it.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
@@ -28,7 +28,8 @@ pub struct CancelTarget {
     pub connected: SystemTime,
     pub tls: bool,
     on_their_way: AtomicUsize,
-    number: OnceLock<u32>,
+    /// 0 until somebody asks.
+    number: AtomicU32,
 }
 
 impl CancelTarget {
@@ -40,13 +41,20 @@ impl CancelTarget {
             connected: SystemTime::now(),
             tls: false,
             on_their_way: AtomicUsize::new(0),
-            number: OnceLock::new(),
+            number: AtomicU32::new(0),
         }
     }
 
     /// Its number in the console: `next` gives it when it is first asked for.
     pub fn number(&self, next: impl FnOnce() -> u32) -> u32 {
-        *self.number.get_or_init(next)
+        match self.number.load(Ordering::Acquire) {
+            0 => {
+                let number = next();
+                let won = self.number.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire);
+                won.map_or_else(|first| first, |_| number)
+            }
+            number => number,
+        }
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -41,15 +41,16 @@ pub struct Database {
     paused: tokio::sync::watch::Sender<bool>,
     /// Grows when a reload changes something that sessions keep for themselves.
     epoch: AtomicU64,
-    /// What came in its place with a reload; none where nothing did.
-    successor: OnceLock<Option<Arc<Self>>>,
+    /// A reload gave its name to another database, or to none.
+    replaced: AtomicBool,
+    successor: Mutex<Option<Arc<Self>>>,
 }
 
 impl Database {
     /// `offers`: one sender a worker.
     pub fn new(config: Arc<config::Database>, offers: Arc<[mpsc::UnboundedSender<Offer>]>) -> Self {
         let shard = config.shards.first();
-        let servers = shard.map_or(&[][..], |shard| &shard.servers);
+        let servers = shard.map(|shard| shard.servers.as_slice()).unwrap_or_default();
         let servers: Vec<_> = servers.iter().map(|address| Arc::new(Server::new(address.clone()))).collect();
         if let ([server], None) = (servers.as_slice(), &config.service_user) {
             // Nobody can ask it, and there is no other.
@@ -71,7 +72,8 @@ impl Database {
             offers,
             paused: tokio::sync::watch::Sender::new(false),
             epoch: AtomicU64::new(0),
-            successor: OnceLock::new(),
+            replaced: AtomicBool::new(false),
+            successor: Mutex::default(),
         }
     }
 
@@ -157,7 +159,7 @@ impl Database {
             Arc::new(Pool::new(self.name.clone(), at.clone(), identity.clone(), limits.clone(), self.offers.clone()))
         });
         pool.set_identity(identity);
-        if self.successor.get().is_some() {
+        if self.is_replaced() {
             pool.close();
         }
         Some(pool.clone())
@@ -198,18 +200,23 @@ impl Database {
             // What sessions remember of the schema here isn't taken for what is there.
             next.generation.fetch_max(self.generation() + 1, Ordering::AcqRel);
         }
-        if self.successor.set(successor).is_ok() {
-            self.pools().iter().for_each(|pool| pool.close());
-            self.epoch.fetch_add(1, Ordering::AcqRel);
-            // Whoever waits for the end of a pause looks again, and waits with the successor.
-            self.set_paused(false);
-        }
+        *lock(&self.successor) = successor;
+        self.replaced.store(true, Ordering::Release);
+        self.pools().iter().for_each(|pool| pool.close());
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        // Whoever waits for the end of a pause looks again, and waits with the successor.
+        self.set_paused(false);
     }
 
-    /// What came in its place: `Some(None)` where it is gone.
+    /// No new work may begin here.
     #[inline]
-    pub fn successor(&self) -> Option<Option<&Arc<Self>>> {
-        self.successor.get().map(Option::as_ref)
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
+    }
+
+    /// What came in its place. None: nothing did, or it is gone for good ([`Self::is_replaced`]).
+    pub fn successor(&self) -> Option<Arc<Self>> {
+        lock(&self.successor).clone()
     }
 
     /// Sessions that remember another one look at the configuration anew.

@@ -319,7 +319,7 @@ impl Session {
     /// A link without waiting: the usual case.
     fn link_now(&mut self, target: Target) -> Option<Box<Link>> {
         let database = &self.database.shared;
-        if database.is_paused() || database.successor().is_some() || self.status != b'I' {
+        if database.is_paused() || database.is_replaced() || self.status != b'I' {
             return None;
         }
         let (server, side) = self.pick(target, &[])?;
@@ -398,29 +398,19 @@ impl Session {
             database.shared.urge.notify_one();
         }
         loop {
-            if self.keep_up() {
-                database = self.database.clone();
-                target = Target::Primary;
-            }
-            if database.shared.successor().is_some() {
-                return Ok(Err(self.database_gone()));
+            match self.wait_for_database().await? {
+                Ok(false) => {}
+                Ok(true) => {
+                    database = self.database.clone();
+                    target = Target::Primary;
+                }
+                Err(error) => return Ok(Err(error)),
             }
             if let Target::Replica(read) = &mut target
                 && read.need == Need::Unresolved
             {
                 // All that was acknowledged when the statement came; what comes meanwhile doesn't prolong the wait.
                 read.need = database.shared.shard.tokens.need_of(commits);
-            }
-            if database.shared.is_paused() {
-                let mut paused = database.shared.paused();
-                let resumed = async move { drop(paused.wait_for(|paused| !paused).await) };
-                if self.or_client_goes(resumed).await?.is_none() {
-                    return Ok(Err(cancelled()));
-                }
-                continue;
-            }
-            if self.client.take_cancelled() {
-                return Ok(Err(cancelled()));
             }
             if matches!(target, Target::Replica(_)) && started.elapsed() >= replica_wait && !replica_wait.is_zero() {
                 let fit = self.pick(target, &avoid);
@@ -454,17 +444,12 @@ impl Session {
                 Some(Err(error)) => return Ok(Err(error)),
             };
             if let (Side::Replica, Target::Replica(read)) = (side, target) {
-                // Since it was picked the replica may have gone, or begun again at an earlier position.
-                let covers = match read.at_least() {
-                    Some(position) => conn.ask_covers(position).await,
-                    None => Ok(false),
-                };
-                if !matches!(covers, Ok(true)) || server.role() != Role::Replica {
-                    if !matches!(covers, Err((_, true))) {
-                        pool.checkin(conn);
+                match proven(conn, &pool, &read).await {
+                    Some(same) => conn = same,
+                    None => {
+                        avoid.push(server);
+                        continue;
                     }
-                    avoid.push(server);
-                    continue;
                 }
             }
             match self.dress(&mut conn, &want).await {
@@ -480,7 +465,7 @@ impl Session {
     }
 
     /// Waits for something; ends the session if the client goes meanwhile. `None`: it cancelled.
-    async fn or_client_goes<T>(&mut self, wait: impl Future<Output = T>) -> Result<Option<T>, Over> {
+    pub(super) async fn or_client_goes<T>(&mut self, wait: impl Future<Output = T>) -> Result<Option<T>, Over> {
         let mut wait = std::pin::pin!(wait);
         let client = self.client.clone();
         let waited = poll_fn(|cx| {
@@ -682,12 +667,28 @@ impl Session {
     }
 }
 
+/// The replica's connection, if the read may run on it. Since it was picked the replica may have gone, or begun again at
+/// an earlier position.
+async fn proven(mut conn: Box<ServerConn>, pool: &LocalPool, read: &ReadNeed) -> Option<Box<ServerConn>> {
+    let covers = match read.at_least() {
+        Some(position) => conn.ask_covers(position).await,
+        None => Ok(false),
+    };
+    if matches!(covers, Ok(true)) && conn.server.role() == Role::Replica {
+        return Some(conn);
+    }
+    if !matches!(covers, Err((_, true))) {
+        pool.checkin(conn);
+    }
+    None
+}
+
 type Found = (Box<ServerConn>, Rc<LocalPool>, Side);
 
 const LOST_TRANSACTION: &str = "BEGIN;DO $$BEGIN RAISE EXCEPTION USING ERRCODE='40003',\
      MESSAGE='pgbraid: the transaction was lost with its server connection';END$$";
 
-fn cancelled() -> PgError {
+pub(super) fn cancelled() -> PgError {
     PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 

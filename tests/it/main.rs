@@ -13,6 +13,7 @@ mod drivers_rust;
 mod harness;
 mod login;
 mod monitor;
+mod operate;
 mod proof;
 mod support;
 mod tls;
