@@ -20,15 +20,7 @@ impl TcpAcceptor {
     /// # Errors
     /// The operating system's: address in use by another program or user, not ours, forbidden.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        if address.is_ipv6() {
-            // `[::]` and `0.0.0.0` may both be configured.
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        let socket = bound(address)?;
         socket.listen(limits::LISTEN_BACKLOG)?;
         Ok(Self(TcpListener::from_std(socket.into())?))
     }
@@ -54,6 +46,41 @@ impl TcpAcceptor {
             }
         }
     }
+}
+
+/// An address that is ours, before anybody listens on it. It takes no client: one whom it took would be lost with it.
+#[derive(Debug)]
+pub struct Claim(Socket);
+
+impl Claim {
+    /// Takes `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// As with [`TcpAcceptor::bind`].
+    pub fn new(address: SocketAddr) -> io::Result<Self> {
+        bound(address).map(Self)
+    }
+
+    /// The address, with the port that the system gave.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        // `[::]` and `0.0.0.0` may both be configured.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// A listener on `DIR/.s.PGSQL.PORT`; the file goes when it is dropped.

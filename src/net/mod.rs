@@ -11,7 +11,7 @@ mod verify;
 
 pub use connect::connect;
 pub use framed::{Framed, FramedError};
-pub use listen::{TcpAcceptor, UnixAcceptor, resolve};
+pub use listen::{Claim, TcpAcceptor, UnixAcceptor, resolve};
 pub use stream::{Detached, Stream};
 
 use std::path::{Path, PathBuf};

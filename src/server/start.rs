@@ -13,7 +13,7 @@ use super::shared::{Ending, Mail, Origin, Shared, Stage};
 use super::worker::{Post, work};
 use crate::base::{PgError, SqlState};
 use crate::config::Config;
-use crate::net::{self, TcpAcceptor, UnixAcceptor};
+use crate::net::{self, Claim, UnixAcceptor};
 use crate::session::accept::AcceptSettings;
 
 /// A proxy that serves clients. Dropping it stops it at once; [`Running::drain`] lets transactions end first.
@@ -49,7 +49,7 @@ pub async fn start_from(config: Config, origin: Option<Origin>) -> Result<Runnin
     // Held until the workers listen beside it: so a port that was left to the system is the same for all.
     let claimed = claim(&shared.config.load().server.listen).await?;
     for claim in &claimed {
-        running.addresses.push(claim.local_addr().map_err(|error| cannot_listen("TCP", &error))?);
+        running.addresses.push(claim.address().map_err(|error| cannot_listen("TCP", &error))?);
     }
     for (number, (mail, offers)) in mail.into_iter().zip(offers).enumerate() {
         let (ready, told) = oneshot::channel();
@@ -127,12 +127,12 @@ impl Drop for Running {
     }
 }
 
-async fn claim(listen: &[String]) -> Result<Vec<TcpAcceptor>, PgError> {
+async fn claim(listen: &[String]) -> Result<Vec<Claim>, PgError> {
     let mut claimed = Vec::new();
     for name in listen {
         let addresses = net::resolve(name).await.map_err(|error| cannot_listen(name, &error))?;
         for address in addresses {
-            claimed.push(TcpAcceptor::bind(address).map_err(|error| cannot_listen(name, &error))?);
+            claimed.push(Claim::new(address).map_err(|error| cannot_listen(name, &error))?);
         }
     }
     Ok(claimed)
