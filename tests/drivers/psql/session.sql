@@ -1,5 +1,5 @@
 -- A psql session as people have it: backslash commands, \copy, \gdesc, \gset, \gexec, errors, transactions.
--- Run with -v schema=NAME -v file=PATH; what it prints must not depend on what stands between.
+-- Run with -v schema=NAME in a folder of its own; what it prints must not depend on what stands between.
 \set VERBOSITY verbose
 \set SHOW_CONTEXT always
 \pset pager off
@@ -50,7 +50,7 @@ SELECT count(*) AS n, max(id) AS m FROM parent \gset
 \echo :n :m
 SELECT format('SELECT %s AS made;', i) FROM generate_series(1, 3) i \gexec
 SELECT p.id, p.m, p.name FROM parent p ORDER BY 1 \crosstabview
-\copy parent TO :file
+\copy parent TO 'copied.txt'
 \copy child (parent, v) FROM PROGRAM 'printf "1\t5\n2\t7\n3\t50\n"'
 \copy child (parent, v) FROM PROGRAM 'printf "1\tx\n"'
 \copy (SELECT * FROM both_of ORDER BY v) TO STDOUT CSV HEADER
