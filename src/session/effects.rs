@@ -164,6 +164,7 @@ impl Session {
             Kind::Savepoint(name) => Event::Savepoint(name.clone()),
             Kind::Release(name) => Event::Release(name.clone()),
             Kind::RollbackTo(name) => Event::RollbackTo(name.clone()),
+            Kind::Set(set) if set.name == "session characteristics" => return self.set_characteristics(link, set),
             Kind::Set(set) => match &set.value {
                 SetValue::List(values) => Event::Set(set.name.clone(), Value::List(values.clone())),
                 SetValue::Default => Event::Reset(set.name.clone()),
@@ -206,6 +207,18 @@ impl Session {
         }
         self.settings.apply(&event);
         link.tracker().apply(&event);
+    }
+
+    /// `SET SESSION CHARACTERISTICS`: settings and their values in turn.
+    fn set_characteristics(&mut self, link: &mut Link, set: &Set) {
+        let SetValue::List(words) = &set.value else { return };
+        for pair in words.chunks_exact(2) {
+            if let [name, value] = pair {
+                let event = Event::Set(name.clone(), Value::Config(value.clone()));
+                self.settings.apply(&event);
+                link.tracker().apply(&event);
+            }
+        }
     }
 
     /// ReadyForQuery said that no transaction is open.
