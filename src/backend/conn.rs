@@ -88,6 +88,8 @@ pub struct ServerConn {
     pub settings: Arc<Settings>,
     pub reported: Arc<Parameters>,
     pub statements: OnServer,
+    /// The session that ran opaque code on it, which may have left settings that can't be listed; 0: none.
+    pub tainted_by: u64,
     /// The session that drew from sequences on it in its latest use; 0: none.
     pub drawn_by: u64,
     /// Whose unnamed statement it holds: a number that a session made up, 0 = nobody's.
@@ -146,6 +148,7 @@ impl ServerConn {
             settings: Arc::default(),
             reported: Arc::new(reported),
             statements: OnServer::default(),
+            tainted_by: 0,
             drawn_by: 0,
             unnamed: 0,
             heard: Vec::new(),

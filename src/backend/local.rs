@@ -181,6 +181,11 @@ impl LocalPool {
         idle.push((conn, self.shared.era()));
         self.shared.set_idle(self.worker, idle.len());
         self.metrics.idle.set(idle.len() as i64);
+        drop(idle);
+        // Who joined the queue while we looked away didn't see this connection, nor we them.
+        if self.shared.somebody_waits() {
+            self.answer_offer();
+        }
     }
 
     /// Somebody waits: give up an idle connection to whoever is first.
@@ -189,8 +194,14 @@ impl LocalPool {
             let Some(conn) = self.pop_idle(&Arc::default()) else { return };
             if let Some(Handover::Connection(conn, _)) = self.shared.hand_over(Handover::Connection(conn, self.worker))
             {
-                self.checkin(conn);
-                return;
+                // They have gone: back to where it was. Who comes now finds it or is seen by the loop.
+                let mut idle = self.idle.borrow_mut();
+                idle.push((conn, self.shared.era()));
+                self.shared.set_idle(self.worker, idle.len());
+                drop(idle);
+                if !self.shared.somebody_waits() {
+                    return;
+                }
             }
         }
     }
@@ -219,6 +230,7 @@ impl LocalPool {
         drop(idle);
         drop(closing);
         self.shared.sweep();
+        self.answer_offer();
     }
 
     /// Opens one connection if there are fewer than the minimum. Errors show in the metrics and to the next client.

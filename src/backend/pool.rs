@@ -5,7 +5,7 @@
 //! it, whichever worker that one lives on.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -170,6 +170,12 @@ impl Pool {
         self.idle.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    /// The same, for one who has just given something up: either it sees who waits, or they see what it gave.
+    pub(super) fn somebody_waits(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waiting() > 0
+    }
+
     /// How long the first in the queue has waited.
     pub fn longest_wait(&self) -> Duration {
         lock(&self.queue).front().map_or(Duration::ZERO, |waiter| waiter.since.elapsed())
@@ -230,6 +236,7 @@ impl Pool {
         queue.push_back(Waiter { hand, since: Instant::now() });
         self.waiting.store(queue.len(), Ordering::Release);
         drop(queue);
+        fence(Ordering::SeqCst);
         // A place or a connection may have come free before we stood in the queue: look again, now that all see us.
         if let Some(place) = self.reserve() {
             self.hand_over(Handover::Place(place));
@@ -270,15 +277,12 @@ impl Pool {
 
     /// A connection is gone: its place goes to the first who waits.
     pub(super) fn connection_closed(self: &Arc<Self>) {
-        let over = self.open.load(Ordering::Acquire) > self.limits().size;
-        if !over && self.waiting() > 0 {
-            // The place goes over without being given up in between; if nobody takes it, its drop comes here again.
-            let place = Place(Some(self.clone()));
-            if let Some(Handover::Place(mut place)) = self.hand_over(Handover::Place(place)) {
-                place.0 = None;
-                self.open.fetch_sub(1, Ordering::AcqRel);
-            }
-        } else {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+        // Whoever joins the queue from here on sees the place by itself.
+        while self.somebody_waits() {
+            let Some(place) = self.reserve() else { return };
+            let Some(Handover::Place(mut back)) = self.hand_over(Handover::Place(place)) else { return };
+            back.0 = None;
             self.open.fetch_sub(1, Ordering::AcqRel);
         }
     }

@@ -27,6 +27,7 @@ pub struct Catalog {
     operators: FxHashMap<Name, Effect>,
     implied: Effect,
     event_triggers: bool,
+    custom_settings: Vec<String>,
 }
 
 /// The relations of users that bear one name.
@@ -93,6 +94,11 @@ impl Catalog {
     /// What any statement may run without naming it: casts, comparison, domains' constraints.
     pub fn implied(&self) -> Effect {
         self.implied
+    }
+
+    /// Settings of users' own making that functions' bodies name: no view of the server lists those.
+    pub fn custom_settings(&self) -> &[String] {
+        &self.custom_settings
     }
 
     /// Whether definitions (DDL) run code of users.

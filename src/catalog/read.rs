@@ -2,6 +2,7 @@
 
 use super::functions::{self, Effect};
 use super::{Catalog, Name, Relation};
+use crate::sql::custom::custom_settings;
 use crate::sql::{Lexer, TokenKind};
 use rustc_hash::FxHashMap;
 
@@ -34,7 +35,11 @@ impl Catalog {
             .collect();
         let pairs = |name| rows(name).iter().map(|row| (column(row, 0), column(row, 1))).collect::<Vec<_>>();
         let functions = functions::effects(&functions, &pairs("definitions"), &pairs("operators"));
-        let mut catalog = Self { known: true, functions, ..Self::default() };
+        let bodies = rows("functions").iter().filter_map(|row| row.get(5).and_then(Option::as_deref));
+        let mut custom_settings: Vec<_> = bodies.flat_map(custom_settings).collect();
+        custom_settings.sort();
+        custom_settings.dedup();
+        let mut catalog = Self { known: true, functions, custom_settings, ..Self::default() };
         for row in rows("relations") {
             catalog.add_relation(row);
         }

@@ -18,6 +18,7 @@ mod writes;
 pub use model::*;
 
 use crate::catalog::{Catalog, Effect};
+use crate::sql::custom::custom_settings;
 use crate::sql::{Token, TokenKind, statement};
 use facts::Facts;
 use kind::{Body, Recognised};
@@ -79,6 +80,9 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
         plan.opaque |= opaque;
         if opaque {
             names.extend(configured(words));
+            if matches!(step.kind, Kind::Call) {
+                names.extend(custom_settings(&String::from_utf8_lossy(sql)));
+            }
         }
         steps.push(step);
     }

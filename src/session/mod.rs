@@ -5,6 +5,7 @@ pub mod auth;
 pub mod client;
 pub mod context;
 mod downstream;
+mod dress;
 mod effects;
 mod link;
 mod lost;

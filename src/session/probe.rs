@@ -41,6 +41,8 @@ impl Session {
         self.say(|out| out.extend_from_slice(&heard));
         let pin = self.pin_found(&rows);
         self.set_pin(pin);
+        // Settings whose names nobody knows are taken off before another session has the connection.
+        link.conn.tainted_by = self.number;
         let settings = Arc::new(self.settings_found(&rows));
         link.tracker().replace(settings.clone());
         self.settings.replace(settings);
@@ -52,6 +54,7 @@ impl Session {
         let on_conn = link.tracker().current().clone();
         let mut names: Vec<String> = own.iter().chain(on_conn.iter()).map(|(name, _)| name.to_owned()).collect();
         names.append(&mut self.transaction.names);
+        names.extend(self.database.shared.catalog().custom_settings().iter().cloned());
         names.retain(|name| name.contains('.'));
         names.sort();
         names.dedup();

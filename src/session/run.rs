@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use super::client::State;
-use super::link::{Expect, Link, Ours, Retry, Side};
+use super::link::{Link, Retry, Side};
 use super::relay::{End, poll_fill};
 use super::route::Target;
 use super::upstream::protocol_error;
-use crate::backend::settings::{self, Settings};
 use crate::backend::{LocalPool, ServerConn};
 use crate::base::{PgError, SqlState, limits};
 use crate::config::PoolMode;
@@ -332,9 +331,7 @@ impl Session {
             pool.checkin(conn);
             return None;
         }
-        if !settings::same(&conn.settings, want)
-            && settings::script(&conn.settings, want).is_some_and(|script| !script.certain)
-        {
+        if self.fitting(&conn, want).is_some_and(|script| !script.certain) {
             pool.checkin(conn);
             return None;
         }
@@ -493,57 +490,6 @@ impl Session {
         waited
     }
 
-    /// Puts settings in force that may fail: seen to work before the client's statement is sent.
-    async fn dress(&mut self, conn: &mut ServerConn, want: &Arc<Settings>) -> Result<(), (PgError, bool)> {
-        if settings::same(&conn.settings, want) {
-            return Ok(());
-        }
-        if let Some(script) = settings::script(&conn.settings, want).filter(|script| !script.certain) {
-            conn.unnamed = 0;
-            conn.run(&script.sql).await?;
-            conn.settings = want.clone();
-        }
-        Ok(())
-    }
-
-    fn make_link(&mut self, conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Box<Link> {
-        self.force_primary = false;
-        self.need_output();
-        self.client.set_link(Some(conn.cancel.clone()));
-        pool.metrics.assignments.inc();
-        let mut link = Box::new(Link::new(conn, pool, side));
-        link.drawn_here = link.conn.drawn_by == self.number;
-        let want = self.settings.current().clone();
-        if settings::same(&link.conn.settings, &want) {
-            link.conn.settings = want;
-            self.greet(&mut link);
-        } else {
-            match settings::script(&link.conn.settings, &want) {
-                Some(script) => {
-                    message::query(&mut link.out, script.sql.as_bytes());
-                    link.conn.unnamed = 0;
-                    link.queue.push_back(Expect::Ours(Ours::Settings));
-                }
-                None => self.greet(&mut link),
-            }
-            link.conn.settings = want;
-        }
-        match side {
-            Side::Replica => {
-                self.worker.metrics.replica_read("proven");
-                link.retry = Some(Retry::default());
-            }
-            Side::Primary if self.status == b'E' => {
-                // The transaction was lost with its connection; the client has yet to end it.
-                message::query(&mut link.out, LOST_TRANSACTION.as_bytes());
-                link.conn.unnamed = 0;
-                link.queue.push_back(Expect::Ours(Ours::FailedTransaction));
-            }
-            Side::Primary => {}
-        }
-        link
-    }
-
     fn unlink(&mut self) {
         self.client.set_link(None);
     }
@@ -684,9 +630,6 @@ async fn proven(mut conn: Box<ServerConn>, pool: &LocalPool, read: &ReadNeed) ->
 }
 
 type Found = (Box<ServerConn>, Rc<LocalPool>, Side);
-
-const LOST_TRANSACTION: &str = "BEGIN;DO $$BEGIN RAISE EXCEPTION USING ERRCODE='40003',\
-     MESSAGE='pgbraid: the transaction was lost with its server connection';END$$";
 
 pub(super) fn cancelled() -> PgError {
     PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")

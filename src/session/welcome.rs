@@ -13,7 +13,7 @@ use super::timeouts::Timeouts;
 use super::{Session, link};
 use crate::backend::login::Identity;
 use crate::backend::monitor;
-use crate::backend::settings::{self, Settings, Tracker};
+use crate::backend::settings::{Settings, Tracker};
 use crate::base::{Lsn, PgError, SqlState, limits};
 use crate::config::User;
 use crate::net::Stream;
@@ -120,15 +120,13 @@ impl Session {
         let (mut conn, pool, side) = found?;
         debug_assert_eq!(side, link::Side::Primary);
         let settings = Arc::new(settings);
-        if let Some(script) = settings::script(&conn.settings, &settings) {
-            conn.unnamed = 0;
-            if let Err((error, lost)) = conn.run(&script.sql).await {
-                if !lost {
-                    pool.checkin(conn);
-                }
-                return Err(error);
+        if let Some(script) = self.fitting(&conn, &settings)
+            && let Err((error, lost)) = self.dress_now(&mut conn, &settings, &script).await
+        {
+            if !lost {
+                pool.checkin(conn);
             }
-            conn.settings = settings.clone();
+            return Err(error);
         }
         if shared.needs_follower() {
             let (database, telemetry) = (shared.clone(), self.worker.telemetry.clone());

@@ -93,7 +93,9 @@ impl Buffer {
     pub fn extend(&mut self, bytes: &[u8]) {
         let total = self.len() + bytes.len();
         if self.tail + bytes.len() > self.data.len() {
-            self.reserve_total(total.max(self.capacity().saturating_mul(2).min(total + (1 << 20))));
+            // Room at the front is used before it grows; then it grows ahead of need, but not by much.
+            let grown = total.max(self.capacity().saturating_mul(2).min(total + (1 << 20)));
+            self.reserve_total(if total <= self.capacity() { total } else { grown });
         }
         let end = self.tail + bytes.len();
         if let Some(room) = self.data.get_mut(self.tail..end) {

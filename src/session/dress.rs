@@ -1,0 +1,86 @@
+//! A server connection made fit for its next session: settings, what the client is told of them, what it lost before.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Session;
+use super::link::{Expect, Link, Ours, Retry, Side};
+use crate::backend::settings::{self, Script, Settings};
+use crate::backend::{LocalPool, ServerConn};
+use crate::base::PgError;
+use crate::wire::message;
+
+impl Session {
+    /// What must be said to a connection before this session's statements; `None`: it fits.
+    pub(super) fn fitting(&self, conn: &ServerConn, want: &Arc<Settings>) -> Option<Script> {
+        if conn.tainted_by != 0 && conn.tainted_by != self.number {
+            // Another session's code may have left settings on it that no view lists.
+            let mut script = settings::script(&conn.settings.identity(), want)
+                .unwrap_or_else(|| Script { sql: String::new(), certain: true });
+            script.sql.insert_str(0, "RESET ALL;");
+            return Some(script);
+        }
+        if settings::same(&conn.settings, want) { None } else { settings::script(&conn.settings, want) }
+    }
+
+    /// Puts settings in force that may fail: seen to work before the client's statement is sent.
+    pub(super) async fn dress(&self, conn: &mut ServerConn, want: &Arc<Settings>) -> Result<(), (PgError, bool)> {
+        match self.fitting(conn, want) {
+            Some(script) if !script.certain => self.dress_now(conn, want, &script).await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn dress_now(
+        &self,
+        conn: &mut ServerConn,
+        want: &Arc<Settings>,
+        script: &Script,
+    ) -> Result<(), (PgError, bool)> {
+        conn.unnamed = 0;
+        conn.run(&script.sql).await?;
+        conn.settings = want.clone();
+        conn.tainted_by = 0;
+        Ok(())
+    }
+
+    pub(super) fn make_link(&mut self, conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Box<Link> {
+        self.force_primary = false;
+        self.need_output();
+        self.client.set_link(Some(conn.cancel.clone()));
+        pool.metrics.assignments.inc();
+        let mut link = Box::new(Link::new(conn, pool, side));
+        link.drawn_here = link.conn.drawn_by == self.number;
+        let want = self.settings.current().clone();
+        match self.fitting(&link.conn, &want) {
+            Some(script) => {
+                message::query(&mut link.out, script.sql.as_bytes());
+                link.conn.unnamed = 0;
+                link.conn.tainted_by = 0;
+                link.conn.settings = want;
+                link.queue.push_back(Expect::Ours(Ours::Settings));
+            }
+            None => {
+                link.conn.settings = want;
+                self.greet(&mut link);
+            }
+        }
+        match side {
+            Side::Replica => {
+                self.worker.metrics.replica_read("proven");
+                link.retry = Some(Retry::default());
+            }
+            Side::Primary if self.status == b'E' => {
+                // The transaction was lost with its connection; the client has yet to end it.
+                message::query(&mut link.out, LOST_TRANSACTION.as_bytes());
+                link.conn.unnamed = 0;
+                link.queue.push_back(Expect::Ours(Ours::FailedTransaction));
+            }
+            Side::Primary => {}
+        }
+        link
+    }
+}
+
+const LOST_TRANSACTION: &str = "BEGIN;DO $$BEGIN RAISE EXCEPTION USING ERRCODE='40003',\
+     MESSAGE='pgbraid: the transaction was lost with its server connection';END$$";
