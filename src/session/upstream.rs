@@ -117,7 +117,8 @@ impl Session {
             front::TERMINATE => {
                 // What was asked before it is still carried out, as PostgreSQL does.
                 self.input = input;
-                return Ok(Some(if link.is_settled() { Halt::End } else { Halt::Busy }));
+                let answered = link.queue.is_empty() && link.written == link.out.len();
+                return Ok(Some(if answered { Halt::End } else { Halt::Busy }));
             }
             _ => {
                 link.out.extend_from_slice(bytes);

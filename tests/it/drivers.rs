@@ -240,7 +240,7 @@ async fn pgbench_in_three_protocols() {
     let mut transactions = 0;
     for protocol in ["simple", "extended", "prepared"] {
         for (mix, kind) in [("-S", "select only"), ("-N", "simple update"), ("-btpcb-like", "TPC-B")] {
-            let run = ["-n", "-c", "12", "-j", "2", "-t", "20", "-M", protocol, mix];
+            let run = ["-n", "-c", "12", "-j", "12", "-t", "20", "-M", protocol, mix];
             let said = succeed(bench().args(run)).await;
             assert!(said.contains(&format!("query mode: {protocol}")), "{said}");
             assert!(said.contains("actually processed: 240/240"), "{kind}: {said}");
