@@ -21,7 +21,7 @@ pub struct Transaction {
     pub defines: bool,
     /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
     pub opaque: bool,
-    /// Settings that it named to `set_config`, for the probe.
+    /// Settings that it named to `set_config`, and what opaque statements say that may be such a name: for the probe.
     pub names: Vec<String>,
     /// It drew from sequences, on the connection that it runs on.
     pub drew: bool,
@@ -162,6 +162,8 @@ impl Session {
             }
             Kind::Commit { .. } | Kind::PrepareTransaction => Event::Commit,
             Kind::Savepoint(name) => Event::Savepoint(name.clone()),
+            // Gone with the transaction; it is here because another statement of its string has effects.
+            Kind::Set(set) if set.local => return,
             Kind::Release(name) => Event::Release(name.clone()),
             Kind::RollbackTo(name) => Event::RollbackTo(name.clone()),
             Kind::Set(set) if set.name == "session characteristics" => return self.set_characteristics(link, set),
@@ -274,6 +276,7 @@ impl Session {
                 for (name, value) in base.iter() {
                     link.tracker().apply(&Event::Set(name.to_owned(), value.clone()));
                 }
+                self.greet(link);
             }
             Ours::Reapply | Ours::Value | Ours::FailedTransaction => {}
         }

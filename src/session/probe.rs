@@ -7,7 +7,7 @@ use super::Session;
 use super::link::Link;
 use crate::backend::conn::TextRows;
 use crate::backend::settings::{ROLE, SESSION_AUTHORIZATION, Settings, Value};
-use crate::base::PgError;
+use crate::base::{PgError, limits};
 use crate::plan::Pin;
 
 /// One row: what pins; then a row for each setting that isn't as at login. Settings whose names hold a dot don't show in
@@ -46,6 +46,31 @@ impl Session {
         let settings = Arc::new(self.settings_found(&rows));
         link.tracker().replace(settings.clone());
         self.settings.replace(settings);
+        if self.pin.is_none() && self.transaction.opaque {
+            self.wipe(link).await?;
+        }
+        Ok(())
+    }
+
+    /// Names of settings like `a.b` can't be listed: takes note of all in an opaque statement that may be one.
+    pub(super) fn note_names(&mut self, text: &[u8]) {
+        let in_name =
+            |byte: u8| byte == b'.' || byte == b'_' || byte == b'$' || byte.is_ascii_alphanumeric() || byte >= 0x80;
+        for word in text.split(|byte| !in_name(*byte)) {
+            let Some(name) = std::str::from_utf8(word).ok().filter(|name| name.trim_matches('.').contains('.')) else {
+                continue;
+            };
+            if name.len() < limits::SETTING_NAME && self.transaction.names.len() < limits::PROBED_NAMES {
+                self.transaction.names.push(name.to_ascii_lowercase());
+            }
+        }
+    }
+
+    /// What opaque code may have set under a name that nobody told us must not reach the next client.
+    async fn wipe(&mut self, link: &mut Link) -> Result<(), PgError> {
+        link.conn.run("RESET ALL").await.map_err(|(error, _)| error)?;
+        let left = Arc::new(link.tracker().current().identity());
+        link.tracker().replace(left);
         Ok(())
     }
 
