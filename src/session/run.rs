@@ -365,6 +365,8 @@ impl Session {
     /// Waits for a connection. `None`: the request was answered with an error.
     async fn link_slowly(&mut self, target: Target) -> Result<Option<Box<Link>>, Over> {
         self.flush().await?;
+        // A cancel request that came when nothing ran is forgotten, as by PostgreSQL.
+        self.client.take_cancelled();
         self.client.set_state(State::Waiting);
         let started = Instant::now();
         let linked = self.find_connection(target).await;

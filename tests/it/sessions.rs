@@ -2,6 +2,7 @@
 //! its own state as on PostgreSQL.
 
 mod scripts;
+mod settings_scripts;
 mod turns;
 
 use turns::{Script, compare};
@@ -28,12 +29,12 @@ async fn all(user: &str, scripts: Vec<Script>) {
 
 #[tokio::test]
 async fn settings() {
-    all("plain", scripts::settings()).await;
+    all("plain", settings_scripts::settings()).await;
 }
 
 #[tokio::test]
 async fn authorization() {
-    all("tester", scripts::authorization()).await;
+    all("tester", settings_scripts::authorization()).await;
 }
 
 #[tokio::test]
@@ -130,11 +131,11 @@ async fn settings_that_nobody_can_see() {
 
 #[tokio::test]
 async fn reset_in_the_extended_protocol() {
-    all("plain", vec![scripts::extended_reset()]).await;
+    all("plain", vec![settings_scripts::extended_reset()]).await;
 }
 
 #[tokio::test]
 #[ignore = "open: hangs once the other client has been on the connection"]
 async fn start_up_parameters() {
-    all("plain", vec![scripts::start_up()]).await;
+    all("plain", vec![settings_scripts::start_up()]).await;
 }
