@@ -313,8 +313,8 @@ impl Session {
         let failed = std::mem::take(&mut link.failed);
         match expect {
             Expect::Ours(ours) => {
-                self.our_query_done(link, ours, failed);
-                return Ok(Fate::Swallow);
+                let news = self.our_query_done(link, ours, failed);
+                return Ok(if news.is_empty() { Fate::Swallow } else { Fate::Replace(news) });
             }
             Expect::Sync | Expect::Query { .. } | Expect::Function => {}
             other => return Err(Misbehaved(format!("ReadyForQuery in place of {other:?}"))),

@@ -267,27 +267,34 @@ impl Session {
         };
     }
 
-    /// A query of our own was answered.
-    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours, failed: bool) {
+    /// A query of our own was answered. Gives what the client must be told then.
+    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours, failed: bool) -> Vec<u8> {
         match ours {
-            Ours::Settings => self.greet(link),
+            Ours::Settings => self.news(link),
             Ours::Reapply if !failed => {
                 let base = self.settings.base().clone();
                 for (name, value) in base.iter() {
                     link.tracker().apply(&Event::Set(name.to_owned(), value.clone()));
                 }
-                self.greet(link);
+                self.news(link)
             }
-            Ours::Reapply | Ours::Value | Ours::FailedTransaction => {}
+            Ours::Reapply | Ours::Value | Ours::FailedTransaction => Vec::new(),
         }
     }
 
     /// Tells the client what this connection reports otherwise than the one before.
     pub(super) fn greet(&mut self, link: &mut Link) {
-        if Arc::ptr_eq(&self.reported, &link.conn.reported) {
-            return;
-        }
+        let news = self.news(link);
+        self.output.insert(self.ready, &news);
+        self.ready += news.len();
+    }
+
+    /// The messages for it.
+    fn news(&mut self, link: &mut Link) -> Vec<u8> {
         let mut news = Vec::new();
+        if Arc::ptr_eq(&self.reported, &link.conn.reported) {
+            return news;
+        }
         for (name, value) in link.conn.reported.iter().filter(|(name, _)| name != "in_hot_standby") {
             if !self.reported.iter().any(|(other, known)| other == name && known == value) {
                 message::parameter_status(&mut news, name, value);
@@ -295,8 +302,7 @@ impl Session {
             }
         }
         link.conn.reported = self.reported.clone();
-        self.output.insert(self.ready, &news);
-        self.ready += news.len();
+        news
     }
 
     /// What to send in place of a statement that this connection must not run: code that fails with the reason.

@@ -46,9 +46,6 @@ impl Session {
         let settings = Arc::new(self.settings_found(&rows));
         link.tracker().replace(settings.clone());
         self.settings.replace(settings);
-        if self.pin.is_none() && self.transaction.opaque {
-            self.wipe(link).await?;
-        }
         Ok(())
     }
 
@@ -64,14 +61,6 @@ impl Session {
                 self.transaction.names.push(name.to_ascii_lowercase());
             }
         }
-    }
-
-    /// What opaque code may have set under a name that nobody told us must not reach the next client.
-    async fn wipe(&mut self, link: &mut Link) -> Result<(), PgError> {
-        link.conn.run("RESET ALL").await.map_err(|(error, _)| error)?;
-        let left = Arc::new(link.tracker().current().identity());
-        link.tracker().replace(left);
-        Ok(())
     }
 
     fn custom_names(&mut self, link: &mut Link) -> Vec<String> {

@@ -536,12 +536,17 @@ impl Session {
         let probed =
             matches!(self.pin, None | Some(Pin::TemporaryTable | Pin::AdvisoryLock | Pin::HoldCursor | Pin::Listen));
         if probed && (self.transaction.opaque || self.transaction.loosened || self.pin.is_some()) {
+            // A cancel request that is late must not hit the probe.
+            self.unlink();
+            while link.conn.cancel.is_threatened() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
             if let Err(error) = self.probe(&mut link).await {
-                self.unlink();
                 return Err(self.tell_and_end(error).await);
             }
         }
         if self.pin.is_some() {
+            self.client.set_link(Some(link.conn.cancel.clone()));
             self.transaction.reset();
             self.kept = Some(link);
         } else {

@@ -70,7 +70,7 @@ async fn logins_that_fail() {
         b"\xff\xff\xff\xff\xff\xff\xff\xff",
         b"\x00\x00\x00\x09\x00\x03\x00\x00x",
         b"\x00\x00\x00\x08\x00\x09\x00\x00",
-        b"\x00\x00\x00\x10\x00\x03\x00\x00user\0ab",
+        b"\x00\x00\x00\x0f\x00\x03\x00\x00user\0ab",
     ] {
         let mut raw = Raw::open(&proxy.address).await.unwrap();
         raw.send(garbage).await.unwrap();

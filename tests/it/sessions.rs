@@ -135,7 +135,6 @@ async fn reset_in_the_extended_protocol() {
 }
 
 #[tokio::test]
-#[ignore = "open: hangs once the other client has been on the connection"]
 async fn start_up_parameters() {
     all("plain", vec![settings_scripts::start_up()]).await;
 }

@@ -230,9 +230,16 @@ async fn play(target: &Target, script: &Script, dirt_from: Option<usize>) -> Hea
             }
         };
         let frames = frames.unwrap_or_else(|error| panic!("{}: {what}: {error}", script.name));
+        let ended = matches!(step, Step::Until(..)) || frames.last().is_some_and(|frame| frame.kind == b'Z');
+        assert!(ended, "{}, dirt from {dirt_from:?}, {what}: the session ended with {frames:?}", script.name);
         status = frames.iter().rev().find(|frame| frame.kind == b'Z').map_or(b'?', |frame| frame.body[0]);
-        heard.push((what, frames.into_iter().map(normal).collect()));
+        let kept = frames.into_iter().filter(|frame| frame.kind != b'S' || script.startup.is_empty());
+        heard.push((what, kept.map(normal).collect()));
     }
+    // After RESET the proxy puts the start-up settings in force again: their ParameterStatus comes with the next answer.
+    client.parameters.remove("in_hot_standby");
+    let parameters = format!("{:?}", client.parameters).into_bytes();
+    heard.push(("parameters at the end".to_owned(), vec![Frame { kind: b'S', body: parameters }]));
     heard
 }
 
