@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::exchange::Exchange;
 pub use super::exchange::TextRows;
@@ -215,6 +215,17 @@ impl ServerConn {
     /// The server's error (the connection is usable then), or 08006 (it isn't: the second value is true).
     pub async fn run(&mut self, sql: &str) -> Result<TextRows, (PgError, bool)> {
         self.exchange().run(sql).await
+    }
+
+    /// The same where the server must answer in time: it may accept and never answer.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; after `time` the connection isn't usable any more.
+    pub async fn run_within(&mut self, sql: &str, time: Duration) -> Result<TextRows, (PgError, bool)> {
+        match tokio::time::timeout(time, self.run(sql)).await {
+            Ok(result) => result,
+            Err(_) => Err((connection_lost(&self.server, "it doesn't answer"), true)),
+        }
     }
 
     fn exchange(&mut self) -> Exchange<'_> {

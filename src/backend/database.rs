@@ -119,8 +119,9 @@ impl Database {
         *distrusted += 1;
         if self.catalog.load().is_known() {
             self.catalog.store(Arc::new(Catalog::unknown()));
-            self.generation.fetch_add(1, Ordering::AcqRel);
         }
+        // Also for statements that were prepared since the last one.
+        self.generation.fetch_add(1, Ordering::AcqRel);
         drop(distrusted);
         self.schema.notify_one();
     }

@@ -65,8 +65,15 @@ impl Settings {
         self.0.is_empty()
     }
 
+    /// A change of the session's user puts an end to its role (`SetSessionUserId`).
+    fn forget_role_with(&mut self, name: &str) {
+        if name == SESSION_AUTHORIZATION {
+            self.remove(ROLE);
+        }
+    }
+
     /// Only what RESET ALL leaves.
-    pub fn identity(&self) -> Self {
+    fn identity(&self) -> Self {
         Self(self.0.iter().filter(|(name, _)| is_identity(name)).cloned().collect())
     }
 }
@@ -139,10 +146,16 @@ impl Tracker {
 
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Set(name, value) => self.change(|settings, _| settings.set(name.clone(), value.clone())),
-            Event::Reset(name) => self.change(|settings, base| match base.get(name) {
-                Some(value) => settings.set(name.clone(), value.clone()),
-                None => settings.remove(name),
+            Event::Set(name, value) => self.change(|settings, _| {
+                settings.forget_role_with(name);
+                settings.set(name.clone(), value.clone());
+            }),
+            Event::Reset(name) => self.change(|settings, base| {
+                settings.forget_role_with(name);
+                match base.get(name) {
+                    Some(value) => settings.set(name.clone(), value.clone()),
+                    None => settings.remove(name),
+                }
             }),
             Event::ResetAll => self.change(|settings, base| {
                 let identity = settings.identity();

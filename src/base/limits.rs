@@ -113,3 +113,9 @@ pub const CONTROL_STATEMENT: Duration = Duration::from_secs(30);
 
 /// Time for one query of those that read a database's catalog.
 pub const CATALOG_STATEMENT: Duration = Duration::from_secs(120);
+
+/// Names that may be settings of a client's own, that one probe asks for.
+pub const PROBED_NAMES: usize = 50;
+
+/// Longest such name, in bytes.
+pub const SETTING_NAME: usize = 128;

@@ -195,13 +195,17 @@ impl Session {
             at += 1;
             at > end || !matches!(expect, Expect::Sync)
         });
-        link.segment_open |= link.queue.len() != before;
+        // A Sync behind the end of the data, sent with all the rest, closes the segment.
+        let closed = link.queue.iter().any(|expect| matches!(expect, Expect::Sync));
+        link.segment_open |= link.queue.len() != before && !closed;
     }
 
     fn parameter_status(&mut self, link: &mut Link, body: &[u8], ours: bool) -> Fate {
         let Some((name, value)) = message::read_parameter_status(body) else { return Fate::Swallow };
         // A client doesn't see which of the servers it is on.
-        let hidden = ours || name == "in_hot_standby";
+        // What a RESET made of a start-up setting isn't the last word.
+        let again = link.queue.iter().any(|expect| matches!(expect, Expect::Ours(Ours::Reapply)));
+        let hidden = ours || again || name == "in_hot_standby";
         if !hidden {
             crate::backend::conn::set_parameter(
                 std::sync::Arc::make_mut(&mut self.reported),
@@ -309,8 +313,8 @@ impl Session {
         let failed = std::mem::take(&mut link.failed);
         match expect {
             Expect::Ours(ours) => {
-                self.our_query_done(link, ours, failed);
-                return Ok(Fate::Swallow);
+                let news = self.our_query_done(link, ours, failed);
+                return Ok(if news.is_empty() { Fate::Swallow } else { Fate::Replace(news) });
             }
             Expect::Sync | Expect::Query { .. } | Expect::Function => {}
             other => return Err(Misbehaved(format!("ReadyForQuery in place of {other:?}"))),

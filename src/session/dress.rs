@@ -38,7 +38,8 @@ impl Session {
         script: &Script,
     ) -> Result<(), (PgError, bool)> {
         conn.unnamed = 0;
-        conn.run(&script.sql).await?;
+        let time = self.database.shared.config().pool.connect_timeout;
+        conn.run_within(&script.sql, time).await?;
         conn.settings = want.clone();
         conn.tainted_by = 0;
         Ok(())

@@ -21,7 +21,7 @@ pub struct Transaction {
     pub defines: bool,
     /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
     pub opaque: bool,
-    /// Settings that it named to `set_config`, for the probe.
+    /// Settings that it named to `set_config`, and what opaque statements say that may be such a name: for the probe.
     pub names: Vec<String>,
     /// It drew from sequences, on the connection that it runs on.
     pub drew: bool,
@@ -162,6 +162,8 @@ impl Session {
             }
             Kind::Commit { .. } | Kind::PrepareTransaction => Event::Commit,
             Kind::Savepoint(name) => Event::Savepoint(name.clone()),
+            // Gone with the transaction; it is here because another statement of its string has effects.
+            Kind::Set(set) if set.local => return,
             Kind::Release(name) => Event::Release(name.clone()),
             Kind::RollbackTo(name) => Event::RollbackTo(name.clone()),
             Kind::Set(set) if set.name == "session characteristics" => return self.set_characteristics(link, set),
@@ -265,26 +267,34 @@ impl Session {
         };
     }
 
-    /// A query of our own was answered.
-    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours, failed: bool) {
+    /// A query of our own was answered. Gives what the client must be told then.
+    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours, failed: bool) -> Vec<u8> {
         match ours {
-            Ours::Settings => self.greet(link),
+            Ours::Settings => self.news(link),
             Ours::Reapply if !failed => {
                 let base = self.settings.base().clone();
                 for (name, value) in base.iter() {
                     link.tracker().apply(&Event::Set(name.to_owned(), value.clone()));
                 }
+                self.news(link)
             }
-            Ours::Reapply | Ours::Value | Ours::FailedTransaction => {}
+            Ours::Reapply | Ours::Value | Ours::FailedTransaction => Vec::new(),
         }
     }
 
     /// Tells the client what this connection reports otherwise than the one before.
     pub(super) fn greet(&mut self, link: &mut Link) {
-        if Arc::ptr_eq(&self.reported, &link.conn.reported) {
-            return;
-        }
+        let news = self.news(link);
+        self.output.insert(self.ready, &news);
+        self.ready += news.len();
+    }
+
+    /// The messages for it.
+    fn news(&mut self, link: &mut Link) -> Vec<u8> {
         let mut news = Vec::new();
+        if Arc::ptr_eq(&self.reported, &link.conn.reported) {
+            return news;
+        }
         for (name, value) in link.conn.reported.iter().filter(|(name, _)| name != "in_hot_standby") {
             if !self.reported.iter().any(|(other, known)| other == name && known == value) {
                 message::parameter_status(&mut news, name, value);
@@ -292,8 +302,7 @@ impl Session {
             }
         }
         link.conn.reported = self.reported.clone();
-        self.output.insert(self.ready, &news);
-        self.ready += news.len();
+        news
     }
 
     /// What to send in place of a statement that this connection must not run: code that fails with the reason.

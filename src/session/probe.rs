@@ -7,7 +7,7 @@ use super::Session;
 use super::link::Link;
 use crate::backend::conn::TextRows;
 use crate::backend::settings::{ROLE, SESSION_AUTHORIZATION, Settings, Value};
-use crate::base::PgError;
+use crate::base::{PgError, limits};
 use crate::plan::Pin;
 
 /// One row: what pins; then a row for each setting that isn't as at login. Settings whose names hold a dot don't show in
@@ -47,6 +47,20 @@ impl Session {
         link.tracker().replace(settings.clone());
         self.settings.replace(settings);
         Ok(())
+    }
+
+    /// Names of settings like `a.b` can't be listed: takes note of all in an opaque statement that may be one.
+    pub(super) fn note_names(&mut self, text: &[u8]) {
+        let in_name =
+            |byte: u8| byte == b'.' || byte == b'_' || byte == b'$' || byte.is_ascii_alphanumeric() || byte >= 0x80;
+        for word in text.split(|byte| !in_name(*byte)) {
+            let Some(name) = std::str::from_utf8(word).ok().filter(|name| name.trim_matches('.').contains('.')) else {
+                continue;
+            };
+            if name.len() < limits::SETTING_NAME && self.transaction.names.len() < limits::PROBED_NAMES {
+                self.transaction.names.push(name.to_ascii_lowercase());
+            }
+        }
     }
 
     fn custom_names(&mut self, link: &mut Link) -> Vec<String> {

@@ -365,6 +365,8 @@ impl Session {
     /// Waits for a connection. `None`: the request was answered with an error.
     async fn link_slowly(&mut self, target: Target) -> Result<Option<Box<Link>>, Over> {
         self.flush().await?;
+        // A cancel request that came when nothing ran is forgotten, as by PostgreSQL.
+        self.client.take_cancelled();
         self.client.set_state(State::Waiting);
         let started = Instant::now();
         let linked = self.find_connection(target).await;
@@ -534,12 +536,17 @@ impl Session {
         let probed =
             matches!(self.pin, None | Some(Pin::TemporaryTable | Pin::AdvisoryLock | Pin::HoldCursor | Pin::Listen));
         if probed && (self.transaction.opaque || self.transaction.loosened || self.pin.is_some()) {
+            // A cancel request that is late must not hit the probe.
+            self.unlink();
+            while link.conn.cancel.is_threatened() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
             if let Err(error) = self.probe(&mut link).await {
-                self.unlink();
                 return Err(self.tell_and_end(error).await);
             }
         }
         if self.pin.is_some() {
+            self.client.set_link(Some(link.conn.cancel.clone()));
             self.transaction.reset();
             self.kept = Some(link);
         } else {

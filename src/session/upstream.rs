@@ -156,6 +156,9 @@ impl Session {
         }
         self.before_statement(link, &plan);
         let effects = self.note_plan(link, &plan);
+        if plan.opaque {
+            self.note_names(sql);
+        }
         link.expect(Expect::Query { effects, step: 0 });
         match self.renamed_sql(link, sql, &plan) {
             Some(renamed) => message::query(&mut link.out, &renamed),
@@ -252,6 +255,14 @@ impl Session {
         if let Some(plan) = &plan {
             link.pool.metrics.queries.inc();
             let effects = self.note_plan(link, plan);
+            if plan.opaque {
+                let text = match self.statements.get(name) {
+                    Some(held) => held.statement.key.sql.to_vec(),
+                    None => self.statements.unnamed.sql.clone(),
+                };
+                self.note_names(&text);
+                self.note_names(rest);
+            }
             self.statements.bind_portal(portal, effects);
             link.reapply |= self.resets_startup(plan);
         } else {

@@ -1,6 +1,7 @@
 //! Tests with real servers: what drivers, psql and the network see of pgbraid.
 
 mod accept;
+mod bad_input;
 mod catalog;
 mod certificates;
 mod cluster;
@@ -10,10 +11,12 @@ mod docker;
 mod documents;
 mod drivers;
 mod drivers_rust;
+mod faults;
 mod harness;
 mod login;
 mod monitor;
 mod operate;
 mod proof;
+mod sessions;
 mod support;
 mod tls;

@@ -1,0 +1,140 @@
+//! Two clients in turn over one server connection, through every feature of a session: nothing leaks, and each finds
+//! its own state as on PostgreSQL.
+
+mod scripts;
+mod settings_scripts;
+mod turns;
+
+use turns::{Script, compare};
+
+use crate::support::build;
+use crate::support::proxy::Inside;
+use crate::support::raw::Raw;
+
+pub use turns::world;
+
+/// Plays all, and tells of all that differ.
+async fn all(user: &str, scripts: Vec<Script>) {
+    let mut wrong = Vec::new();
+    for script in scripts {
+        let name = script.name;
+        let user = user.to_owned();
+        let result = tokio::spawn(async move { compare(&user, &script).await }).await;
+        if result.is_err() {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "these scripts went differently (see above): {wrong:?}");
+}
+
+#[tokio::test]
+async fn settings() {
+    all("plain", settings_scripts::settings()).await;
+}
+
+#[tokio::test]
+async fn authorization() {
+    all("tester", settings_scripts::authorization()).await;
+}
+
+#[tokio::test]
+async fn statements() {
+    all("plain", scripts::statements()).await;
+}
+
+#[tokio::test]
+async fn queries_copy_functions() {
+    all("plain", scripts::what_is_said()).await;
+}
+
+#[tokio::test]
+async fn pins() {
+    all("plain", scripts::pins()).await;
+}
+
+/// A session whose role is gone must not go on with the rights of its login.
+#[tokio::test]
+async fn a_role_that_was_dropped() {
+    let proxy = Inside::start(&world().configuration("pool_size = 1")).await;
+    let target = proxy.target("plain", "plain", "turns");
+    world().execute("CREATE ROLE short_lived; GRANT short_lived TO plain").await;
+    let (mut one, mut two) = (Raw::login(&target).await, Raw::login(&target).await);
+    one.query("SET ROLE short_lived").await.unwrap();
+    assert_eq!(one.value("SELECT current_user").await, "short_lived");
+    assert_eq!(two.value("SELECT current_user").await, "plain");
+    world().execute("DROP ROLE short_lived").await;
+    for _ in 0..2 {
+        let frames = one.query("SELECT current_user").await.unwrap();
+        assert_eq!(frames[0].sqlstate(), "22023", "{frames:?}");
+        assert_eq!(two.value("SELECT current_user").await, "plain");
+    }
+}
+
+/// Cancel requests at any moment hit the one that they are meant for, or nobody.
+#[tokio::test]
+async fn cancels_that_come_too_late() {
+    let proxy = Inside::start(&world().configuration("pool_size = 1")).await;
+    let target = proxy.target("plain", "plain", "turns");
+    let (mut victim, mut other) = (Raw::login(&target).await, Raw::login(&target).await);
+    let (pid, key) = victim.key.clone().unwrap();
+    let address = proxy.address.clone();
+    let canceller = tokio::spawn(async move {
+        for _ in 0..300 {
+            let mut raw = Raw::open(&address).await.unwrap();
+            raw.send(&build::cancel(pid, &key)).await.unwrap();
+            raw.until_closed().await.unwrap();
+        }
+    });
+    let (mut hits, mut rounds) = (0, 0);
+    while !canceller.is_finished() || rounds == 0 {
+        victim.send(&build::query("SELECT pg_sleep(0.002)")).await.unwrap();
+        other.send(&build::query("SELECT pg_sleep(0.002), 'other'")).await.unwrap();
+        let frames = victim.until_ready(1).await.unwrap();
+        hits += usize::from(frames.iter().any(|frame| frame.sqlstate() == "57014"));
+        let frames = other.until_ready(1).await.unwrap();
+        assert!(frames.iter().all(|frame| frame.kind != b'E'), "round {rounds}: {frames:?}");
+        rounds += 1;
+    }
+    canceller.await.unwrap();
+    assert_eq!(other.value("SELECT 1").await, "1");
+    // One that comes in time.
+    victim.send(&build::query("SELECT pg_sleep(600)")).await.unwrap();
+    let (pid, key) = victim.key.clone().unwrap();
+    world().cluster.until(0, "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active' AND datname = 'turns'").await.unwrap();
+    let mut raw = Raw::open(&proxy.address).await.unwrap();
+    raw.send(&build::cancel(pid, &key)).await.unwrap();
+    let frames = victim.until_ready(1).await.unwrap();
+    assert!(frames.iter().any(|frame| frame.sqlstate() == "57014"), "{hits} hits of {rounds}: {frames:?}");
+}
+
+/// What code sets under a name that it makes up can't be seen: its session may lose it, another must not find it.
+#[tokio::test]
+async fn settings_that_nobody_can_see() {
+    world()
+        .execute(
+            "CREATE FUNCTION hidden_setting() RETURNS text LANGUAGE plpgsql VOLATILE AS \
+         $$BEGIN RETURN set_config('turns' || '.hidden', 'secret', false); END$$",
+        )
+        .await;
+    let proxy = Inside::start(&world().configuration("pool_size = 1")).await;
+    let target = proxy.target("plain", "plain", "turns");
+    let (mut one, mut two) = (Raw::login(&target).await, Raw::login(&target).await);
+    for sql in [
+        "SELECT hidden_setting()",
+        "DO $$BEGIN PERFORM hidden_setting(); END$$",
+        "BEGIN; SELECT hidden_setting(); COMMIT",
+    ] {
+        one.query(sql).await.unwrap();
+        assert_eq!(two.value("SELECT coalesce(current_setting('turns.hidden', true), '')").await, "", "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn reset_in_the_extended_protocol() {
+    all("plain", vec![settings_scripts::extended_reset()]).await;
+}
+
+#[tokio::test]
+async fn start_up_parameters() {
+    all("plain", vec![settings_scripts::start_up()]).await;
+}
