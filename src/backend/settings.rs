@@ -73,7 +73,7 @@ impl Settings {
     }
 
     /// Only what RESET ALL leaves.
-    fn identity(&self) -> Self {
+    pub fn identity(&self) -> Self {
         Self(self.0.iter().filter(|(name, _)| is_identity(name)).cloned().collect())
     }
 }
