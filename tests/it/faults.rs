@@ -28,7 +28,7 @@ fn error(frames: &[Frame]) -> (String, String) {
 async fn a_server_that_is_down() {
     let mut cluster = broken().await;
     cluster.kill_9(PRIMARY).await.unwrap();
-    let proxy = Inside::start(&configuration(&cluster, "connect_timeout = \"500ms\"")).await;
+    let proxy = Inside::start(&configuration(&cluster, "pool_size = 1\nconnect_timeout = \"500ms\"")).await;
     let target = proxy.target("app", "app", "shop");
     // Down from the start: a login is told so, not left hanging.
     let (mut raw, frames) = Raw::login_with(&target, &[]).await.unwrap();
@@ -44,6 +44,8 @@ async fn a_server_that_is_down() {
         }
     };
     assert_eq!(raw.value("SELECT 1").await, "1");
+    // Another gets the one connection once nothing of this session is on it any more.
+    assert_eq!(Raw::login(&target).await.value("SELECT 1").await, "1");
     // Down later, under a session that lives on.
     cluster.kill_9(PRIMARY).await.unwrap();
     let frames = raw.query("SELECT 2").await.unwrap();
