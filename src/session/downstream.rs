@@ -142,7 +142,9 @@ impl Session {
             }
             (back::BIND_COMPLETE, Expect::Bind { .. }) => drop(link.queue.pop_front()),
             (back::NO_DATA | back::ROW_DESCRIPTION, Expect::Describe(_)) => return Ok(self.described(link, body)),
-            (back::PARAMETER_DESCRIPTION, Expect::Describe(Described::Verify(_))) => return Ok(Fate::Swallow),
+            (back::PARAMETER_DESCRIPTION, Expect::Describe(Described::Verify(_) | Described::Learn(_))) => {
+                return Ok(Fate::Swallow);
+            }
             (back::PARAMETER_DESCRIPTION, Expect::Describe(_))
             | (back::FUNCTION_CALL_RESPONSE, Expect::Function)
             | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
@@ -169,6 +171,12 @@ impl Session {
                     held.described = Some(hash);
                 }
                 Fate::Forward
+            }
+            Some(Expect::Describe(Described::Learn(name))) => {
+                if let Some(held) = self.statements.get_mut(&name) {
+                    held.described = Some(hash);
+                }
+                Fate::Swallow
             }
             Some(Expect::Describe(Described::Verify(name))) => {
                 link.verifying = false;
@@ -256,9 +264,7 @@ impl Session {
             return Fate::Swallow;
         }
         if stale {
-            let mut bytes = Vec::new();
-            message::error_response(&mut bytes, &stale_statement());
-            return Fate::Replace(bytes);
+            return Fate::Replace(stale_statement());
         }
         self.with_client_names(body).map_or(Fate::Forward, Fate::Replace)
     }
@@ -336,7 +342,13 @@ pub(super) fn misbehaved(link: &Link, what: &Misbehaved) -> PgError {
     PgError::error(SqlState::PROTOCOL_VIOLATION, text)
 }
 
-fn stale_statement() -> PgError {
-    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
-        .hint("The schema changed since the statement was prepared: prepare it again.")
+/// The error to the letter: drivers know it by the routine, and prepare the statement again.
+fn stale_statement() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message::put(&mut bytes, back::ERROR_RESPONSE, |out| {
+        out.extend_from_slice(
+            b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0RRevalidateCachedQuery\0\0",
+        );
+    });
+    bytes
 }

@@ -59,6 +59,8 @@ pub enum Described {
     Portal,
     /// The client's statement of this name.
     Statement(Box<[u8]>),
+    /// The same, asked for by us when the client prepared it: what PostgreSQL would hold later executions to.
+    Learn(Box<[u8]>),
     /// The same, asked for by us: does it still have the description that the client knows?
     Verify(Box<[u8]>),
 }

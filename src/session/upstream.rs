@@ -240,6 +240,8 @@ impl Session {
                 link.conn.statements.sent(&statement, link.segment, generation);
             }
         }
+        message::describe_statement(&mut link.out, statement.name.as_bytes());
+        link.expect(Expect::Describe(Described::Learn(name.into())));
         Ok(())
     }
 
