@@ -9,7 +9,7 @@ use super::link::{ClientParse, Described, Expect, Link, Ours};
 use crate::backend::statements::NAME_PREFIX;
 use crate::base::{PgError, SqlState, limits};
 use crate::wire::Frame;
-use crate::wire::frame::{HEADER, back};
+use crate::wire::frame::{HEADER, back, split_cstr};
 use crate::wire::message;
 
 /// What becomes of a frame.
@@ -162,9 +162,7 @@ impl Session {
 
     /// A description came: kept as a hash, or compared with the one that the client knows.
     fn described(&mut self, link: &mut Link, body: &[u8]) -> Fate {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(body);
-        let hash = hasher.finish();
+        let hash = description_hash(body);
         match link.queue.pop_front() {
             Some(Expect::Describe(Described::Statement(name))) => {
                 if let Some(held) = self.statements.get_mut(&name) {
@@ -351,4 +349,20 @@ fn stale_statement() -> Vec<u8> {
         );
     });
     bytes
+}
+
+/// What of a RowDescription (or NoData) makes the result type: names, types, typmods. Not the table that a column comes
+/// from: one that was dropped and made again is as good (`equalTupleDescs`).
+fn description_hash(body: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let (count, mut rest) = body.split_first_chunk::<2>().unwrap_or((&[0, 0], &[]));
+    hasher.write(count);
+    while let Some((name, behind)) = split_cstr(rest) {
+        // Table's OID and column's number, then type, length, typmod; the format last.
+        let Some((column, behind)) = behind.split_first_chunk::<18>() else { break };
+        hasher.write(name);
+        hasher.write(column.get(6..16).unwrap_or_default());
+        rest = behind;
+    }
+    hasher.finish()
 }
