@@ -460,7 +460,12 @@ def pipeline_errors(rec):
                 after = c.execute("SELECT 1")
         except psycopg.Error as e:
             rec.error("bad", e)
-        expect(rec, "after", after.fetchone)
+        # Whether the error comes while "SELECT 1" is sent or at the end is a matter of time, with PostgreSQL too: only
+        # that it never gives a row is sure.
+        try:
+            assert after is None or after.fetchone() is None, "a statement behind an error was carried out"
+        except psycopg.Error:
+            pass
         with c.pipeline():
             rec.note("next", c.execute("SELECT 2").fetchone())
         rec.note("kept", c.execute(f"SELECT id FROM {t('pipe2')}").fetchall())
