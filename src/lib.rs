@@ -4,7 +4,7 @@
 //! (`tests/tidy.rs` keeps that true). From the ground up:
 //!
 //! * 0 `base`, `config`, `telemetry`: ids, SQLSTATEs, limits, secrets; configuration; metric handles and logs
-//! * 1 `wire`, `sql`: frames and messages; lexing and classifying statements. Pure
+//! * 1 `wire`, `sql`, `value`: frames and messages; lexing, parsing; types' formats, order, hashing. Pure
 //! * 2 `catalog`, `topology`: what exists in a database; which servers there are. `net`: sockets
 //! * 3 `plan`: where a statement may run, with its proof. `backend`: server connections, pools, health
 //! * 6 `session`: one client's conversation
@@ -16,6 +16,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod sql;
+pub mod value;
 pub mod wire;
 
 pub mod catalog;

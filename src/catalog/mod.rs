@@ -6,6 +6,7 @@
 mod functions;
 mod queries;
 mod read;
+pub mod schema;
 
 pub use functions::Effect;
 pub use queries::{CatalogQuery, POLL, QUERIES};

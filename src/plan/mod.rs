@@ -10,6 +10,7 @@ mod kind;
 pub mod model;
 mod scan;
 mod settings;
+pub mod sharded;
 #[cfg(test)]
 mod tests;
 mod words;

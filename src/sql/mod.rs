@@ -1,5 +1,6 @@
 //! Lexing, fingerprinting and splitting of SQL text by PostgreSQL's own lexical rules. Pure.
 
+pub mod ast;
 pub mod custom;
 pub mod fingerprint;
 pub mod lexer;

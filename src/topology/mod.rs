@@ -1,5 +1,6 @@
 //! Which servers a database has, their roles and positions; which writes replicas must have replayed. Pure data.
 
+pub mod placement;
 mod server;
 mod tokens;
 

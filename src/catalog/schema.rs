@@ -1,0 +1,165 @@
+//! Relations by schema with their columns, keys and types: what planning over shards asks of a catalog.
+
+use rustc_hash::FxHashMap;
+
+/// An object identifier of PostgreSQL.
+pub type Oid = u32;
+
+/// Relations, functions, types and collations of one database, as one shard has them and all agree on.
+#[derive(Debug, Default)]
+pub struct Schema {
+    /// By schema and name.
+    pub relations: FxHashMap<(String, String), Relation>,
+    /// Functions, aggregates and window functions by bare name, all schemas and overloads.
+    pub functions: FxHashMap<String, Vec<Function>>,
+    /// Types by OID on the shard that was read.
+    pub types: FxHashMap<Oid, Type>,
+    /// The database's own collation.
+    pub collation: Collation,
+    /// The server's version, as `server_version_num`.
+    pub version: u32,
+    /// `server_encoding`
+    pub encoding: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relation {
+    pub schema: String,
+    pub name: String,
+    pub kind: RelationKind,
+    pub columns: Vec<Column>,
+    /// Columns (by position) of each unique index that is immediate, valid, without expressions or a predicate.
+    pub unique: Vec<Vec<usize>>,
+    /// The primary key's columns.
+    pub primary_key: Option<Vec<usize>>,
+    pub foreign_keys: Vec<ForeignKey>,
+    /// The partitioned or inherited parent.
+    pub parent: Option<(String, String)>,
+    /// A view's query, names qualified.
+    pub definition: Option<String>,
+    /// Row security is on.
+    pub row_security: bool,
+    /// Policies' expressions, defaults, triggers and rules call functions that aren't built in.
+    pub code: bool,
+    /// It has triggers or rules of users.
+    pub triggers: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    Table,
+    Partitioned,
+    View,
+    Materialized,
+    Foreign,
+    Sequence,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    pub name: String,
+    pub type_oid: Oid,
+    pub typmod: i32,
+    /// `format_type`: the type as SQL writes it, qualified where it isn't built in.
+    pub type_name: String,
+    pub not_null: bool,
+    /// `None`: the type has no collation.
+    pub collation: Option<Collation>,
+    /// Its default's text, of a plain default.
+    pub default: Option<String>,
+    pub identity: bool,
+    pub generated: bool,
+}
+
+/// A collation, as far as order and equality need it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Collation {
+    /// As SQL writes it, quoted and qualified; `"default"` for the database's own.
+    pub name: String,
+    pub provider: Provider,
+    /// The locale, `en_US.UTF-8`, `de-x-icu`.
+    pub locale: String,
+    pub deterministic: bool,
+    /// `pg_collation_actual_version`
+    pub version: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provider {
+    /// C, POSIX, C.UTF-8: bytes decide.
+    #[default]
+    Bytes,
+    Libc,
+    Icu,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignKey {
+    pub name: String,
+    pub columns: Vec<usize>,
+    pub target: (String, String),
+    pub target_columns: Vec<String>,
+    /// ON DELETE or ON UPDATE changes rows.
+    pub acts: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Function {
+    pub schema: String,
+    pub name: String,
+    pub kind: FunctionKind,
+    pub volatility: Volatility,
+    pub strict: bool,
+    /// It came with PostgreSQL (`oid < 16384`).
+    pub builtin: bool,
+    pub arguments: Vec<Oid>,
+    pub returns: Oid,
+    /// It returns a set.
+    pub set: bool,
+    /// An aggregate's kind is ordered-set or hypothetical-set.
+    pub ordered_set: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionKind {
+    Function,
+    Procedure,
+    Aggregate,
+    Window,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    Immutable,
+    Stable,
+    Volatile,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Type {
+    pub oid: Oid,
+    pub schema: String,
+    pub name: String,
+    /// `typtype`: b base, c composite, d domain, e enum, p pseudo, r range, m multirange.
+    pub kind: u8,
+    /// `typcategory`
+    pub category: u8,
+    /// The elements' type, of a true array.
+    pub element: Oid,
+    /// A domain's base type.
+    pub base: Oid,
+    /// Whether values have a collation.
+    pub collatable: bool,
+}
+
+impl Schema {
+    /// The relation that a name means: qualified, or the first along `search_path`. `pg_catalog` comes first unless the
+    /// path names it.
+    pub fn relation<'a>(&'a self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&'a Relation> {
+        let at = |schema: &str| self.relations.get(&(schema.to_string(), name.to_string()));
+        match schema {
+            Some(schema) => at(schema),
+            None => search_path.iter().find_map(|schema| at(schema)),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a plan over shards says.
+
+use crate::base::SqlState;
+use crate::catalog::schema::{Collation, Oid};
+use crate::sql::ast::Span;
+use crate::topology::placement::TablePlace;
+
+/// How one statement runs on a sharded database. Shards that a key decides are found when its value is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub access: Access,
+    pub work: Work,
+    /// It changes rows, locks them, or may: only primaries, and what commits is counted.
+    pub writes: bool,
+    /// Sentences that EXPLAIN prints: why this is right.
+    pub proof: Vec<String>,
+}
+
+/// Which shards hold rows that the statement concerns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// Unsharded tables, or what must run on one certain server (no tables, catalogs, advisory locks).
+    Home,
+    /// Only reference tables: any one shard has the answer.
+    Any,
+    /// Rows with these keys: each condition is one table's (or co-located tables') `key = v1 OR key = v2 …`. Conditions
+    /// of one statement must all hold: the shards are the intersection.
+    Keys(Vec<KeyCondition>),
+    All,
+}
+
+/// `key IN (values)`
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyCondition {
+    /// As EXPLAIN names it, `orders.customer_id`.
+    pub column: String,
+    pub place: TablePlace,
+    pub values: Vec<KeyValue>,
+}
+
+/// A value that a key is compared with, to be known at the latest when parameters are bound.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyValue {
+    /// A constant in the text: its token's place, type (0: an untyped literal, read as the key's type) and text value.
+    Literal {
+        span: Span,
+        type_oid: Oid,
+        text: String,
+    },
+    /// `$n`, with the type that the statement gives it (0: the type that the key's column implies).
+    Param {
+        number: u32,
+        type_oid: Oid,
+    },
+    /// `= ANY($n)`: an array; `type_oid` is the element's type (0: the key's own).
+    ParamArray {
+        number: u32,
+        type_oid: Oid,
+    },
+    Null,
+}
+
+/// What is done on the shards.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// The statement as it is, on one shard. If `access` gives several: refused with this reason.
+    Route { otherwise: Refusal },
+    /// As it is where `access` gives one shard; else scattered.
+    Scatter(Scatter),
+    /// As it is, on all shards of `access`; answers are equal, or counts to be added (a later issue's writes).
+    Refuse(Refusal),
+}
+
+/// Why a statement isn't run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    pub code: SqlState,
+    /// What could not be proven, in one sentence.
+    pub message: String,
+    pub hint: String,
+    /// Short and stable: a metric's label, a class in the oracle's table (`join-off-key`, `window`, …).
+    pub reason: &'static str,
+}
+
+/// Questions to shards, and what becomes of the answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scatter {
+    /// What is asked. `Finish::Stream` has one.
+    pub inputs: Vec<Input>,
+    pub finish: Finish,
+    /// STABLE expressions (`now()`, CURRENT_DATE …) to be evaluated once, on one shard, before: `SELECT a, b`. In `sql`
+    /// texts, [`Piece::Once`] stands for the i-th's value.
+    pub once: Vec<String>,
+}
+
+/// One question, asked of each shard of its access.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    pub sql: Vec<Piece>,
+    pub access: Access,
+    /// Names of the columns it gives, for [`Piece::Input`].
+    pub columns: Vec<String>,
+}
+
+/// A part of a text that is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Bytes as they are.
+    Text(String),
+    /// The value of `once[i]`, as a literal with its type.
+    Once(usize),
+    /// The rows of `inputs[i]`, as an item of FROM in parentheses, without an alias: the text behind gives
+    /// `AS alias (columns)`.
+    Input(usize),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finish {
+    /// Rows of the shards one after another, or merged by order.
+    Stream {
+        order: Vec<SortKey>,
+        /// How many of the last columns are ours, to be taken off.
+        hidden: usize,
+        /// `LIMIT`, `OFFSET` over the merged rows; the shards' own SQL has what may be pushed.
+        limit: Option<Bound>,
+        offset: Option<Bound>,
+        with_ties: bool,
+        /// Where the order can't be judged in the proxy (type or collation): the same by PostgreSQL.
+        instead: Option<Vec<Piece>>,
+    },
+    /// The rest of the statement runs on a PostgreSQL over the inputs' rows.
+    Rest { sql: Vec<Piece> },
+}
+
+/// A merge's key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SortKey {
+    /// Column of the shards' rows, from 0.
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+    /// `None`: not known, or the type has none. A text of unknown collation isn't merged in the proxy.
+    pub collation: Option<Collation>,
+}
+
+/// A number of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound {
+    Rows(u64),
+    /// `$n`: NULL means no bound; negative is an error (2201W for LIMIT, 2201X for OFFSET).
+    Param(u32),
+}

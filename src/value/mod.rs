@@ -1,0 +1,3 @@
+//! PostgreSQL's values: their formats, order, hashing. Pure.
+
+pub mod key;
