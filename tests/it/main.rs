@@ -16,6 +16,7 @@ mod harness;
 mod login;
 mod monitor;
 mod operate;
+mod own_writes;
 mod proof;
 mod sessions;
 mod support;
