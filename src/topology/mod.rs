@@ -1,6 +1,7 @@
 //! Which servers a database has, their roles and positions; which writes replicas must have replayed. Pure data.
 
 pub mod placement;
+pub mod rendezvous;
 mod server;
 mod tokens;
 

@@ -53,10 +53,10 @@ pub fn timestamptz(text: &[u8]) -> Option<i64> {
         [b'+', ..] => 1,
         _ => -1,
     };
-    let seconds = match offset.get(1..)? {
-        &[h0, h1] => number(&[h0, h1])? * 3600,
-        &[h0, h1, b':', m0, m1] => number(&[h0, h1])? * 3600 + sixtieth(m0, m1)? * 60,
-        &[h0, h1, b':', m0, m1, b':', s0, s1] => number(&[h0, h1])? * 3600 + sixtieth(m0, m1)? * 60 + sixtieth(s0, s1)?,
+    let seconds = match *offset.get(1..)? {
+        [h0, h1] => number(&[h0, h1])? * 3600,
+        [h0, h1, b':', m0, m1] => number(&[h0, h1])? * 3600 + sixtieth(m0, m1)? * 60,
+        [h0, h1, b':', m0, m1, b':', s0, s1] => number(&[h0, h1])? * 3600 + sixtieth(m0, m1)? * 60 + sixtieth(s0, s1)?,
         _ => return None,
     };
     // The server's own limit is a second below sixteen hours.

@@ -92,7 +92,7 @@ impl Numeric {
         }
         let (whole, part) = match mantissa.iter().position(|&byte| byte == b'.') {
             Some(at) => (mantissa.get(..at)?, mantissa.get(at + 1..)?),
-            None => (mantissa, &[][..]),
+            None => (mantissa, [].as_slice()),
         };
         if whole.is_empty() && part.is_empty() || !whole.iter().chain(part).all(u8::is_ascii_digit) {
             return None;
@@ -195,5 +195,56 @@ impl Numeric {
             }
             _ => by_sign,
         }
+    }
+}
+
+/// `cmp_numerics` on the binary format, without copying. `None`: not of that format.
+pub fn compare_binary(left: &[u8], right: &[u8]) -> Option<Ordering> {
+    let (left, right) = (Wire::of(left)?, Wire::of(right)?);
+    let by_class = left.class.cmp(&right.class);
+    let by_size = || left.weight.cmp(&right.weight).then_with(|| left.digits.cmp(right.digits));
+    Some(by_class.then_with(|| match left.class {
+        Class::Negative => by_size().reverse(),
+        Class::Positive => by_size(),
+        _ => Ordering::Equal,
+    }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    MinusInfinity,
+    Negative,
+    Zero,
+    Positive,
+    Infinity,
+    Nan,
+}
+
+/// A value in the binary format, its digits without zeros at either end.
+struct Wire<'a> {
+    class: Class,
+    weight: i64,
+    /// Most significant byte first, so that they compare as they stand.
+    digits: &'a [[u8; 2]],
+}
+
+impl<'a> Wire<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (&[_, _, w0, w1, s0, s1, _, _], digits) = bytes.split_first_chunk::<8>()?;
+        let (all, _) = digits.as_chunks::<2>();
+        let zero = |digit: &&[u8; 2]| **digit == [0, 0];
+        let leading = all.iter().take_while(zero).count();
+        let rest = all.get(leading..)?;
+        let digits = rest.get(..rest.len() - rest.iter().rev().take_while(zero).count())?;
+        let class = match u16::from_be_bytes([s0, s1]) {
+            0 | 0x4000 if digits.is_empty() => Class::Zero,
+            0 => Class::Positive,
+            0x4000 => Class::Negative,
+            0xc000 => Class::Nan,
+            0xd000 => Class::Infinity,
+            0xf000 => Class::MinusInfinity,
+            _ => return None,
+        };
+        Some(Self { class, weight: i64::from(i16::from_be_bytes([w0, w1])) - leading as i64, digits })
     }
 }
