@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use tokio::sync::{Notify, mpsc};
 
 use super::conn::Parameters;
@@ -14,15 +14,27 @@ use super::pool::{Offer, Pool, PoolLimits};
 use super::settings::Settings;
 use crate::base::limits;
 use crate::catalog::Catalog;
+use crate::catalog::schema::Schema;
 use crate::config;
 use crate::topology::{Server, Shard};
 
-/// One entry of `[databases]`, running.
+/// The sharded database of which a database is one shard.
+pub struct Whole {
+    /// The name that clients ask for.
+    pub name: Arc<str>,
+    /// Notified when a shard's schema was read anew, or is no longer believed.
+    pub changed: Arc<Notify>,
+}
+
+/// One entry of `[databases]`, or one shard of one, running.
 pub struct Database {
     pub name: Arc<str>,
+    whole: Option<Whole>,
     config: ArcSwap<config::Database>,
     pub shard: Shard,
     catalog: ArcSwap<Catalog>,
+    /// Of a shard: its schema, as long as it is believed.
+    believed: ArcSwapOption<Schema>,
     /// How often the catalog was distrusted. Held while it is replaced.
     distrusted: Mutex<u64>,
     /// Grows with every change of the catalog: plans made before are void.
@@ -49,6 +61,15 @@ pub struct Database {
 impl Database {
     /// `offers`: one sender a worker.
     pub fn new(config: Arc<config::Database>, offers: Arc<[mpsc::UnboundedSender<Offer>]>) -> Self {
+        Self::part(config, offers, None)
+    }
+
+    /// A database that is a shard of `whole`, if there is one.
+    pub fn part(
+        config: Arc<config::Database>,
+        offers: Arc<[mpsc::UnboundedSender<Offer>]>,
+        whole: Option<Whole>,
+    ) -> Self {
         let shard = config.shards.first();
         let servers = shard.map(|shard| shard.servers.as_slice()).unwrap_or_default();
         let servers: Vec<_> = servers.iter().map(|address| Arc::new(Server::new(address.clone()))).collect();
@@ -58,6 +79,8 @@ impl Database {
         }
         Self {
             name: config.name.as_str().into(),
+            whole,
+            believed: ArcSwapOption::empty(),
             shard: Shard::new(shard.map_or_else(String::new, |shard| shard.name.clone()), servers),
             config: ArcSwap::new(config),
             catalog: ArcSwap::new(Arc::new(Catalog::unknown())),
@@ -92,6 +115,33 @@ impl Database {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Whether it is a shard of a sharded database.
+    pub fn is_shard(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// The name that its clients ask for.
+    pub fn served_as(&self) -> &str {
+        self.whole.as_ref().map_or(&self.name, |whole| &whole.name)
+    }
+
+    /// A shard's schema. None: it wasn't read yet, or a definition was changed since.
+    pub fn believed_schema(&self) -> Option<Arc<Schema>> {
+        self.believed.load_full()
+    }
+
+    /// Whether `schema` is still the one that is believed.
+    #[inline]
+    pub fn believes(&self, schema: &Arc<Schema>) -> bool {
+        self.believed.load().as_ref().is_some_and(|believed| Arc::ptr_eq(believed, schema))
+    }
+
+    fn tell_whole(&self) {
+        if let Some(whole) = &self.whole {
+            whole.changed.notify_one();
+        }
+    }
+
     /// How often the catalog was distrusted: to be noted before a catalog is read, for [`Self::set_catalog`].
     pub fn distrusts(&self) -> u64 {
         *lock(&self.distrusted)
@@ -99,10 +149,14 @@ impl Database {
 
     /// Puts a catalog in force that was read when [`Self::distrusts`] was `as_of`. False, and nothing done, if it has
     /// been distrusted since.
-    pub fn set_catalog(&self, catalog: &Arc<Catalog>, as_of: u64) -> bool {
+    pub fn set_catalog(&self, catalog: &Arc<Catalog>, schema: Option<&Arc<Schema>>, as_of: u64) -> bool {
         let distrusted = lock(&self.distrusted);
         if *distrusted != as_of {
             return false;
+        }
+        if let Some(schema) = schema.filter(|schema| !self.believes(schema)) {
+            self.believed.store(Some(schema.clone()));
+            self.tell_whole();
         }
         if !Arc::ptr_eq(&self.catalog.load(), catalog) {
             // The catalog first: no plan of the new generation is made with the old one.
@@ -119,6 +173,9 @@ impl Database {
         *distrusted += 1;
         if self.catalog.load().is_known() {
             self.catalog.store(Arc::new(Catalog::unknown()));
+        }
+        if self.believed.swap(None).is_some() {
+            self.tell_whole();
         }
         // Also for statements that were prepared since the last one.
         self.generation.fetch_add(1, Ordering::AcqRel);

@@ -8,12 +8,15 @@ pub mod exchange;
 pub mod local;
 pub mod login;
 pub mod monitor;
+pub mod placement;
 pub mod pool;
 pub mod settings;
+pub mod sharded;
 pub mod statements;
 
 pub use conn::{CancelTarget, ServerConn};
 pub use control::Control;
 pub use database::Database;
 pub use local::LocalPool;
+pub use sharded::{ShardedDatabase, View};
 pub use pool::{Offer, Pool, PoolLimits};

@@ -39,6 +39,9 @@ pub const SERVER_STATEMENTS: usize = 1_000;
 /// Session settings that one client may hold.
 pub const SESSION_SETTINGS: usize = 1_000;
 
+/// Shards of one database.
+pub const SHARDS: usize = 1_000;
+
 /// How deep a parser may nest before it gives up on a statement.
 pub const PARSER_DEPTH: usize = 50;
 

@@ -7,10 +7,15 @@ mod functions;
 mod queries;
 mod read;
 pub mod schema;
+mod schema_compare;
+mod schema_queries;
+mod schema_read;
 
 pub use functions::Effect;
 pub use queries::{CatalogQuery, POLL, QUERIES};
 pub use read::Rows;
+pub use schema_compare::{Difference, compare, type_map};
+pub use schema_queries::{SCHEMA_POLL, SCHEMA_QUERIES};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -20,6 +20,11 @@ pub struct Schema {
     pub version: u32,
     /// `server_encoding`
     pub encoding: String,
+    /// Labels of enums in order, by the type's OID.
+    pub labels: FxHashMap<Oid, Vec<String>>,
+    /// MD5 of the definitions of users' functions, by schema, name and the names of the arguments' types: what shards
+    /// are compared by.
+    pub bodies: FxHashMap<(String, String, Vec<String>), String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -157,9 +162,11 @@ impl Schema {
     /// path names it.
     pub fn relation<'a>(&'a self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&'a Relation> {
         let at = |schema: &str| self.relations.get(&(schema.to_string(), name.to_string()));
+        let first = |named: bool| if named { None } else { at("pg_catalog") };
         match schema {
             Some(schema) => at(schema),
-            None => search_path.iter().find_map(|schema| at(schema)),
+            None => first(search_path.iter().any(|schema| schema == "pg_catalog"))
+                .or_else(|| search_path.iter().find_map(|schema| at(schema))),
         }
     }
 }

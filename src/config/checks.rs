@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::mistake::{Mistakes, Places};
 use super::model::*;
+use super::sharding;
 use super::secrets::{StoredPassword, stored_password};
 use super::unknown::nearest;
 
@@ -216,6 +217,7 @@ impl Checks<'_> {
                 self.mistakes
                     .add(at("min_pool_size"), format!("`min_pool_size` is {min_size}, more than `pool_size` {size}"));
             }
+            sharding::check(database, self.config, self.places, self.mistakes);
             let Replicas { health_interval, max_lag, .. } = database.replicas;
             if health_interval > max_lag {
                 let hint = "a replica's lag is known only as often as servers are asked";

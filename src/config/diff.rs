@@ -1,7 +1,9 @@
 //! What a new configuration changes, and what that takes; and every setting with its value, for the console.
 
+use std::sync::Arc;
+
 use super::keys::{self, Apply, Key};
-use super::model::Config;
+use super::model::{Config, Database};
 use super::value::Value;
 
 /// One setting that differs.
@@ -58,7 +60,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
                 key: entry.key.clone(),
                 old: other.value.to_string(),
                 new: entry.value.to_string(),
-                apply: entry.apply,
+                apply: if is_kept(old, new, &entry.key) { Apply::Restart } else { entry.apply },
             }),
             _ => {}
         }
@@ -79,6 +81,27 @@ pub fn keep_until_restart(running: &Config, new: &mut Config) {
     keep(keys::SERVER, &running.server, &mut new.server);
     keep(keys::LOG, &running.log, &mut new.log);
     keep(keys::AUTH, &running.auth, &mut new.auth);
+    for (name, database) in &mut new.databases {
+        if let Some(old) = running.databases.get(name).filter(|old| old.is_sharded() || database.is_sharded()) {
+            *database = Arc::new(Database {
+                shards: old.shards.clone(),
+                shard_weights: old.shard_weights.clone(),
+                home: old.home.clone(),
+                tables: old.tables.clone(),
+                functions: old.functions.clone(),
+                buckets: old.buckets,
+                ..(**database).clone()
+            });
+        }
+    }
+}
+
+/// Whether a sharded database keeps this setting until a restart, though others change it by a reload.
+fn is_kept(old: &Config, new: &Config, key: &str) -> bool {
+    let Some((database, "shards")) = key.strip_prefix("databases.").and_then(|rest| rest.rsplit_once('.')) else {
+        return false;
+    };
+    [old, new].iter().any(|config| config.databases.get(database).is_some_and(|database| database.is_sharded()))
 }
 
 /// Named sections that came or went.

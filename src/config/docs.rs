@@ -25,7 +25,8 @@ shards.s1 = "postgres://10.0.0.1/shop"
 ```
 
 Larger ones: [`config/pooler.toml`](../config/pooler.toml) (one server), [`config/replicas.toml`](../config/replicas.toml)
-(a primary, two replicas, TLS), [`config/everything.toml`](../config/everything.toml) (every key with its default).
+(a primary, two replicas, TLS), [`config/sharded.toml`](../config/sharded.toml) (two shards),
+[`config/everything.toml`](../config/everything.toml) (every key with its default).
 
 - **Check it.** `pgbraid check --config FILE` prints every mistake with its line and column, then asks each server;
   `--offline` leaves the servers alone. A key that isn't known is a mistake.
@@ -124,6 +125,9 @@ fn takes(kind: Kind) -> String {
         Kind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
         Kind::Secret => "secret".to_owned(),
         Kind::Shards => "lists of servers".to_owned(),
+        Kind::Weights => "numbers by shard".to_owned(),
+        Kind::Tables => "placements by table".to_owned(),
+        Kind::Functions => "promises by function".to_owned(),
     }
 }
 
@@ -232,7 +236,7 @@ fn every_example_loads() {
         names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
     }
     names.sort();
-    assert_eq!(names, ["everything.toml", "pooler.toml", "replicas.toml"]);
+    assert_eq!(names, ["everything.toml", "pooler.toml", "replicas.toml", "sharded.toml"]);
 }
 
 #[test]
@@ -244,7 +248,7 @@ fn everything_names_every_key_and_loads_with_all_of_them() {
             Some(rest)
                 if rest
                     .split_once(" = ")
-                    .is_some_and(|(key, _)| key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'_'))) =>
+                    .is_some_and(|(key, _)| keys::all().iter().any(|known| known.name == key)) =>
             {
                 format!("{rest}\n")
             }

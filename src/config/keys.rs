@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::model::*;
+use super::sharding;
 use super::value::{Field, Kind, Value};
 
 /// What it takes for a changed value to count.
@@ -252,7 +253,7 @@ pub static DATABASE: &[Key<Database>] = &[
         default: "",
         apply: Apply::Reload,
         doc: "`shards.NAME = [\"postgres://host:port/dbname?…\", …]`: the servers, primary and replicas in any order (which \
-              is which is found by asking). One shard for now. Parameters: `sslmode` (`disable`, `prefer`, `require`, \
+              is which is found by asking). Several shards: the database is sharded. Parameters: `sslmode` (`disable`, `prefer`, `require`, \
               `verify-ca`, `verify-full`), `sslrootcert`, `sslcert`, `sslkey` (PEM files), `host` (a folder of Unix \
               sockets), and `weight` (a replica's share of reads, 1 unless set; 0: no reads).",
         example: "[\"postgres://10.0.0.1:5432/shop?sslmode=prefer&weight=1\"]",
@@ -261,6 +262,53 @@ pub static DATABASE: &[Key<Database>] = &[
         get: |database| {
             Value::List(database.shards.iter().flat_map(|shard| &shard.servers).map(super::url::show).collect())
         },
+    },
+    key!("home", Kind::Text, "", Restart,
+        "The shard where tables without an entry in `tables` live, and the stored map of keys. Needed where there are \
+         several shards.",
+        example "\"s1\""
+        => home),
+    Key {
+        name: "shard_weights",
+        kind: Kind::Weights,
+        default: "",
+        apply: Apply::Restart,
+        doc: "`shard_weights.NAME = 2`: twice the keys of a shard with 1, which is what each has unless set. It counts \
+              where keys are spread for the first time, and where they are moved.",
+        example: "{ s1 = 2 }",
+        // This and the next two are read by `config::sharding`.
+        set: |_, _| {},
+        get: sharding::show_weights,
+    },
+    key!("buckets", count(16, 65_536), "4096", Restart,
+        "How many buckets the hashes of keys fall into, a power of two: the parts that move when a shard comes. Stored \
+         at the first start; it can't be changed then."
+        => buckets),
+    Key {
+        name: "tables",
+        kind: Kind::Tables,
+        default: "",
+        apply: Apply::Restart,
+        doc: "Which tables are spread over the shards, and how; `orders` is `public.orders`, others stand as \
+              `\"schema.name\"`. `{ key = \"id\" }`: by the hash of a column. `{ key = \"customer_id\", with = \
+              \"customers\" }`: the same, and its rows lie where the rows of `customers` with that key do. `{ key = \
+              \"region\", list = { s1 = [\"eu\"], s2 = [\"us\"] }, rest = \"s1\" }`: by lists of values. `{ reference = \
+              true }`: whole on every shard. A table without an entry is on the home shard.",
+        example: "{ customers = { key = \"id\" }, orders = { key = \"customer_id\", with = \"customers\" }, countries = { \
+                  reference = true } }",
+        set: |_, _| {},
+        get: sharding::show_tables,
+    },
+    Key {
+        name: "functions",
+        kind: Kind::Functions,
+        default: "",
+        apply: Apply::Restart,
+        doc: "What functions that aren't PostgreSQL's own touch, where pgbraid can't see it; it believes you. `{ reads = \
+              \"none\" }`: no table. `{ reads = \"key\" }`: only rows of the key in its first argument.",
+        example: "{ price_of = { reads = \"none\" } }",
+        set: |_, _| {},
+        get: sharding::show_functions,
     },
     key!("pool_mode", Kind::Choice(PoolMode::NAMES), "\"transaction\"", Reload,
         "`transaction`: a server connection is the client's for one transaction. `session`: for as long as it stays."

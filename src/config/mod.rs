@@ -13,6 +13,7 @@ mod mistake;
 pub mod model;
 mod read;
 mod secrets;
+mod sharding;
 mod shards;
 #[cfg(test)]
 mod tests;

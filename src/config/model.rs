@@ -111,10 +111,87 @@ pub struct Database {
     pub name: String,
     /// `service_user`: an entry of `[users]`; health, roles, positions, catalog.
     pub service_user: Option<String>,
-    /// `shards.NAME = ["postgres://…", …]`. One shard for now.
+    /// `shards.NAME = ["postgres://…", …]`, in the file's order.
     pub shards: Vec<Shard>,
+    /// `shard_weights.NAME`: shares of buckets, of the shards that have another than 1.
+    pub shard_weights: BTreeMap<String, u32>,
+    /// `home`: the shard of tables without an entry, of the map, of sequences.
+    pub home: Option<String>,
+    /// `tables`: in order of schema and name.
+    pub tables: Vec<Table>,
+    /// `functions`: what the configuration vouches for.
+    pub functions: Vec<Function>,
+    /// `buckets`: parts of the keys' hashes, a power of two.
+    pub buckets: usize,
     pub pool: Pool,
     pub replicas: Replicas,
+}
+
+impl Database {
+    /// Whether statements need a plan over shards: there are several, or tables that are placed.
+    pub fn is_sharded(&self) -> bool {
+        self.shards.len() > 1 || !self.tables.is_empty()
+    }
+
+    /// The home shard's name: the one named, or the only one.
+    pub fn home_shard(&self) -> &str {
+        match &self.home {
+            Some(home) => home,
+            None => self.shards.first().map_or("", |shard| &shard.name),
+        }
+    }
+
+    /// A shard's share of buckets.
+    pub fn shard_weight(&self, shard: &str) -> u32 {
+        self.shard_weights.get(shard).copied().unwrap_or(1)
+    }
+}
+
+/// One entry of `tables`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    pub rule: TableRule,
+}
+
+/// How a table is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableRule {
+    /// Whole on every shard.
+    Reference,
+    /// By its key's hash.
+    Hash {
+        key: String,
+        /// The table with whose keys it is co-located, by schema and name.
+        with: Option<(String, String)>,
+    },
+    /// By lists of the key's values.
+    List {
+        key: String,
+        /// Shard by value.
+        values: BTreeMap<String, String>,
+        /// The shard of all other values.
+        rest: Option<String>,
+    },
+}
+
+/// One entry of `functions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// `None`: of any schema.
+    pub schema: Option<String>,
+    pub name: String,
+    pub reads: Reads,
+}
+
+/// What a function reads, as the configuration vouches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// No table.
+    None,
+    /// Only rows of the key in its first argument.
+    Key,
 }
 
 /// One shard: servers that hold the same data, one of them the primary at any time.

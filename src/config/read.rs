@@ -13,7 +13,7 @@ use super::keys::{self, Key, Section};
 use super::mistake::{Mistake, Mistakes, Places};
 use super::model::*;
 use super::value::{Kind, Value, read_time, show_time};
-use super::{checks, secrets, shards, unknown};
+use super::{checks, secrets, sharding, shards, unknown};
 
 /// Reads and checks a configuration.
 ///
@@ -88,6 +88,7 @@ impl Reader<'_> {
             let mut database = blank_database(name);
             self.section(&["databases", name], Section::Database, keys::DATABASE, &mut database, Some(entries));
             database.shards = shards::read(self, name, entries);
+            sharding::read(self, &mut database, entries);
             config.databases.insert(name.to_owned(), Arc::new(database));
         }
         // Without a certificate there is no TLS to allow.
@@ -148,8 +149,8 @@ impl Reader<'_> {
     /// One value of a kind, or `None` after noting what is wrong with it.
     fn value(&mut self, key: &str, kind: Kind, node: &Spanned<DeValue<'_>>) -> Option<Value> {
         match (kind, node.get_ref()) {
-            // Read by `shards`.
-            (Kind::Shards, _) => None,
+            // Read by `shards` and `sharding`.
+            (Kind::Shards | Kind::Weights | Kind::Tables | Kind::Functions, _) => None,
             (Kind::Text | Kind::Address, DeValue::String(text)) => Some(Value::Text(text.clone().into_owned())),
             (Kind::Choice(names), DeValue::String(text)) => self.choice(key, names, text, node.span().start),
             (Kind::Path, DeValue::String(text)) => {
@@ -299,6 +300,9 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Time { .. } => "a time such as \"5s\" or \"250ms\"",
         Kind::Secret => "a text in quotes",
         Kind::Shards => "a table of lists of servers",
+        Kind::Weights => "a table of whole numbers by shard",
+        Kind::Tables => "a table of placements",
+        Kind::Functions => "a table of promises",
     }
 }
 
@@ -336,6 +340,11 @@ fn blank_database(name: &str) -> Database {
         name: name.to_owned(),
         service_user: None,
         shards: Vec::new(),
+        shard_weights: BTreeMap::new(),
+        home: None,
+        tables: Vec::new(),
+        functions: Vec::new(),
+        buckets: 0,
         pool: Pool {
             mode: PoolMode::Transaction,
             size: 0,

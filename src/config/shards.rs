@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::base::limits;
+
 use super::model::{Host, ServerAddress, Shard};
 use super::read::{Reader, kind_of};
 use super::url;
@@ -29,9 +31,9 @@ pub(super) fn read(reader: &mut Reader<'_>, database: &str, entries: &DeTable<'_
 
     let mut named: Vec<_> = table.iter().collect();
     named.sort_by_key(|(name, _)| name.span().start);
-    if let Some((name, _)) = named.get(1) {
-        let message = format!("`{database}` has {} shards, and sharding isn't in this version", named.len());
-        let hint = "keep one shard; a primary and its replicas belong in one list";
+    if let Some((name, _)) = named.get(limits::SHARDS) {
+        let message = format!("`{database}` has {} shards; at most {} can be", named.len(), limits::SHARDS);
+        let hint = "a primary and its replicas belong in one list";
         reader.mistakes.hinted(name.span().start, message, hint);
     }
 

@@ -38,8 +38,6 @@ pub(super) fn key(section: Section, name: &str, offset: usize, mistakes: &mut Mi
     let mine = || keys::all().into_iter().filter(move |key| key.section == section).map(|key| key.name);
     let hint = if section == Section::Database && name == "users" {
         "users are the same for all databases: write a section [users.NAME]".to_owned()
-    } else if section == Section::Database && ["home", "tables", "functions"].contains(&name) {
-        "sharding isn't in this version; a database has one shard".to_owned()
     } else if let Some(near) = nearest(name, mine()).filter(|near| close(name, near)) {
         format!("did you mean `{near}`?")
     } else if let Some(place) = elsewhere(name) {

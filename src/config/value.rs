@@ -38,6 +38,12 @@ pub enum Kind {
     Secret,
     /// Lists of servers by shard.
     Shards,
+    /// Whole numbers by shard.
+    Weights,
+    /// Placements by table.
+    Tables,
+    /// Promises by function.
+    Functions,
 }
 
 /// A value that was read, or is to be shown.

@@ -35,7 +35,7 @@ impl Users for Admission {
     }
 
     fn has_database(&self, database: &str) -> bool {
-        database == CONSOLE || self.shared.databases.load().contains_key(database)
+        database == CONSOLE || self.shared.database(database).is_some()
     }
 
     fn admit(&self, _user: &str, database: &str) -> Result<(), PgError> {

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::admission::service_identity;
 use super::shared::{Shared, Stage};
@@ -16,7 +15,7 @@ use super::start::{cannot_listen, hand_out};
 use super::view::Shown;
 use crate::admin;
 use crate::backend::login::Identity;
-use crate::backend::{Database, monitor};
+use crate::backend::{Database, ShardedDatabase, monitor, placement};
 use crate::base::PgError;
 use crate::http;
 use crate::net::UnixAcceptor;
@@ -29,7 +28,7 @@ const TICK: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// An address or a socket that is taken.
-pub async fn start(shared: Arc<Shared>, port: u16) -> Result<(Option<SocketAddr>, JoinHandle<()>), PgError> {
+pub async fn start(shared: Arc<Shared>, port: u16) -> Result<(Option<SocketAddr>, std::thread::JoinHandle<()>), PgError> {
     let (ready, told) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("control".into())
@@ -103,7 +102,23 @@ async fn tick(shared: Arc<Shared>) {
 
 /// One monitor for each database with a service user.
 #[derive(Default)]
-struct Monitors(HashMap<String, Watched>);
+struct Monitors {
+    databases: HashMap<String, Watched>,
+    /// Keepers of the placement of sharded databases.
+    keepers: HashMap<String, Kept>,
+}
+
+struct Kept {
+    sharded: Arc<ShardedDatabase>,
+    identity: Arc<Identity>,
+    keeper: JoinHandle<()>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
 
 struct Watched {
     database: Arc<Database>,
@@ -116,14 +131,27 @@ impl Monitors {
     /// Starts what is missing, ends what has no database any more or another identity.
     fn fit(&mut self, shared: &Arc<Shared>) {
         let databases = shared.databases.load_full();
-        let mut running = std::mem::take(&mut self.0);
+        let mut running = std::mem::take(&mut self.databases);
         for (name, database) in databases.iter() {
             let Some(identity) = service_identity(shared, &database.config()) else { continue };
             let same = running
                 .remove(name)
                 .filter(|watched| Arc::ptr_eq(&watched.database, database) && *watched.identity == identity);
             let watched = same.unwrap_or_else(|| Watched::start(shared, database, Arc::new(identity)));
-            self.0.insert(name.clone(), watched);
+            self.databases.insert(name.clone(), watched);
+        }
+        let mut running = std::mem::take(&mut self.keepers);
+        for (name, sharded) in shared.sharded.load_full().iter() {
+            let Some(identity) = service_identity(shared, &sharded.config).map(Arc::new) else { continue };
+            let same = running
+                .remove(name)
+                .filter(|kept| Arc::ptr_eq(&kept.sharded, sharded) && *kept.identity == *identity);
+            let kept = same.unwrap_or_else(|| Kept {
+                keeper: spawn_local(placement::run(sharded.clone(), identity.clone())),
+                sharded: sharded.clone(),
+                identity,
+            });
+            self.keepers.insert(name.clone(), kept);
         }
     }
 }

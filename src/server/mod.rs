@@ -1,6 +1,7 @@
 //! Listeners, workers, start, drain, reload.
 
 mod admission;
+mod build;
 mod control;
 mod reload;
 mod shared;

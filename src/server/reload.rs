@@ -1,11 +1,9 @@
 //! Reload: another configuration put in force, without a client dropped.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::build::{self, Built};
 use super::shared::{Mail, Shared, lock};
-use crate::backend::Database;
-use crate::backend::database::pool_limits;
 use crate::base::{PgError, SqlState};
 use crate::config::keys::Apply;
 use crate::config::{self, Change, Config};
@@ -58,8 +56,9 @@ impl Shared {
         config::keep_until_restart(&old, &mut new);
 
         let before = self.databases.load_full();
-        let after = self.fit_databases(&before, &new);
+        let Built { databases: after, sharded } = build::fit(self, &before, &new);
         self.accept.store(Arc::new(accept));
+        self.sharded.store(Arc::new(sharded));
         self.databases.store(Arc::new(after.clone()));
         self.config.store(Arc::new(new));
         lock(&self.passwords).clear();
@@ -75,7 +74,7 @@ impl Shared {
                 }
             }
         }
-        for client in self.clients().iter().filter(|client| !after.contains_key(&client.database)) {
+        for client in self.clients().iter().filter(|client| self.database(&client.database).is_none()) {
             client.end();
         }
         for worker in &self.mail {
@@ -86,29 +85,5 @@ impl Shared {
             (origin.applied)(&self.config.load());
         }
         Ok(changes)
-    }
-
-    /// The databases of a new configuration: those that go on, with their new settings, and new ones.
-    fn fit_databases(&self, before: &HashMap<String, Arc<Database>>, new: &Config) -> HashMap<String, Arc<Database>> {
-        let fit = |name: &String, config: &Arc<config::Database>| {
-            let same = before.get(name).filter(|database| {
-                let running = database.config();
-                running.shards == config.shards && running.service_user == config.service_user
-            });
-            let Some(database) = same else {
-                return Arc::new(Database::new(config.clone(), self.offers.clone()));
-            };
-            if **database.config() != **config {
-                database.reconfigure(config.clone());
-            }
-            for pool in database.pools() {
-                let limits = pool_limits(config, new.users.get(&*pool.user));
-                if **pool.limits() != limits {
-                    pool.set_limits(Arc::new(limits));
-                }
-            }
-            database.clone()
-        };
-        new.databases.iter().map(|(name, config)| (name.clone(), fit(name, config))).collect()
     }
 }

@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, watch};
 
-use crate::backend::Database;
+use super::build::{self, Built};
+use crate::backend::{Database, ShardedDatabase};
 use crate::backend::statements::Registry;
 use crate::backend::{Offer, cancel};
 use crate::base::{PgError, Secret, SqlState, limits};
@@ -23,7 +24,10 @@ use crate::telemetry::Telemetry;
 pub struct Shared {
     pub config: ArcSwap<Config>,
     pub accept: ArcSwap<AcceptSettings>,
+    /// By name; the shards of a sharded database by `name/shard`.
     pub databases: ArcSwap<HashMap<String, Arc<Database>>>,
+    /// Those whose statements need a plan over shards.
+    pub sharded: ArcSwap<HashMap<String, Arc<ShardedDatabase>>>,
     pub telemetry: Telemetry,
     pub registry: Arc<Registry>,
     /// Keys of fingerprints: not to be guessed from outside.
@@ -93,11 +97,10 @@ impl Shared {
         let random = SystemRandom::new();
         let mut seed = [0; 16];
         random.fill(&mut seed).map_err(|_| no_randomness())?;
-        let databases = config.databases.iter();
-        let databases =
-            databases.map(|(name, config)| (name.clone(), Arc::new(Database::new(config.clone(), offers.clone()))));
+        let Built { databases, sharded } = build::all(&config, &offers);
         Ok(Self {
-            databases: ArcSwap::from_pointee(databases.collect()),
+            databases: ArcSwap::from_pointee(databases),
+            sharded: ArcSwap::from_pointee(sharded),
             config: ArcSwap::from_pointee(config),
             accept: ArcSwap::from_pointee(accept),
             telemetry: Telemetry::new(),
@@ -121,8 +124,25 @@ impl Shared {
         *self.stage.borrow()
     }
 
+    /// The database whose clients ask for `name`: that of a sharded one is its home shard's.
     pub fn database(&self, name: &str) -> Option<Arc<Database>> {
-        self.databases.load().get(name).cloned()
+        if let Some(sharded) = self.sharded(name) {
+            return sharded.home_shard().cloned();
+        }
+        self.databases.load().get(name).filter(|database| !database.is_shard()).cloned()
+    }
+
+    /// The sharded database of that name, if it is one.
+    pub fn sharded(&self, name: &str) -> Option<Arc<ShardedDatabase>> {
+        self.sharded.load().get(name).cloned()
+    }
+
+    /// All that clients of `name` use: one database, or one a shard.
+    pub fn parts(&self, name: &str) -> Vec<Arc<Database>> {
+        match self.sharded(name) {
+            Some(sharded) => sharded.shards.clone(),
+            None => self.database(name).into_iter().collect(),
+        }
     }
 
     /// All clients that have authenticated.

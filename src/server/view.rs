@@ -35,6 +35,11 @@ impl View for Shown {
                 reasons.push(format!("database \"{}\" has no primary that answers", database.name));
             }
         }
+        for sharded in self.0.sharded.load().values() {
+            if let Err(error) = sharded.view() {
+                reasons.push(error.message().to_owned());
+            }
+        }
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 
@@ -124,7 +129,7 @@ impl View for Shown {
                     mode: config.pool.mode.as_str(),
                     max_lifetime: config.pool.max_lifetime,
                     server_connections: open(pools.iter().filter(|pool| Arc::ptr_eq(&pool.server, server))),
-                    client_connections: clients.iter().filter(|client| *client.database == *database.name).count(),
+                    client_connections: clients.iter().filter(|client| *client.database == *database.served_as()).count(),
                     paused: database.is_paused(),
                 });
             }
@@ -210,7 +215,7 @@ impl Shown {
                     database.pools().iter().for_each(|pool| pool.new_era());
                 }
                 for client in self.0.clients() {
-                    if chosen.iter().any(|database| *database.name == *client.database) {
+                    if chosen.iter().any(|database| *database.served_as() == *client.database) {
                         client.kill();
                     }
                 }
@@ -238,12 +243,16 @@ impl Shown {
         })
     }
 
-    /// The database of that name, or all.
+    /// The database of that name, all its shards, or all databases.
     fn chosen(&self, name: Option<&str>) -> Result<Vec<Arc<Database>>, PgError> {
         let Some(name) = name else { return Ok(self.databases_by_name()) };
-        match self.0.database(name) {
-            Some(database) => Ok(vec![database]),
-            None => {
+        let parts = match self.0.databases.load().get(name) {
+            Some(database) => vec![database.clone()],
+            None => self.0.parts(name),
+        };
+        match parts.is_empty() {
+            false => Ok(parts),
+            true => {
                 let text = format!("database \"{name}\" does not exist");
                 Err(PgError::error(SqlState::INVALID_CATALOG_NAME, text).hint("SHOW DATABASES lists them."))
             }
@@ -259,7 +268,9 @@ impl Shown {
     fn mode(&self, database: &str, user: &str) -> &'static str {
         let config = self.0.config.load();
         let of_user = config.users.get(user).and_then(|user| user.pool_mode);
-        let of_database = config.databases.get(database).map(|database| database.pool.mode);
+        let served_as = self.0.databases.load().get(database).map(|part| part.served_as().to_owned());
+        let of_database = config.databases.get(served_as.as_deref().unwrap_or(database));
+        let of_database = of_database.map(|database| database.pool.mode);
         of_user.or(of_database).unwrap_or(PoolMode::Transaction).as_str()
     }
 

@@ -146,6 +146,7 @@ impl Door {
         let seat = Seat {
             worker: self.admission.worker.clone(),
             database: self.admission.worker.database(&database),
+            sharded: shared.sharded(&new.database),
             user: shared.config.load().users.get(&new.user).cloned(),
             client,
         };

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt;
+
 use super::accept::NewClient;
 use super::client::Client;
 use super::context::{LocalDatabase, Worker};
@@ -11,6 +13,7 @@ use super::route::Target;
 use super::statements::Statements;
 use super::timeouts::Timeouts;
 use super::{Session, link};
+use crate::backend::ShardedDatabase;
 use crate::backend::login::Identity;
 use crate::backend::monitor;
 use crate::backend::settings::{Settings, Tracker};
@@ -23,6 +26,8 @@ use crate::wire::{Buffer, message};
 pub struct Seat {
     pub worker: Rc<Worker>,
     pub database: Rc<LocalDatabase>,
+    /// The sharded database of which `database` is the home shard, where the client asked for one.
+    pub sharded: Option<Arc<ShardedDatabase>>,
     /// The user's entry in `[users]`, if there is one.
     pub user: Option<User>,
     pub client: Arc<Client>,
@@ -30,7 +35,18 @@ pub struct Seat {
 
 /// Serves a client that has authenticated, until it goes.
 pub async fn serve(seat: Seat, new: Box<NewClient>) {
-    let NewClient { stream, parameters, leftover, user, credentials, .. } = *new;
+    let NewClient { mut stream, parameters, leftover, user, credentials, .. } = *new;
+    if let Some(sharded) = &seat.sharded {
+        // Never as if the home shard were all.
+        let error = match sharded.settled().await {
+            Err(error) => error,
+            Ok(_) => PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "sharded databases can't be used yet"),
+        };
+        let mut bytes = Vec::new();
+        message::error_response(&mut bytes, &error.into_fatal());
+        let _ = tokio::time::timeout(limits::FAREWELL, stream.write_all(&bytes)).await;
+        return;
+    }
     let mut session = Box::new(make_session(seat, stream, Identity { user, credentials }));
     if !leftover.is_empty() {
         session.need_input();

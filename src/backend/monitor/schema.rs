@@ -7,7 +7,8 @@ use super::Monitor;
 use crate::backend::control::Control;
 use crate::backend::exchange::TextRows;
 use crate::base::{PgError, limits};
-use crate::catalog::{Catalog, POLL, QUERIES};
+use crate::catalog::schema::Schema;
+use crate::catalog::{Catalog, CatalogQuery, POLL, QUERIES, SCHEMA_POLL, SCHEMA_QUERIES};
 use crate::topology::{Role, Server};
 
 /// Between two looks when nobody asks for one: how long a change of definitions that was made around this proxy may stay
@@ -25,6 +26,8 @@ const TRIES: usize = 3;
 struct Read {
     look: Option<TextRows>,
     catalog: Arc<Catalog>,
+    /// Of a shard.
+    schema: Option<Arc<Schema>>,
 }
 
 /// Follows the primary's catalog for ever.
@@ -86,14 +89,13 @@ async fn look(monitor: &Monitor, control: &mut Control, read: &mut Read) -> Resu
     // First what there is to verify, then the question: the answer is younger than all of it.
     let sequence = database.shard.tokens.unverified();
     let distrusts = database.distrusts();
-    let seen = ask(control, POLL).await?;
+    let seen = poll(control, database.is_shard()).await?;
     if read.look.as_ref() != Some(&seen) {
-        let (look, catalog) = read_all(control).await?;
-        *read = Read { look, catalog: Arc::new(catalog) };
+        *read = read_all(control, database.is_shard()).await?;
         tracing::debug!(database = &*database.name, "catalog read");
     }
     if control.server().role() == Role::Primary
-        && database.set_catalog(&read.catalog, distrusts)
+        && database.set_catalog(&read.catalog, read.schema.as_ref(), distrusts)
         && let Some(sequence) = sequence
     {
         database.shard.tokens.verify(sequence);
@@ -101,22 +103,45 @@ async fn look(monitor: &Monitor, control: &mut Control, read: &mut Read) -> Resu
     Ok(())
 }
 
+/// The cheap look. The schema of a shard has more to look at.
+async fn poll(control: &mut Control, shard: bool) -> Result<TextRows, PgError> {
+    let mut seen = ask(control, POLL).await?;
+    if shard {
+        seen.extend(ask(control, SCHEMA_POLL).await?);
+    }
+    Ok(seen)
+}
+
 /// The whole catalog as of one moment, and the look that belongs to it: none if it kept changing.
-async fn read_all(control: &mut Control) -> Result<(Option<TextRows>, Catalog), PgError> {
+async fn read_all(control: &mut Control, shard: bool) -> Result<Read, PgError> {
     for _ in 0..TRIES {
         ask(control, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let before = ask(control, POLL).await?;
-        let mut answers = Vec::with_capacity(QUERIES.len());
-        for query in QUERIES {
-            answers.push((query.name, ask(control, query.sql).await?));
-        }
+        let before = poll(control, shard).await?;
+        let answers = answers(control, QUERIES).await?;
+        let schema_answers = if shard { Some(self::answers(control, SCHEMA_QUERIES).await?) } else { None };
         ask(control, "COMMIT").await?;
         // Texts of views are made from what is there now, not from what the transaction sees.
-        if ask(control, POLL).await? == before {
-            return Ok((Some(before), Catalog::from_rows(&answers)));
+        if poll(control, shard).await? == before {
+            let schema = schema_answers.and_then(|answers| Schema::from_rows(&answers));
+            return Ok(Read {
+                look: Some(before),
+                catalog: Arc::new(Catalog::from_rows(&answers)),
+                schema: schema.map(Arc::new),
+            });
         }
     }
-    Ok((None, Catalog::unknown()))
+    Ok(Read { look: None, catalog: Arc::new(Catalog::unknown()), schema: None })
+}
+
+async fn answers(
+    control: &mut Control,
+    queries: &[CatalogQuery],
+) -> Result<Vec<(&'static str, TextRows)>, PgError> {
+    let mut answers = Vec::with_capacity(queries.len());
+    for query in queries {
+        answers.push((query.name, ask(control, query.sql).await?));
+    }
+    Ok(answers)
 }
 
 async fn ask(control: &mut Control, sql: &str) -> Result<TextRows, PgError> {

@@ -1,0 +1,127 @@
+//! The queries that read a shard's schema, on PostgreSQL 14 to 18, as any role that may connect.
+
+use super::CatalogQuery;
+
+/// All that [`Schema::from_rows`](super::schema::Schema::from_rows) needs. To be run as [`QUERIES`](super::QUERIES) are.
+pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
+    CatalogQuery { name: "relations", sql: RELATIONS },
+    CatalogQuery { name: "columns", sql: COLUMNS },
+    CatalogQuery { name: "collations", sql: COLLATIONS },
+    CatalogQuery { name: "indexes", sql: INDEXES },
+    CatalogQuery { name: "foreign keys", sql: FOREIGN_KEYS },
+    CatalogQuery { name: "functions", sql: FUNCTIONS },
+    CatalogQuery { name: "types", sql: TYPES },
+    CatalogQuery { name: "labels", sql: LABELS },
+    CatalogQuery { name: "database", sql: DATABASE },
+];
+
+/// OID, schema, name, kind, row security, users' triggers or rules, functions of users in its expressions, parent's
+/// schema and name, definition.
+const RELATIONS: &str = "
+SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity::text,
+       (EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+        OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'))::text,
+       (c.oid >= 16384 AND EXISTS (
+         SELECT FROM (SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid AS class, a.oid
+                        FROM pg_catalog.pg_attrdef a WHERE a.adrelid = c.oid
+                      UNION ALL
+                      SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid
+                        FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid
+                      UNION ALL
+                      SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid
+                        FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) x
+           JOIN pg_catalog.pg_depend d ON d.classid = x.class AND d.objid = x.oid
+          WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384))::text,
+       pn.nspname::text, pc.relname::text,
+       CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid AND i.inhseqno = 1
+  LEFT JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent
+  LEFT JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND n.nspname <> 'pg_toast'";
+
+/// Relation's OID, number, name, type, modifier, type in words, not null, collation, default, identity, generated.
+const COLUMNS: &str = "
+SELECT a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text, a.atttypmod::text,
+       pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull::text, a.attcollation::text,
+       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+       (a.attidentity <> '')::text, (a.attgenerated <> '')::text
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE a.attnum > 0 AND NOT a.attisdropped
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND n.nspname <> 'pg_toast'
+ ORDER BY a.attrelid, a.attnum";
+
+/// OID, name as SQL writes it, provider, locale, whether it is deterministic, version. Columns that not all versions
+/// have are taken from the row as JSON.
+const COLLATIONS: &str = "
+SELECT c.oid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname), c.collprovider::text,
+       coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale', c.collcollate::text),
+       c.collisdeterministic::text, pg_catalog.pg_collation_actual_version(c.oid)
+  FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
+ WHERE c.oid <> 100 AND (c.oid >= 16384 OR c.oid IN (950, 951)
+        OR EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid >= 16384 AND a.attcollation = c.oid))";
+
+/// Relation's OID, whether it is the primary key, the columns' numbers.
+const INDEXES: &str = "
+SELECT i.indrelid::text, i.indisprimary::text,
+       (SELECT string_agg(k.number::text, ' ' ORDER BY k.at)
+          FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, at) WHERE k.at <= i.indnkeyatts)
+  FROM pg_catalog.pg_index i
+ WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indexprs IS NULL AND i.indpred IS NULL
+   AND i.indrelid >= 16384
+ ORDER BY i.indrelid, i.indexrelid";
+
+/// Relation's OID, name, the columns' numbers, target's OID, its columns' numbers, whether it acts.
+const FOREIGN_KEYS: &str = "
+SELECT k.conrelid::text, k.conname::text, array_to_string(k.conkey, ' '), k.confrelid::text,
+       array_to_string(k.confkey, ' '), (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))::text
+  FROM pg_catalog.pg_constraint k
+ WHERE k.contype = 'f'
+ ORDER BY k.conrelid, k.conname";
+
+/// Schema, name, kind, volatility (an aggregate's: the worst of its parts), strict, built in, arguments, result, set,
+/// kind of aggregate, MD5 of the body of a user's.
+const FUNCTIONS: &str = "
+SELECT n.nspname::text, p.proname::text, p.prokind::text,
+       CASE WHEN g.aggfnoid IS NULL THEN p.provolatile::text ELSE
+            (SELECT CASE WHEN bool_or(q.provolatile = 'v') THEN 'v' WHEN bool_or(q.provolatile = 's') THEN 's'
+                         ELSE 'i' END
+               FROM pg_catalog.pg_proc q WHERE q.oid IN (g.aggtransfn, g.aggfinalfn)) END,
+       p.proisstrict::text, (p.oid < 16384)::text, p.proargtypes::text, p.prorettype::text, p.proretset::text,
+       (g.aggkind IS NOT NULL AND g.aggkind <> 'n')::text,
+       CASE WHEN p.oid >= 16384 AND p.prokind <> 'a' THEN md5(pg_catalog.pg_get_functiondef(p.oid)) END
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
+ WHERE n.nspname !~ '^pg_temp_'";
+
+/// OID, schema, name, kind, category, element, base, whether it is collatable.
+const TYPES: &str = "
+SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text, t.typcategory::text,
+       CASE WHEN t.typlen = -1 AND t.typelem <> 0 AND t.typcategory = 'A' THEN t.typelem ELSE 0 END::text,
+       t.typbasetype::text, (t.typcollation <> 0)::text
+  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+ WHERE n.nspname !~ '^pg_(toast_)?temp_' AND n.nspname <> 'pg_toast'";
+
+/// Enums' OIDs and labels, in order.
+const LABELS: &str = "
+SELECT e.enumtypid::text, e.enumlabel::text FROM pg_catalog.pg_enum e ORDER BY e.enumtypid, e.enumsortorder";
+
+/// Version, encoding; the database's collation: provider, locale, version.
+const DATABASE: &str = "
+SELECT current_setting('server_version_num'), current_setting('server_encoding'),
+       coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+       coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate::text),
+       to_jsonb(d) ->> 'datcollversion'
+  FROM pg_catalog.pg_database d WHERE d.datname = current_database()";
+
+/// What [`POLL`](super::POLL) doesn't look at, for a shard.
+pub const SCHEMA_POLL: &str = "
+SELECT pg_catalog.concat_ws(' ',
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_attribute
+    WHERE attrelid >= 16384 AND attnum > 0),
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_index WHERE indexrelid >= 16384),
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_type WHERE oid >= 16384),
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_enum),
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_collation WHERE oid >= 16384))";
