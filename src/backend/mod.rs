@@ -18,5 +18,5 @@ pub use conn::{CancelTarget, ServerConn};
 pub use control::Control;
 pub use database::Database;
 pub use local::LocalPool;
-pub use sharded::{ShardedDatabase, View};
 pub use pool::{Offer, Pool, PoolLimits};
+pub use sharded::{ShardedDatabase, View};

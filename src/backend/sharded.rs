@@ -57,9 +57,8 @@ pub struct View {
 impl View {
     /// Why no statement may touch this relation, if so.
     pub fn trouble(&self, schema: &str, name: &str) -> Option<&Difference> {
-        let touches = |difference: &&Difference| {
-            difference.relation.as_ref().is_some_and(|(s, n)| s == schema && n == name)
-        };
+        let touches =
+            |difference: &&Difference| difference.relation.as_ref().is_some_and(|(s, n)| s == schema && n == name);
         self.differences.iter().find(touches)
     }
 

@@ -55,8 +55,7 @@ impl Comparison<'_> {
     fn database(&mut self) {
         let (home, other) = (self.home, self.other);
         if home.encoding != other.encoding {
-            let what =
-                format!("its encoding is {}, that of {} is {}", other.encoding, self.home_name, home.encoding);
+            let what = format!("its encoding is {}, that of {} is {}", other.encoding, self.home_name, home.encoding);
             self.note(None, what, true);
         }
         if home.version / 10_000 != other.version / 10_000 {
@@ -117,8 +116,7 @@ impl Comparison<'_> {
         for (mine, theirs) in home.columns.iter().zip(&other.columns) {
             let column = format!("{name}.{}", mine.name);
             if mine.type_name != theirs.type_name {
-                let what =
-                    format!("{column} is {}, on {} it is {}", theirs.type_name, self.home_name, mine.type_name);
+                let what = format!("{column} is {}, on {} it is {}", theirs.type_name, self.home_name, mine.type_name);
                 self.note(Some(home), what, false);
             }
             if mine.not_null != theirs.not_null {

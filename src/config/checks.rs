@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::mistake::{Mistakes, Places};
 use super::model::*;
-use super::sharding;
 use super::secrets::{StoredPassword, stored_password};
+use super::sharding;
 use super::unknown::nearest;
 
 /// The admin console's database.

@@ -246,9 +246,7 @@ fn everything_names_every_key_and_loads_with_all_of_them() {
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(rest)
-                if rest
-                    .split_once(" = ")
-                    .is_some_and(|(key, _)| keys::all().iter().any(|known| known.name == key)) =>
+                if rest.split_once(" = ").is_some_and(|(key, _)| keys::all().iter().any(|known| known.name == key)) =>
             {
                 format!("{rest}\n")
             }

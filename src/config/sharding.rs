@@ -112,7 +112,9 @@ impl Path<'_, '_> {
         let parts: Vec<&str> = written.split('.').collect();
         match parts.as_slice() {
             [name] if !name.is_empty() => Some(("public".to_owned(), (*name).to_owned())),
-            [schema, name] if !schema.is_empty() && !name.is_empty() => Some(((*schema).to_owned(), (*name).to_owned())),
+            [schema, name] if !schema.is_empty() && !name.is_empty() => {
+                Some(((*schema).to_owned(), (*name).to_owned()))
+            }
             _ => {
                 let hint = "write \"name\" or \"schema.name\", as they stand in the catalog: without quotes of SQL";
                 self.wrong(offset, format!("`{written}` isn't a table's name"), hint);
@@ -249,7 +251,8 @@ impl Path<'_, '_> {
                 Some("none") => Reads::None,
                 Some("key") => Reads::Key,
                 _ => {
-                    let message = format!("the function `{written}` needs `reads`, \"none\" or \"key\", and nothing else");
+                    let message =
+                        format!("the function `{written}` needs `reads`, \"none\" or \"key\", and nothing else");
                     self.wrong(node.span().start, message, FUNCTION_EXAMPLE);
                     continue;
                 }
@@ -369,7 +372,8 @@ impl Check<'_> {
                 && !self.places.is_set(&["databases", &self.database.name, "home"]) =>
             {
                 let first = self.database.shards.first().map_or("s1", |shard| &shard.name);
-                let message = format!("`{}` has {} shards and no `home`", self.database.name, self.database.shards.len());
+                let message =
+                    format!("`{}` has {} shards and no `home`", self.database.name, self.database.shards.len());
                 let hint = format!(
                     "set home = \"{first}\", or another: the shard where tables without an entry in `tables` live"
                 );
@@ -458,12 +462,11 @@ impl Check<'_> {
     fn service_user(&mut self) {
         let name = &self.database.name;
         let several = self.database.shards.iter().any(|shard| shard.servers.len() > 1);
-        if self.database.service_user.is_none()
-            && !several
-            && !self.places.is_set(&["databases", name, "service_user"])
+        if self.database.service_user.is_none() && !several && !self.places.is_set(&["databases", name, "service_user"])
         {
             let place = self.places.at(&["databases", name]);
-            let hint = "set service_user = \"NAME\", an entry of [users]: it keeps the map of keys and reads the schema";
+            let hint =
+                "set service_user = \"NAME\", an entry of [users]: it keeps the map of keys and reads the schema";
             self.mistakes.hinted(place, format!("`{name}` is sharded and has no `service_user`"), hint);
         }
     }

@@ -211,7 +211,10 @@ const CASES: &[(&str, &str)] = &[
     ("[databases.x.tables]\no = { key = \"id\", reference = true }\n", "is a reference and has a key"),
     ("[databases.x.tables]\na.b = { key = \"id\" }\n", "in quotes: \"a.b\" ="),
     ("[databases.x.tables]\n\"a.b.c\" = { key = \"id\" }\n", "`a.b.c` isn't a table's name"),
-    ("[databases.x.tables]\na = { reference = true }\n\"public.a\" = { reference = true }\n", "3:1: the table `public.a`"),
+    (
+        "[databases.x.tables]\na = { reference = true }\n\"public.a\" = { reference = true }\n",
+        "3:1: the table `public.a`",
+    ),
     (
         "[databases.x.tables]\norders = { key = \"id\" }\nitems = { key = \"id\", with = \"oders\" }\n",
         "3:30: `with` names `public.oders`, which has no entry in `tables` | did you mean \"orders\"?",

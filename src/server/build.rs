@@ -81,8 +81,7 @@ impl Built {
                 && running.shards.len() == shards.len()
                 && running.shards.iter().zip(&shards).all(|(old, new)| Arc::ptr_eq(old, new))
         });
-        let sharded =
-            same.cloned().unwrap_or_else(|| Arc::new(ShardedDatabase::new(config.clone(), shards, changed)));
+        let sharded = same.cloned().unwrap_or_else(|| Arc::new(ShardedDatabase::new(config.clone(), shards, changed)));
         self.sharded.insert(config.name.clone(), sharded);
     }
 }

@@ -28,7 +28,10 @@ const TICK: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// An address or a socket that is taken.
-pub async fn start(shared: Arc<Shared>, port: u16) -> Result<(Option<SocketAddr>, std::thread::JoinHandle<()>), PgError> {
+pub async fn start(
+    shared: Arc<Shared>,
+    port: u16,
+) -> Result<(Option<SocketAddr>, std::thread::JoinHandle<()>), PgError> {
     let (ready, told) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("control".into())
@@ -143,9 +146,8 @@ impl Monitors {
         let mut running = std::mem::take(&mut self.keepers);
         for (name, sharded) in shared.sharded.load_full().iter() {
             let Some(identity) = service_identity(shared, &sharded.config).map(Arc::new) else { continue };
-            let same = running
-                .remove(name)
-                .filter(|kept| Arc::ptr_eq(&kept.sharded, sharded) && *kept.identity == *identity);
+            let same =
+                running.remove(name).filter(|kept| Arc::ptr_eq(&kept.sharded, sharded) && *kept.identity == *identity);
             let kept = same.unwrap_or_else(|| Kept {
                 keeper: spawn_local(placement::run(sharded.clone(), identity.clone())),
                 sharded: sharded.clone(),

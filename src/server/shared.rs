@@ -10,8 +10,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, watch};
 
 use super::build::{self, Built};
-use crate::backend::{Database, ShardedDatabase};
 use crate::backend::statements::Registry;
+use crate::backend::{Database, ShardedDatabase};
 use crate::backend::{Offer, cancel};
 use crate::base::{PgError, Secret, SqlState, limits};
 use crate::config::Config;

@@ -129,7 +129,10 @@ impl View for Shown {
                     mode: config.pool.mode.as_str(),
                     max_lifetime: config.pool.max_lifetime,
                     server_connections: open(pools.iter().filter(|pool| Arc::ptr_eq(&pool.server, server))),
-                    client_connections: clients.iter().filter(|client| *client.database == *database.served_as()).count(),
+                    client_connections: clients
+                        .iter()
+                        .filter(|client| *client.database == *database.served_as())
+                        .count(),
                     paused: database.is_paused(),
                 });
             }

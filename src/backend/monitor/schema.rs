@@ -133,10 +133,7 @@ async fn read_all(control: &mut Control, shard: bool) -> Result<Read, PgError> {
     Ok(Read { look: None, catalog: Arc::new(Catalog::unknown()), schema: None })
 }
 
-async fn answers(
-    control: &mut Control,
-    queries: &[CatalogQuery],
-) -> Result<Vec<(&'static str, TextRows)>, PgError> {
+async fn answers(control: &mut Control, queries: &[CatalogQuery]) -> Result<Vec<(&'static str, TextRows)>, PgError> {
     let mut answers = Vec::with_capacity(queries.len());
     for query in queries {
         answers.push((query.name, ask(control, query.sql).await?));

@@ -37,6 +37,7 @@ enum Trouble {
     /// It passes by itself.
     Wait(String),
     /// Somebody must do something.
+    #[allow(dead_code)]
     Refuse(PgError),
 }
 

@@ -114,20 +114,9 @@ fn key_type(relation: &Relation, key: &str) -> Result<KeyType, String> {
     if column.collation.as_ref().is_some_and(|collation| !collation.deterministic) {
         return Err(format!("its key {key} has a collation that isn't deterministic: equal keys have unequal hashes"));
     }
-    match column.type_oid {
-        21 => Ok(KeyType::Int2),
-        23 => Ok(KeyType::Int4),
-        20 => Ok(KeyType::Int8),
-        25 => Ok(KeyType::Text),
-        1043 => Ok(KeyType::Varchar),
-        1042 => Ok(KeyType::Bpchar),
-        2950 => Ok(KeyType::Uuid),
-        1700 => Ok(KeyType::Numeric),
-        1114 => Ok(KeyType::Timestamp),
-        1184 => Ok(KeyType::Timestamptz),
-        1082 => Ok(KeyType::Date),
-        _ => Err(format!("its key {key} is {}, by whose hash nothing can be placed (a list can)", column.type_name)),
-    }
+    KeyType::from_oid(column.type_oid).ok_or_else(|| {
+        format!("its key {key} is {}, by whose hash nothing can be placed (a list can)", column.type_name)
+    })
 }
 
 /// Types whose equal values have equal hashes.
