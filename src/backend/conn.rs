@@ -178,10 +178,10 @@ impl ServerConn {
     /// The same of a connection so young that its server must be asked on it.
     ///
     /// # Errors
-    /// See [`Self::run`].
-    pub async fn ask_covers(&mut self, at_least: Lsn) -> Result<bool, (PgError, bool)> {
+    /// See [`Self::run_within`].
+    pub async fn ask_covers(&mut self, at_least: Lsn, time: Duration) -> Result<bool, (PgError, bool)> {
         if !self.covers(at_least) {
-            let rows = self.run("SELECT pg_catalog.pg_last_wal_replay_lsn()").await?;
+            let rows = self.run_within("SELECT pg_catalog.pg_last_wal_replay_lsn()", time).await?;
             let replayed = rows.first().and_then(|row| row.first().cloned()).flatten();
             self.floor = replayed.and_then(|text| text.parse().ok()).unwrap_or_default();
         }

@@ -51,6 +51,10 @@ impl Session {
         self.client.set_link(Some(conn.cancel.clone()));
         pool.metrics.assignments.inc();
         let mut link = Box::new(Link::new(conn, pool, side));
+        if side == Side::Replica {
+            let (kept, reported) = (self.ready, self.reported.clone());
+            link.retry = Some(Retry { kept, reported, ..Retry::default() });
+        }
         link.drawn_here = link.conn.drawn_by == self.number;
         let want = self.settings.current().clone();
         match self.fitting(&link.conn, &want) {
@@ -67,10 +71,7 @@ impl Session {
             }
         }
         match side {
-            Side::Replica => {
-                self.worker.metrics.replica_read("proven");
-                link.retry = Some(Retry::default());
-            }
+            Side::Replica => self.worker.metrics.replica_read("proven"),
             Side::Primary if self.status == b'E' => {
                 // The transaction was lost with its connection; the client has yet to end it.
                 message::query(&mut link.out, LOST_TRANSACTION.as_bytes());

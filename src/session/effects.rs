@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Session;
 use super::link::{Link, Ours, Side};
+use super::{Session, value_text};
 use crate::backend::conn::set_parameter;
-use crate::backend::settings::{Event, Value, push_literal};
+use crate::backend::settings::{Event, SESSION_AUTHORIZATION, Settings, Value, push_literal};
 use crate::base::footprint::{TableKey, WriteSet};
 use crate::plan::{Discard, Kind, Pin, Plan, Set, SetValue, Step};
 use crate::wire::message;
@@ -29,6 +29,8 @@ pub struct Transaction {
     pub pin: Option<Pin>,
     /// It may have undone what pins.
     pub loosened: bool,
+    /// It asked for what only its own connection keeps: a session's lock, temporary table, channel, cursor.
+    pub keeps: bool,
 }
 
 impl Transaction {
@@ -84,7 +86,7 @@ impl Session {
         match step.pins {
             None => {}
             Some(pin @ (Pin::Load | Pin::SqlPrepare)) => self.transaction.pin = Some(pin),
-            Some(_) => self.transaction.opaque = true,
+            Some(_) => (self.transaction.opaque, self.transaction.keeps) = (true, true),
         }
         match &step.kind {
             Kind::Read | Kind::Write | Kind::CopyIn | Kind::CopyOut | Kind::Show(_) | Kind::Notify | Kind::Fetch => {
@@ -99,7 +101,11 @@ impl Session {
                 self.transaction.pin = Some(Pin::Load);
                 false
             }
-            Kind::Listen(_) | Kind::Declare { hold: true } | Kind::Call | Kind::Unknown => {
+            Kind::Listen(_) | Kind::Declare { hold: true } => {
+                (self.transaction.opaque, self.transaction.keeps) = (true, true);
+                false
+            }
+            Kind::Call | Kind::Unknown => {
                 self.transaction.opaque = true;
                 false
             }
@@ -110,8 +116,14 @@ impl Session {
             }
             Kind::Set(set) => {
                 self.transaction.opaque |= set.value == SetValue::Other && !set.local;
+                // What a rollback leaves of the role hangs on the server's version: up to 17.0, 16.4, 15.8 it is gone.
+                self.transaction.opaque |= set.name == SESSION_AUTHORIZATION;
                 self.note_commit_mode(set);
                 !set.local
+            }
+            Kind::Reset(name) => {
+                self.transaction.opaque |= name == SESSION_AUTHORIZATION;
+                true
             }
             Kind::Commit { .. }
             | Kind::Rollback { .. }
@@ -119,7 +131,6 @@ impl Session {
             | Kind::Release(_)
             | Kind::RollbackTo(_)
             | Kind::PrepareTransaction
-            | Kind::Reset(_)
             | Kind::ResetAll
             | Kind::Discard(_)
             | Kind::Deallocate(_) => true,
@@ -129,13 +140,17 @@ impl Session {
     /// Without a synchronous flush the flush position doesn't cover an acknowledged commit.
     fn note_commit_mode(&self, set: &Set) {
         let synchronous = match &set.value {
-            SetValue::List(values) => values.iter().all(|value| {
-                ["on", "local", "remote_write", "remote_apply", "true", "yes", "1"]
-                    .contains(&value.to_ascii_lowercase().as_str())
-            }),
+            SetValue::List(values) => values.iter().all(|value| is_synchronous(value)),
             _ => false,
         };
-        if set.name == "synchronous_commit" && !synchronous {
+        if set.name == SYNCHRONOUS_COMMIT && !synchronous {
+            self.database.shared.asynchronous.store(true, Ordering::Release);
+        }
+    }
+
+    /// The same of settings from a start-up packet or a probe.
+    pub(super) fn note_commit_settings(&self, settings: &Settings) {
+        if settings.get(SYNCHRONOUS_COMMIT).is_some_and(|value| !is_synchronous(value_text(value))) {
             self.database.shared.asynchronous.store(true, Ordering::Release);
         }
     }
@@ -365,6 +380,13 @@ impl Session {
         sql.push_str(" END,false)");
         sql
     }
+}
+
+const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
+
+/// Whether a value of `synchronous_commit` waits for a flush. What isn't known doesn't.
+fn is_synchronous(value: &str) -> bool {
+    ["on", "local", "remote_write", "remote_apply", "true", "yes", "1"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 /// A statement that fails with this error, in any protocol and any state of the transaction as PostgreSQL would.

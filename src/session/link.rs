@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::backend::conn::Parameters;
 use crate::backend::settings::Tracker;
 use crate::backend::statements::Statement;
 use crate::backend::{LocalPool, ServerConn};
@@ -140,6 +141,10 @@ pub struct Retry {
     pub request: Vec<u8>,
     /// Statements that they prepared: forgotten before they are read again.
     pub prepared: Vec<Box<[u8]>>,
+    /// Bytes for the client that are older than the request.
+    pub kept: usize,
+    /// What the client knew by ParameterStatus.
+    pub reported: Arc<Parameters>,
 }
 
 impl Link {

@@ -24,7 +24,10 @@ const PROBE: &str = "SELECT \
 
 impl Session {
     /// Asks, and acts on the answer: pins the session or lets it go, takes over its settings.
-    pub(super) async fn probe(&mut self, link: &mut Link) -> Result<(), PgError> {
+    ///
+    /// # Errors
+    /// As [`ServerConn::run_within`](crate::backend::ServerConn::run_within).
+    pub(super) async fn probe(&mut self, link: &mut Link) -> Result<(), (PgError, bool)> {
         let mut sql = PROBE.to_owned();
         let custom = self.custom_names(link);
         for name in &custom {
@@ -35,7 +38,8 @@ impl Session {
             sql.push_str(", true)");
         }
         link.conn.unnamed = 0;
-        let rows = link.conn.run(&sql).await.map_err(|(error, _)| error)?;
+        let time = self.database.shared.config().pool.connect_timeout;
+        let rows = link.conn.run_within(&sql, time).await?;
         // What a listener is told comes with the answer of whatever runs next, this query too.
         let heard = std::mem::take(&mut link.conn.heard);
         self.say(|out| out.extend_from_slice(&heard));
@@ -45,6 +49,7 @@ impl Session {
         link.conn.tainted_by = self.number;
         let settings = Arc::new(self.settings_found(&rows));
         link.tracker().replace(settings.clone());
+        self.note_commit_settings(&settings);
         self.settings.replace(settings);
         Ok(())
     }

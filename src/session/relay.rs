@@ -123,8 +123,11 @@ impl Session {
     /// Reads what the server sent, if the client takes it fast enough.
     fn poll_server(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.output.spare().is_empty() {
-            // Full: a slow client stops its server, not us. What waits for a retry waits no longer.
-            link.retry = None;
+            // Full: a slow client stops its server, not us. What waits for a retry waits no longer, unless it has failed
+            // already: then all of this is older, and goes out.
+            if !link.discarding {
+                link.retry = None;
+            }
             return Ok(false);
         }
         match poll_fill(&mut link.conn.stream, &mut self.output, cx) {
@@ -158,20 +161,29 @@ impl Session {
         End::ServerLost(error)
     }
 
-    fn poll_client_out(&mut self, link: &Link, cx: &mut Context<'_>) -> io::Result<bool> {
-        if link.retry.is_some() || self.ready == 0 {
+    fn poll_client_out(&mut self, link: &mut Link, cx: &mut Context<'_>) -> io::Result<bool> {
+        // Of an answer that may yet come from elsewhere nothing.
+        let ready = link.retry.as_ref().map_or(self.ready, |retry| retry.kept);
+        if ready == 0 {
             return Ok(false);
         }
-        let count = self.poll_flush_ready(cx)?;
+        let count = self.poll_flush_up_to(ready, cx)?;
+        if let Some(retry) = &mut link.retry {
+            retry.kept -= count;
+        }
         link.pool.metrics.to_client.add(count as u64);
         Ok(count > 0)
     }
 
     /// Writes what is ready for the client, as far as its socket takes it.
     pub(super) fn poll_flush_ready(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        self.poll_flush_up_to(self.ready, cx)
+    }
+
+    fn poll_flush_up_to(&mut self, ready: usize, cx: &mut Context<'_>) -> io::Result<usize> {
         let mut written = 0;
-        while self.ready > 0 {
-            let bytes = self.output.filled().get(..self.ready).unwrap_or_default();
+        while written < ready {
+            let bytes = self.output.filled().get(..ready - written).unwrap_or_default();
             match Pin::new(&mut self.stream).poll_write(cx, bytes) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),

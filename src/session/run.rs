@@ -24,7 +24,7 @@ use crate::wire::{Buffer, message};
 /// The session is over.
 pub(super) struct Over;
 
-enum Next {
+pub(super) enum Next {
     /// Nothing whole is there yet.
     Wait,
     /// Answered here, without a server.
@@ -102,7 +102,7 @@ impl Session {
         }
     }
 
-    fn drop_frame(&mut self, frame: Frame) -> Next {
+    pub(super) fn drop_frame(&mut self, frame: Frame) -> Next {
         let here = frame.len.min(self.input.len());
         self.input.consume(here);
         self.passing = frame.len - here;
@@ -146,7 +146,7 @@ impl Session {
         Ok(())
     }
 
-    async fn tell_and_end(&mut self, error: PgError) -> Over {
+    pub(super) async fn tell_and_end(&mut self, error: PgError) -> Over {
         self.say(|out| message::error_response(out, &error.into_fatal()));
         let _ = tokio::time::timeout(limits::FAREWELL, self.flush()).await;
         Over
@@ -303,12 +303,13 @@ impl Session {
 
     /// The request will be read again: undoes what the first reading did.
     fn take_back(&mut self, link: &mut Link) {
-        let Retry { request, prepared } = link.retry.take().unwrap_or_default();
+        let Some(Retry { request, prepared, kept, reported }) = link.retry.take() else { return };
         for name in prepared {
             self.statements.remove(&name);
         }
-        self.output.clear();
-        self.ready = 0;
+        self.output.remove(kept..self.output.len());
+        self.ready = kept;
+        self.reported = reported;
         self.status = b'I';
         self.failure = None;
         self.transaction.reset();
@@ -318,7 +319,7 @@ impl Session {
     /// A link without waiting: the usual case.
     fn link_now(&mut self, target: Target) -> Option<Box<Link>> {
         let database = &self.database.shared;
-        if database.is_paused() || database.is_replaced() || self.status != b'I' {
+        if database.is_paused() || database.is_replaced() || self.status != b'I' || self.failure.is_some() {
             return None;
         }
         let (server, side) = self.pick(target, &[])?;
@@ -364,6 +365,9 @@ impl Session {
 
     /// Waits for a connection. `None`: the request was answered with an error.
     async fn link_slowly(&mut self, target: Target) -> Result<Option<Box<Link>>, Over> {
+        if (self.status != b'I' || self.failure.is_some()) && self.answer_lost() {
+            return Ok(None);
+        }
         self.flush().await?;
         // A cancel request that came when nothing ran is forgotten, as by PostgreSQL.
         self.client.take_cancelled();
@@ -541,8 +545,10 @@ impl Session {
             while link.conn.cancel.is_threatened() {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            if let Err(error) = self.probe(&mut link).await {
-                return Err(self.tell_and_end(error).await);
+            match self.probe(&mut link).await {
+                Ok(()) => {}
+                Err((error, false)) => return Err(self.tell_and_end(error).await),
+                Err((error, true)) => return self.after_probe_lost(error).await,
             }
         }
         if self.pin.is_some() {
@@ -624,7 +630,7 @@ impl Session {
 /// an earlier position.
 async fn proven(mut conn: Box<ServerConn>, pool: &LocalPool, read: &ReadNeed) -> Option<Box<ServerConn>> {
     let covers = match read.at_least() {
-        Some(position) => conn.ask_covers(position).await,
+        Some(position) => conn.ask_covers(position, limits::REPLICA_ANSWER).await,
         None => Ok(false),
     };
     if matches!(covers, Ok(true)) && conn.server.role() == Role::Replica {

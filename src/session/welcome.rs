@@ -126,6 +126,7 @@ impl Session {
     /// Puts the start-up parameters in force. What the server makes of them is asked once for each set of them.
     async fn start_up(&mut self, parameters: Vec<(String, String)>) -> Result<bool, PgError> {
         let settings = startup_settings(parameters)?;
+        self.note_commit_settings(&settings);
         let shared = self.database.shared.clone();
         if let Some((settings, reported)) = shared.template(&settings) {
             self.settings = Tracker::new(settings);

@@ -92,11 +92,111 @@ async fn a_server_that_dies_in_the_middle() {
     assert_eq!(frames[1].values(), [Some("7MB".to_owned())], "{frames:?}");
     // A transaction is lost; the client must end it, as after any error.
     let frames = block.until_ready(1).await.unwrap();
-    assert_eq!((error(&frames).0.as_str(), &frames.last().unwrap().body[..]), ("25P02", &b"E"[..]));
+    assert_eq!((error(&frames).0.as_str(), &frames.last().unwrap().body[..]), ("08006", &b"E"[..]));
     let frames = block.query("COMMIT").await.unwrap();
     assert_eq!(frames[0].tag().as_deref(), Some("ROLLBACK"), "{frames:?}");
     assert_eq!(block.value("SELECT count(*) FROM t").await, "0");
     assert_eq!(statement.value("SELECT 5").await, "5");
+}
+
+/// The server is gone for good: nothing here may wait for it.
+#[tokio::test]
+async fn a_transaction_whose_server_dies_between_two_statements() {
+    let mut cluster = broken().await;
+    let proxy = Inside::start(&configuration(&cluster, "connect_timeout = \"60s\"")).await;
+    let target = proxy.target("app", "app", "shop");
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut raw = Raw::login(&target).await;
+        raw.query("BEGIN").await.unwrap();
+        raw.query("INSERT INTO t VALUES (1)").await.unwrap();
+        raw.send(&[build::parse("end", "ROLLBACK", &[]), build::parse("one", "SELECT 1", &[]), build::sync()].concat())
+            .await
+            .unwrap();
+        raw.until_ready(1).await.unwrap();
+        clients.push(raw);
+    }
+    let [simple, commits, extended, rolls_back, several] = &mut clients[..] else { panic!() };
+    cluster.kill_9(PRIMARY).await.unwrap();
+    let lost = |frames: &[Frame], status: &[u8]| {
+        assert_eq!((error(frames).0.as_str(), &frames.last().unwrap().body[..]), ("08006", status), "{frames:?}");
+        assert_eq!(frames.iter().filter(|frame| frame.kind == b'E').count(), 1, "{frames:?}");
+    };
+    let aborted = |frames: &[Frame]| {
+        assert_eq!((error(frames).0.as_str(), &frames.last().unwrap().body[..]), ("25P02", &b"E"[..]), "{frames:?}");
+    };
+    let rolled_back = |frames: &[Frame]| {
+        let tags: Vec<_> = frames.iter().filter(|frame| frame.kind == b'C').filter_map(Frame::tag).collect();
+        assert_eq!((tags, &frames.last().unwrap().body[..]), (vec!["ROLLBACK".to_owned()], &b"I"[..]));
+    };
+    // Told once, then as after any error.
+    lost(&simple.query("SELECT 1").await.unwrap(), b"E");
+    aborted(&simple.query("SELECT 1").await.unwrap());
+    aborted(&simple.query("BEGIN").await.unwrap());
+    simple.send(&build::extended("SELECT 1", &[])).await.unwrap();
+    aborted(&simple.until_ready(1).await.unwrap());
+    rolled_back(&simple.query("COMMIT").await.unwrap());
+    // It believes that all is well: it must not take a ROLLBACK for what it asked for.
+    lost(&commits.query("COMMIT").await.unwrap(), b"I");
+    // The named statement, in a pipeline of two.
+    let run = |name: &str| [build::bind("", name, &[]), build::execute("", 0)].concat();
+    extended.send(&[run("one"), run("one"), build::sync()].concat()).await.unwrap();
+    lost(&extended.until_ready(1).await.unwrap(), b"E");
+    extended.send(&[build::close(b'S', "one"), build::sync()].concat()).await.unwrap();
+    assert_eq!(extended.until_ready(1).await.unwrap()[0].kind, b'3');
+    rolled_back(&rolls_back.query("rollback work").await.unwrap());
+    lost(&several.query("SELECT 1; ROLLBACK").await.unwrap(), b"E");
+
+    // What only a server can answer.
+    extended.send(&[run("end"), build::sync()].concat()).await.unwrap();
+    several.send(&build::query("ROLLBACK; SELECT 7")).await.unwrap();
+    cluster.restart(PRIMARY).await.unwrap();
+    rolled_back(&extended.until_ready(1).await.unwrap());
+    let frames = several.until_ready(1).await.unwrap();
+    assert!(frames.iter().any(|frame| frame.kind == b'D' && frame.values() == [Some("7".to_owned())]), "{frames:?}");
+    for raw in &mut clients {
+        assert_eq!(raw.value("SELECT count(*) FROM t").await, "0");
+        assert_eq!(raw.query("BEGIN; SELECT 1; COMMIT").await.unwrap().last().unwrap().body, b"I");
+    }
+}
+
+/// After code that can't be seen into the proxy asks the connection what was left on it. Who locks the catalog holds
+/// that up.
+#[tokio::test]
+async fn a_server_that_dies_or_hangs_while_it_is_asked_what_is_left() {
+    let cluster = broken().await;
+    let proxy = Inside::start(&configuration(&cluster, "connect_timeout = \"2s\"")).await;
+    let target = proxy.target("app", "app", "shop");
+    let locker = cluster.connect(PRIMARY, "postgres").await.unwrap();
+    // Sees the activity view before the catalog is locked.
+    let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE usename = 'app' AND wait_event_type = 'Lock'";
+    locker.query_one(kill, &[]).await.unwrap();
+    for dies in [true, false] {
+        let mut raw = Raw::login(&target).await;
+        let mut keeps = Raw::login(&target).await;
+        keeps.query("BEGIN").await.unwrap();
+        for raw in [&mut raw, &mut keeps] {
+            raw.query("DO $$BEGIN END$$").await.unwrap();
+            raw.query("SELECT pg_advisory_xact_lock_shared(1)").await.unwrap();
+        }
+        keeps.query("SELECT pg_advisory_lock_shared(1)").await.unwrap();
+        locker.batch_execute("BEGIN; LOCK pg_catalog.pg_class IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        // Answered before it is asked.
+        assert_eq!(raw.query("DO $$BEGIN END$$").await.unwrap().last().unwrap().body, b"I");
+        assert_eq!(keeps.query("COMMIT").await.unwrap().last().unwrap().body, b"I");
+        let mut killed = 0;
+        while dies && killed < 2 {
+            killed += locker.query_one(kill, &[]).await.unwrap().get::<_, i64>(0);
+        }
+        // What was there is gone, and that is said: once, and for good where something is known to be lost.
+        let (code, message) = error(&raw.query("SELECT 1").await.unwrap());
+        assert!(["08006", "57P01"].contains(&code.as_str()), "{code} {message}");
+        let frames = keeps.until_closed().await.unwrap();
+        assert_eq!(frames[0].fields()[&'S'], "FATAL", "{frames:?}");
+        locker.batch_execute("ROLLBACK").await.unwrap();
+        assert_eq!(raw.value("SELECT 2").await, "2");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod monitor;
 mod operate;
 mod own_writes;
 mod proof;
+mod replica_reads;
 mod sessions;
 mod support;
 mod tls;

@@ -15,6 +15,12 @@ use crate::topology::{Role, Server};
 /// unseen.
 pub const LOOK: Duration = Duration::from_secs(2);
 
+/// From one failure to the next attempt: doubled each time …
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// … up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Looks take at most one part in so many of the time.
 const SHARE: u32 = 10;
 
@@ -34,9 +40,13 @@ struct Read {
 pub(super) async fn follow(monitor: &Monitor) {
     let mut read = Read::default();
     let mut told = None;
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(primary) = monitor.database.shard.primary().cloned() {
             let why = stay_with(monitor, &primary, &mut read, &mut told).await;
+            // A look that works takes back what was told: this is the second failure in a row, or a later one.
+            let again = why.is_some() && told.is_some();
+            pause = if again { (pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
             if let Some(why) = why.filter(|_| primary.role() == Role::Primary)
                 && told.as_deref() != Some(why.as_str())
             {
@@ -48,7 +58,11 @@ pub(super) async fn follow(monitor: &Monitor) {
                 told = Some(why);
             }
         }
-        let _ = tokio::time::timeout(LOOK / 4, monitor.database.schema.notified()).await;
+        if pause == FIRST_PAUSE {
+            let _ = tokio::time::timeout(pause, monitor.database.schema.notified()).await;
+        } else {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
