@@ -4,6 +4,7 @@
 //!   pause, kill or promote start a cluster of their own.
 //! * [`proxy::Proxy`]: a proxy in a process of its own, on a free port, with any configuration.
 //! * [`raw::Raw`] and [`build`]: the protocol byte by byte.
+//! * [`random::Random`]: values from a seed; [`random::Raw`]: a value's bytes on the wire.
 //! * [`both::both`]: the same conversation with PostgreSQL and with the proxy.
 
 #![allow(dead_code, reason = "not every helper is used by a test in every build")]
@@ -11,5 +12,6 @@
 pub mod both;
 pub mod build;
 pub mod proxy;
+pub mod random;
 pub mod raw;
 pub mod servers;
