@@ -45,6 +45,13 @@ pub const SHARDS: usize = 1_000;
 /// How deep a parser may nest before it gives up on a statement.
 pub const PARSER_DEPTH: usize = 50;
 
+/// How deep the functions of the SQL parser may call each other; a level of parentheses takes two to four.
+pub const SQL_NESTING: usize = 100;
+
+/// How tall an expression's tree, or a chain of joins or set operations, may grow (a chain of operators leans to the
+/// left, a level each): what walks a tree or drops it goes as deep.
+pub const SQL_HEIGHT: usize = 250;
+
 /// Tokens of one query string that are analysed; a longer one counts as not understood.
 pub const PLAN_TOKENS: usize = 2 << 20;
 

@@ -5,12 +5,14 @@ pub mod custom;
 pub mod fingerprint;
 pub mod lexer;
 pub mod literal;
+pub mod parse;
 pub mod siphash;
 pub mod statement;
 pub mod token;
 
 pub use fingerprint::{FingerprintKey, fingerprint};
 pub use lexer::Lexer;
+pub use parse::{Stopped, parse};
 pub use token::{Token, TokenKind};
 
 #[cfg(test)]

@@ -366,6 +366,10 @@ pub enum InsertSource {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnConflict {
     pub span: Span,
+    /// `(…) [WHERE …]` or `ON CONSTRAINT name`.
+    pub target: Option<Span>,
+    /// The plain columns within the target.
+    pub target_columns: Vec<Ident>,
     /// `None`: DO NOTHING.
     pub update: Option<Vec<Assignment>>,
     pub filter: Option<Clause>,
@@ -421,6 +425,7 @@ pub struct Merge {
     /// From the first WHEN to the end.
     pub actions: Span,
     pub expressions: Vec<Expr>,
+    pub returning: Option<Returning>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -430,6 +435,8 @@ pub struct Copy {
     pub from: bool,
     /// STDIN or STDOUT; else a file or a program.
     pub stdio: bool,
+    /// `COPY BINARY …`, the old spelling.
+    pub binary: bool,
     /// Options, `WHERE` included: their text.
     pub options: Option<Span>,
     pub filter: Option<Expr>,
