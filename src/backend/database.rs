@@ -26,6 +26,9 @@ pub struct Whole {
     pub changed: Arc<Notify>,
 }
 
+/// Whose pool: the user that logs in, and which of the database's servers.
+pub type PoolKey = (Arc<str>, usize);
+
 /// One entry of `[databases]`, or one shard of one, running.
 pub struct Database {
     pub name: Arc<str>,
@@ -46,7 +49,7 @@ pub struct Database {
     /// Some session commits with `synchronous_commit = off`: the flush position doesn't cover it.
     pub asynchronous: AtomicBool,
     followed: AtomicBool,
-    pools: Mutex<HashMap<(Arc<str>, usize), Arc<Pool>>>,
+    pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
     /// What servers report for given start-up settings.
     templates: Mutex<HashMap<Arc<Settings>, Arc<Parameters>>>,
     offers: Arc<[mpsc::UnboundedSender<Offer>]>,

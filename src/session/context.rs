@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::backend::database::pool_limits;
+use crate::backend::database::{PoolKey, pool_limits};
 use crate::backend::login::Identity;
 use crate::backend::statements::Registry;
 use crate::backend::{Database, LocalPool};
@@ -102,7 +102,7 @@ impl Worker {
 pub struct LocalDatabase {
     pub shared: Arc<Database>,
     plans: RefCell<PlanCache>,
-    pools: RefCell<FxHashMap<(Arc<str>, usize), Rc<LocalPool>>>,
+    pools: RefCell<FxHashMap<PoolKey, Rc<LocalPool>>>,
     worker: usize,
 }
 

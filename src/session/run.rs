@@ -19,7 +19,7 @@ use crate::plan::Pin;
 use crate::topology::{Need, ReadNeed, Role, Server};
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, back, front, split_cstr};
-use crate::wire::{Buffer, message};
+use crate::wire::message;
 
 /// The session is over.
 pub(super) struct Over;
@@ -229,7 +229,7 @@ impl Session {
     fn give_buffers(&mut self) {
         for buffer in [&mut self.input, &mut self.output] {
             if buffer.capacity() > 0 && buffer.is_empty() {
-                self.worker.give_buffer(std::mem::replace(buffer, Buffer::default()));
+                self.worker.give_buffer(std::mem::take(buffer));
             }
         }
     }
@@ -482,10 +482,11 @@ impl Session {
             if client.is_killed() {
                 return Poll::Ready(Err(Over));
             }
-            if self.input.capacity() > 0 && !self.input.spare().is_empty() {
-                if let Poll::Ready(Ok(0) | Err(_)) = poll_fill(&mut self.stream, &mut self.input, cx) {
-                    return Poll::Ready(Err(Over));
-                }
+            if self.input.capacity() > 0
+                && !self.input.spare().is_empty()
+                && let Poll::Ready(Ok(0) | Err(_)) = poll_fill(&mut self.stream, &mut self.input, cx)
+            {
+                return Poll::Ready(Err(Over));
             }
             Poll::Pending
         })
