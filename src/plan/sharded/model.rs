@@ -24,7 +24,7 @@ pub enum Access {
     /// Only reference tables: any one shard has the answer.
     Any,
     /// Rows with these keys: each condition is one table's (or co-located tables') `key = v1 OR key = v2 …`. Conditions
-    /// of one statement must all hold: the shards are the intersection.
+    /// are of different tables, so the shards are all that any of them names.
     Keys(Vec<KeyCondition>),
     All,
 }
@@ -36,6 +36,8 @@ pub struct KeyCondition {
     pub column: String,
     pub place: TablePlace,
     pub values: Vec<KeyValue>,
+    /// The values are assigned to a column with this typmod (INSERT), not compared with it: each must have a shard.
+    pub assigned: Option<i32>,
 }
 
 /// A value that a key is compared with, to be known at the latest when parameters are bound.

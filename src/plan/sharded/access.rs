@@ -1,0 +1,206 @@
+//! The shards of a plan's access, once values are bound.
+
+use super::{Access, KeyCondition, KeyValue};
+use crate::topology::placement::{KeyPlace, Placement, ShardIndex, TablePlace};
+use crate::value::key::{Format, hash, hash_assigned};
+
+/// A bound parameter: its type as the server described it, its format, its bytes (`None`: NULL).
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    pub type_oid: u32,
+    pub format: Format,
+    pub value: Option<&'a [u8]>,
+}
+
+/// Where a statement's rows are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardSet {
+    Home,
+    /// Any one shard: reference tables only, or keys that no row has.
+    Any,
+    /// These, in order; never empty.
+    Some(Vec<ShardIndex>),
+    All,
+    /// A row to be inserted has no key, or one that isn't known.
+    NoKey,
+}
+
+/// The shards for the values given. A key that isn't known means all shards.
+pub fn shards<'a>(
+    access: &Access,
+    placement: &Placement,
+    param: &dyn Fn(u32) -> Option<Bound<'a>>,
+) -> ShardSet {
+    let conditions = match access {
+        Access::Home => return ShardSet::Home,
+        Access::Any => return ShardSet::Any,
+        Access::All => return ShardSet::All,
+        Access::Keys(conditions) => conditions,
+    };
+    let mut found = Vec::new();
+    for condition in conditions {
+        for value in &condition.values {
+            match places(condition, value, placement, param) {
+                Some(places) if condition.assigned.is_some() && places.is_empty() => return ShardSet::NoKey,
+                Some(places) => found.extend(places),
+                None if condition.assigned.is_some() => return ShardSet::NoKey,
+                None => return ShardSet::All,
+            }
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    if found.is_empty() { ShardSet::Any } else { ShardSet::Some(found) }
+}
+
+/// The shards of one value; `None`: not known.
+fn places<'a>(
+    condition: &KeyCondition,
+    value: &KeyValue,
+    placement: &Placement,
+    param: &dyn Fn(u32) -> Option<Bound<'a>>,
+) -> Option<Vec<ShardIndex>> {
+    let one = |type_oid: u32, format: Format, bytes: Option<&[u8]>| {
+        match place(condition, type_oid, format, bytes, placement) {
+            KeyPlace::Shard(shard) => Some(vec![shard]),
+            KeyPlace::Nowhere => Some(Vec::new()),
+            KeyPlace::Unknown => None,
+        }
+    };
+    match value {
+        KeyValue::Null => Some(Vec::new()),
+        KeyValue::Literal { type_oid, text, .. } => one(*type_oid, Format::Text, Some(text.as_bytes())),
+        KeyValue::Param { number, type_oid } => {
+            let bound = param(*number)?;
+            let type_oid = if bound.type_oid == 0 { *type_oid } else { bound.type_oid };
+            one(type_oid, bound.format, bound.value)
+        }
+        KeyValue::ParamArray { number, type_oid } => {
+            let bound = param(*number)?;
+            let Some(bytes) = bound.value else { return Some(Vec::new()) };
+            let (element, values) = match bound.format {
+                Format::Binary => binary_array(bytes)?,
+                Format::Text => (*type_oid, text_array(bytes)?),
+            };
+            let mut out = Vec::new();
+            for value in &values {
+                out.extend(one(element, bound.format, value.as_deref())?);
+            }
+            Some(out)
+        }
+    }
+}
+
+fn place(
+    condition: &KeyCondition,
+    type_oid: u32,
+    format: Format,
+    bytes: Option<&[u8]>,
+    placement: &Placement,
+) -> KeyPlace {
+    match &condition.place {
+        TablePlace::Hash { key_type, .. } => {
+            let hashed = match condition.assigned {
+                Some(typmod) => hash_assigned(*key_type, typmod, type_oid, format, bytes),
+                None => hash(*key_type, type_oid, format, bytes),
+            };
+            placement.place(hashed)
+        }
+        TablePlace::List { values, rest, .. } => {
+            let Some(bytes) = bytes else { return KeyPlace::Nowhere };
+            // Only text of which the column's own spelling is known: words, plain integers.
+            let text = std::str::from_utf8(bytes).ok().filter(|_| format == Format::Text);
+            let plain = matches!(type_oid, 0 | 25 | 1043)
+                || (matches!(type_oid, 20 | 21 | 23) && text.is_some_and(canonical_int));
+            match text.filter(|_| plain) {
+                Some(text) => values.get(text).or(rest.as_ref().filter(|_| type_oid != 0)).map_or(
+                    KeyPlace::Unknown,
+                    |&shard| KeyPlace::Shard(shard),
+                ),
+                None => KeyPlace::Unknown,
+            }
+        }
+        TablePlace::Reference => KeyPlace::Unknown,
+    }
+}
+
+fn canonical_int(text: &str) -> bool {
+    text.parse::<i64>().is_ok_and(|value| value.to_string() == text)
+}
+
+/// The elements of a one-dimensional array in binary format, with their type.
+#[allow(clippy::type_complexity)]
+fn binary_array(bytes: &[u8]) -> Option<(u32, Vec<Option<Vec<u8>>>)> {
+    let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(i32::from_be_bytes);
+    let (dimensions, element) = (word(0)?, word(8)? as u32);
+    if dimensions == 0 {
+        return Some((element, Vec::new()));
+    }
+    if dimensions != 1 {
+        return None;
+    }
+    let count = usize::try_from(word(12)?).ok()?;
+    let mut at = 20;
+    let mut out = Vec::new();
+    for _ in 0..count {
+        let length = word(at)?;
+        at += 4;
+        if length < 0 {
+            out.push(None);
+            continue;
+        }
+        let length = length as usize;
+        out.push(Some(bytes.get(at..at.checked_add(length)?)?.to_vec()));
+        at += length;
+    }
+    Some((element, out))
+}
+
+/// The elements of `{a,"b",NULL}`; `None` for what isn't plainly one dimension.
+fn text_array(bytes: &[u8]) -> Option<Vec<Option<Vec<u8>>>> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    if inner.trim().is_empty() {
+        return Some(Vec::new());
+    }
+    let mut out = Vec::new();
+    let mut rest = inner;
+    loop {
+        let trimmed = rest.trim_start();
+        let (value, after) = match trimmed.strip_prefix('"') {
+            Some(quoted) => {
+                let (value, after) = quoted_element(quoted)?;
+                (Some(value), after.trim_start())
+            }
+            None => {
+                let end = trimmed.find(',').unwrap_or(trimmed.len());
+                let (word, after) = trimmed.split_at(end);
+                let word = word.trim_end();
+                if word.is_empty() || word.contains(['{', '}', '"', '\\']) {
+                    return None;
+                }
+                let value = (!word.eq_ignore_ascii_case("null")).then(|| word.as_bytes().to_vec());
+                (value, after)
+            }
+        };
+        out.push(value);
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Some(out),
+            None => return None,
+        }
+    }
+}
+
+fn quoted_element(text: &str) -> Option<(Vec<u8>, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, next)) = chars.next() {
+        match next {
+            '"' => return Some((value.into_bytes(), text.get(at + 1..)?)),
+            '\\' => value.push(chars.next()?.1),
+            other => value.push(other),
+        }
+    }
+    None
+}

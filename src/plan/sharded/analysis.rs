@@ -1,0 +1,238 @@
+//! What resolving a statement's names gives: its tables, the equalities that hold where, the functions that it calls.
+
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::KeyValue;
+use crate::catalog::schema::{Collation, Oid};
+use crate::sql::ast::{Query, Span};
+use crate::topology::placement::TablePlace;
+
+/// A FROM item's number.
+pub type RefId = usize;
+/// A column of a FROM item.
+pub type Target = (RefId, usize);
+/// A scope: where conditions hold. 0 is the outermost.
+pub type ScopeId = usize;
+/// A node of one of the texts: 0 is the statement's own, others are views'.
+pub type Place = (usize, Span);
+
+/// Everything that was found.
+#[derive(Default)]
+pub struct Analysis {
+    pub refs: Vec<Ref>,
+    /// Each scope's parent.
+    pub scopes: Vec<Option<ScopeId>>,
+    pub facts: Vec<Fact>,
+    pub columns: FxHashMap<Place, Vec<Target>>,
+    pub items: FxHashMap<Place, RefId>,
+    pub joins: FxHashMap<Place, ScopeId>,
+    pub queries: FxHashMap<Place, Level>,
+    pub calls: Vec<Called>,
+    /// Texts by number.
+    pub texts: Vec<Rc<str>>,
+    /// Names with a schema or otherwise whole, for rewriting.
+    pub writes_inside: bool,
+}
+
+/// One item of FROM.
+pub struct Ref {
+    /// Its name in its scope.
+    pub name: String,
+    pub columns: Vec<OutColumn>,
+    pub source: Source,
+    pub place: Place,
+    pub scope: ScopeId,
+    /// The scope of its query's WHERE.
+    pub level_scope: ScopeId,
+    pub used: BTreeSet<usize>,
+    /// The whole row is used as a value.
+    pub whole: bool,
+    /// A system column is used.
+    pub system: bool,
+}
+
+#[derive(Clone)]
+pub enum Source {
+    Table { schema: String, name: String, home: Home },
+    /// A sub-query in the same text; its nested items.
+    Query { inside: Range<RefId> },
+    View { inside: Range<RefId>, view: Rc<View> },
+    Cte { inside: Range<RefId>, at: Place, recursive: bool },
+    Function,
+}
+
+/// A view's query.
+pub struct View {
+    pub schema: String,
+    pub name: String,
+    pub text: usize,
+    pub query: Query,
+}
+
+/// Where a table is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Home {
+    /// By its key, whose column's position is given.
+    Sharded(TablePlace, usize),
+    Reference,
+    Home,
+    Catalog,
+}
+
+/// A column that a FROM item or a query gives.
+#[derive(Clone)]
+pub struct OutColumn {
+    pub name: String,
+    /// The column that it plainly is.
+    pub origin: Option<Target>,
+    /// 0: unknown.
+    pub type_oid: Oid,
+    pub collation: Known,
+}
+
+/// What is known of a value's collation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    Collation(Collation),
+    /// The type has none.
+    None,
+    Unknown,
+}
+
+/// One query, resolved.
+#[derive(Clone)]
+pub struct Level {
+    pub scope: ScopeId,
+    pub outputs: Vec<OutColumn>,
+    /// What `*` gives, in order.
+    pub star: Vec<(String, Vec<Target>)>,
+    /// The FROM items within, nested ones too.
+    pub inside: Range<RefId>,
+}
+
+/// An equality that holds in a scope and those below it.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub scope: ScopeId,
+    pub column: Target,
+    pub is: Is,
+}
+
+#[derive(Clone, Debug)]
+pub enum Is {
+    Equal(Target),
+    In(Vec<KeyValue>),
+}
+
+/// A function that is called.
+#[derive(Clone, Debug)]
+pub struct Called {
+    pub place: Place,
+    pub schema: Option<String>,
+    pub name: String,
+    pub arguments: usize,
+    /// The grammar's own spelling.
+    pub special: bool,
+    /// It has no part that hangs on a row.
+    pub constant: bool,
+}
+
+impl Analysis {
+    /// Whether a fact of `holder` holds in `scope`.
+    pub fn sees(&self, scope: ScopeId, holder: ScopeId) -> bool {
+        let mut at = Some(scope);
+        while let Some(scope) = at {
+            if scope == holder {
+                return true;
+            }
+            at = self.scopes.get(scope).copied().flatten();
+        }
+        false
+    }
+
+    /// The columns that are equal to this one wherever `scope`'s conditions hold, itself first.
+    pub fn equals(&self, from: Target, scope: ScopeId) -> Vec<Target> {
+        let mut reached = vec![from];
+        let mut next = 0;
+        while let Some(&at) = reached.get(next) {
+            next += 1;
+            for fact in &self.facts {
+                let Is::Equal(other) = fact.is else { continue };
+                let step = if fact.column == at {
+                    other
+                } else if other == at {
+                    fact.column
+                } else {
+                    continue;
+                };
+                if !reached.contains(&step) && self.sees(scope, fact.scope) && self.same_family(at, step) {
+                    reached.push(step);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Whether equality between columns of these types carries the key's value over.
+    fn same_family(&self, a: Target, b: Target) -> bool {
+        let family = |oid: Oid| match oid {
+            21 | 23 => 20,
+            1043 => 25,
+            other => other,
+        };
+        match (self.column(a), self.column(b)) {
+            (Some(a), Some(b)) => a.type_oid != 0 && family(a.type_oid) == family(b.type_oid) && plain(a) && plain(b),
+            _ => false,
+        }
+    }
+
+    pub fn column(&self, target: Target) -> Option<&OutColumn> {
+        self.refs.get(target.0)?.columns.get(target.1)
+    }
+
+    /// The key column of a sharded table.
+    pub fn key(&self, id: RefId) -> Option<(&TablePlace, Target)> {
+        match &self.refs.get(id)?.source {
+            Source::Table { home: Home::Sharded(place, column), .. } => Some((place, (id, *column))),
+            _ => None,
+        }
+    }
+
+    /// The sharded tables among these items.
+    pub fn sharded(&self, inside: Range<RefId>) -> impl Iterator<Item = RefId> + '_ {
+        inside.filter(|&id| self.key(id).is_some())
+    }
+
+    /// The text of a place.
+    pub fn text(&self, place: Place) -> &str {
+        self.texts.get(place.0).map(|text| place.1.of(text)).unwrap_or_default()
+    }
+
+    /// `orders.customer_id`, for proofs.
+    pub fn display(&self, target: Target) -> String {
+        match (self.refs.get(target.0), self.column(target)) {
+            (Some(item), Some(column)) => format!("{}.{}", item.name, column.name),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Whether equal values of the column are the same bytes.
+fn plain(column: &OutColumn) -> bool {
+    match &column.collation {
+        Known::Collation(collation) => collation.deterministic,
+        Known::None => true,
+        Known::Unknown => false,
+    }
+}
+
+/// The co-location group of a placement.
+pub fn group(place: &TablePlace) -> Option<&str> {
+    match place {
+        TablePlace::Hash { group, .. } | TablePlace::List { group, .. } => Some(group),
+        TablePlace::Reference => None,
+    }
+}

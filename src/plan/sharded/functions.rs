@@ -1,0 +1,140 @@
+//! What the functions of a statement allow: evaluated anywhere, once for all, a row at a time, or not at all.
+
+use super::analysis::{Analysis, Called};
+use super::refuse::{refuse, unsupported};
+use super::{Context, Refusal, Vouched};
+use crate::catalog::schema::{FunctionKind, Volatility};
+
+/// How a call behaves over several shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Behaviour {
+    /// The same on every shard.
+    Same,
+    /// It hangs on the moment or the server: to be evaluated once.
+    Once,
+    /// Another value for each row anyway.
+    PerRow,
+    /// It hangs on the one server it runs on, or acts.
+    Local,
+}
+
+/// Functions that take queries or names of tables as text.
+const QUERIES: &[&str] = &["ts_stat", "ts_rewrite"];
+const CLOCKS: &[&str] = &[
+    "now",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+];
+const PER_ROW: &[&str] =
+    &["random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"];
+/// STABLE functions whose answer hangs on the server or its moment.
+const SERVERS: &[&str] = &["txid_", "pg_", "inet_", "has_", "to_reg", "row_security", "lastval", "currval", "obj_", "col_"];
+/// Sequences live on the home shard; advisory locks too.
+const HOME_ONLY: &[&str] = &["nextval", "setval", "currval", "lastval"];
+
+/// Aggregates, by name: whether a call without OVER is one.
+pub fn is_aggregate(context: &Context<'_>, name: &str) -> bool {
+    context
+        .schema
+        .functions
+        .get(name)
+        .is_some_and(|all| all.iter().any(|function| function.kind == FunctionKind::Aggregate))
+}
+
+/// Checks what holds however many shards are asked: functions that may touch tables unseen.
+pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> Result<(), Refusal> {
+    for call in &analysis.calls {
+        if call.name.contains("_to_xml") || QUERIES.contains(&call.name.as_str()) {
+            return Err(unsupported("query-function", &format!("function {}, which runs a query of its own,", call.name)));
+        }
+        if own(call, context) == Some(Volatility::Immutable) {
+            continue;
+        }
+        if own(call, context).is_some() {
+            match (context.vouched)(&call.name) {
+                Some(Vouched::None) => {}
+                Some(Vouched::Key) => {}
+                None => return Err(unknown(call)),
+            }
+        }
+        let home = HOME_ONLY.contains(&call.name.as_str()) || call.name.contains("advisory");
+        if home && tables {
+            return Err(unsupported("sequence", &format!("function {} beside a sharded table", call.name)));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(call: &Called) -> Refusal {
+    refuse(
+        "function",
+        format!("pgbraid can't prove which tables function {} reads", call.name),
+        format!(
+            "If it reads no sharded table, vouch for it in the configuration: {} = {{ reads = \"none\" }} under \
+             [databases.NAME.functions].",
+            call.name
+        ),
+    )
+}
+
+/// The worst volatility of functions that this call may mean and that aren't built in.
+fn own(call: &Called, context: &Context<'_>) -> Option<Volatility> {
+    if call.special {
+        return None;
+    }
+    let Some(all) = context.schema.functions.get(&call.name) else { return Some(Volatility::Volatile) };
+    let visible = all.iter().filter(|function| match &call.schema {
+        Some(schema) => function.schema == *schema,
+        None => function.builtin || context.search_path.contains(&function.schema),
+    });
+    visible.filter(|function| !function.builtin).map(|function| function.volatility).max()
+}
+
+/// How a call behaves where its text goes to several shards.
+pub fn behaviour(call: &Called, context: &Context<'_>) -> Behaviour {
+    let name = call.name.as_str();
+    if CLOCKS.contains(&name) {
+        return Behaviour::Once;
+    }
+    if matches!(name, "current_user" | "session_user" | "user" | "current_role" | "current_catalog" | "current_schema") {
+        return Behaviour::Same;
+    }
+    if call.special {
+        return Behaviour::Same;
+    }
+    let Some(all) = context.schema.functions.get(name) else { return Behaviour::Local };
+    let worst = all.iter().map(|function| function.volatility).max().unwrap_or(Volatility::Volatile);
+    if let Some(volatility) = own(call, context).filter(|&volatility| volatility != Volatility::Immutable) {
+        return match ((context.vouched)(name), volatility) {
+            (Some(Vouched::None), Volatility::Stable) => Behaviour::Same,
+            (Some(Vouched::None), _) => Behaviour::PerRow,
+            _ => Behaviour::Local,
+        };
+    }
+    match worst {
+        Volatility::Immutable => Behaviour::Same,
+        Volatility::Stable if name == "age" && call.arguments == 1 => Behaviour::Local,
+        Volatility::Stable if SERVERS.iter().any(|start| name.starts_with(start)) => Behaviour::Local,
+        Volatility::Stable => Behaviour::Same,
+        Volatility::Volatile if PER_ROW.contains(&name) => Behaviour::PerRow,
+        Volatility::Volatile => Behaviour::Local,
+    }
+}
+
+/// Whether calling it may change something or must be counted as such.
+pub fn acts(call: &Called, context: &Context<'_>) -> bool {
+    !call.special && !CLOCKS.contains(&call.name.as_str()) && behaviour(call, context) == Behaviour::Local && {
+        let all = context.schema.functions.get(&call.name);
+        all.is_none_or(|all| all.iter().any(|function| function.volatility == Volatility::Volatile))
+    }
+}
+
+/// The refusal of a call that can't run on several shards.
+pub fn local(call: &Called) -> Refusal {
+    unsupported("volatile", &format!("function {}", call.name))
+}

@@ -1,0 +1,598 @@
+//! Resolves the names of a query as PostgreSQL's parser does: scopes, aliases, CTEs, views.
+
+use rustc_hash::FxHashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::analysis::*;
+use super::facts::Reader;
+use super::refuse::{unresolved, unsupported};
+use super::walk::{Part, bare, parts};
+use super::{Context, Refusal};
+use crate::catalog::schema::Oid;
+use crate::sql::ast::*;
+
+/// System columns, which every table has.
+const SYSTEM: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
+/// What names of columns can mean at one level.
+#[derive(Clone, Default)]
+pub struct Namespace {
+    pub entries: Vec<Entry>,
+    /// What unqualified names and `*` see, in order. Several targets: merged by USING.
+    pub columns: Vec<(String, Vec<Target>)>,
+}
+
+/// One FROM item as qualified names see it.
+#[derive(Clone)]
+pub struct Entry {
+    pub alias: String,
+    pub schema: Option<String>,
+    pub columns: Vec<(String, Vec<Target>)>,
+    pub id: Option<RefId>,
+}
+
+impl Namespace {
+    pub fn join(&mut self, other: Namespace) {
+        self.entries.extend(other.entries);
+        self.columns.extend(other.columns);
+    }
+}
+
+/// A CTE in sight.
+#[derive(Clone)]
+pub struct CteSeen {
+    pub name: String,
+    pub columns: Vec<OutColumn>,
+    pub inside: Range<RefId>,
+    pub at: Place,
+    pub recursive: bool,
+}
+
+/// Walks a statement and collects the analysis.
+pub struct Resolver<'a> {
+    pub context: &'a Context<'a>,
+    pub params: &'a [Oid],
+    pub out: Analysis,
+    /// Namespaces from the outermost to the innermost.
+    pub frames: Vec<Namespace>,
+    pub ctes: Vec<CteSeen>,
+    /// The text that is walked.
+    pub text: usize,
+    pub views: usize,
+    /// Scopes that sub-queries of expressions stand in.
+    pub parsed: FxHashMap<(String, String), Rc<str>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub fn new(context: &'a Context<'a>, params: &'a [Oid], sql: &str) -> Self {
+        let mut out = Analysis::default();
+        out.texts.push(sql.into());
+        out.scopes.push(None);
+        Self {
+            context,
+            params,
+            out,
+            frames: Vec::new(),
+            ctes: Vec::new(),
+            text: 0,
+            views: 0,
+            parsed: FxHashMap::default(),
+        }
+    }
+
+    pub fn child(&mut self, scope: ScopeId) -> ScopeId {
+        self.out.scopes.push(Some(scope));
+        self.out.scopes.len() - 1
+    }
+
+    /// Resolves a query that stands in `scope`.
+    pub fn query(&mut self, query: &Query, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        let scope = self.child(scope);
+        let start = self.out.refs.len();
+        let ctes = self.ctes.len();
+        if let Some(with) = &query.with {
+            self.with(with)?;
+        }
+        let (outputs, star, namespace) = self.body(&query.body, scope)?;
+        // ORDER BY and LIMIT see what the body sees; plain output names come first.
+        let frame = namespace.is_some();
+        self.frames.extend(namespace);
+        let names: Vec<String> = outputs.iter().map(|column| column.name.clone()).collect();
+        for item in query.order_by.iter().flat_map(|order| &order.items) {
+            if output_name(&item.expr).is_some_and(|name| names.iter().any(|output| output == name)) {
+                continue;
+            }
+            if frame {
+                self.expr(&item.expr, scope)?;
+            }
+        }
+        if frame {
+            self.frames.pop();
+        }
+        for bound in query.limit.iter().filter_map(|limit| limit.count.as_ref()) {
+            self.expr(bound, scope)?;
+        }
+        if let Some(offset) = &query.offset {
+            self.expr(&offset.count, scope)?;
+        }
+        self.ctes.truncate(ctes);
+        let level = Level { scope, outputs: outputs.clone(), star, inside: start..self.out.refs.len() };
+        self.out.queries.insert((self.text, query.span), level);
+        Ok(outputs)
+    }
+
+    fn with(&mut self, with: &With) -> Result<(), Refusal> {
+        for cte in &with.items {
+            let start = self.out.refs.len();
+            let at = (self.text, cte.statement_span);
+            let columns = match &cte.statement {
+                Statement::Query(query) => {
+                    let recursive = with.recursive && mentions(&query.body, &cte.name.value);
+                    if recursive {
+                        self.recursive(cte, query)?
+                    } else {
+                        let saved = std::mem::take(&mut self.frames);
+                        let columns = self.query(query, 0);
+                        self.frames = saved;
+                        columns?
+                    }
+                }
+                _ => {
+                    self.out.writes_inside = true;
+                    return Err(unsupported("writing-cte", "a WITH query that writes"));
+                }
+            };
+            if cte.search_or_cycle {
+                return Err(unsupported("search-cycle", "SEARCH or CYCLE"));
+            }
+            let recursive = with.recursive
+                && matches!(&cte.statement, Statement::Query(query) if mentions(&query.body, &cte.name.value));
+            let columns = renamed(columns, &cte.columns);
+            let inside = start..self.out.refs.len();
+            self.ctes.push(CteSeen { name: cte.name.value.clone(), columns, inside, at, recursive });
+        }
+        Ok(())
+    }
+
+    /// A query that names itself: its columns are those of its first branch.
+    fn recursive(&mut self, cte: &Cte, query: &Query) -> Result<Vec<OutColumn>, Refusal> {
+        let QueryBody::SetOperation(operation) = &query.body else {
+            return Err(unsupported("recursive", "this recursive WITH query"));
+        };
+        let start = self.out.refs.len();
+        let saved = std::mem::take(&mut self.frames);
+        let scope = self.child(0);
+        let (mut columns, _, _) = self.body(&operation.left, scope)?;
+        for column in &mut columns {
+            column.origin = None;
+        }
+        let seen = CteSeen {
+            name: cte.name.value.clone(),
+            columns: renamed(columns.clone(), &cte.columns),
+            inside: start..self.out.refs.len(),
+            at: (self.text, cte.statement_span),
+            recursive: true,
+        };
+        self.ctes.push(seen);
+        let scope = self.child(0);
+        self.body(&operation.right, scope)?;
+        self.ctes.pop();
+        self.frames = saved;
+        Ok(columns)
+    }
+
+    /// A body's outputs, its `*`, and the namespace that ORDER BY sees.
+    #[allow(clippy::type_complexity)]
+    fn body(
+        &mut self,
+        body: &QueryBody,
+        scope: ScopeId,
+    ) -> Result<(Vec<OutColumn>, Vec<(String, Vec<Target>)>, Option<Namespace>), Refusal> {
+        match body {
+            QueryBody::Select(select) => {
+                let (outputs, namespace) = self.select(select, scope)?;
+                Ok((outputs, namespace.columns.clone(), Some(namespace)))
+            }
+            QueryBody::Values(values) => {
+                for expr in values.rows.iter().flat_map(|row| &row.values) {
+                    self.expr(expr, scope)?;
+                }
+                let width = values.rows.first().map_or(0, |row| row.values.len());
+                let outputs = (1..=width).map(|at| computed(format!("column{at}"))).collect();
+                Ok((outputs, Vec::new(), None))
+            }
+            QueryBody::Table(table) => {
+                let namespace = self.table(table, scope, scope)?;
+                let outputs = self.star_outputs(&namespace.columns);
+                Ok((outputs, namespace.columns.clone(), Some(namespace)))
+            }
+            QueryBody::SetOperation(operation) => {
+                let left_scope = self.child(scope);
+                let (mut outputs, _, _) = self.body(&operation.left, left_scope)?;
+                let right_scope = self.child(scope);
+                let (right, _, _) = self.body(&operation.right, right_scope)?;
+                for (left, right) in outputs.iter_mut().zip(&right) {
+                    left.origin = None;
+                    if left.type_oid != right.type_oid {
+                        left.type_oid = 0;
+                    }
+                    if left.collation != right.collation {
+                        left.collation = Known::Unknown;
+                    }
+                }
+                Ok((outputs, Vec::new(), None))
+            }
+            QueryBody::Nested(query, _) => Ok((self.query(query, scope)?, Vec::new(), None)),
+        }
+    }
+
+    fn select(&mut self, select: &Select, scope: ScopeId) -> Result<(Vec<OutColumn>, Namespace), Refusal> {
+        let mut namespace = Namespace::default();
+        for item in select.from.iter().flat_map(|from| &from.items) {
+            let next = self.from_item(item, scope, scope, &namespace)?;
+            namespace.join(next);
+        }
+        self.frames.push(namespace);
+        if let Some(filter) = &select.filter {
+            self.condition(&filter.expr, scope)?;
+        }
+        let mut outputs = Vec::new();
+        for item in &select.items {
+            match &item.kind {
+                SelectItemKind::Expr(expr) => {
+                    self.expr(expr, scope)?;
+                    outputs.push(self.output(expr, item.alias.as_ref()));
+                }
+                SelectItemKind::Star(name) => {
+                    let columns = self.star(name.as_ref())?;
+                    outputs.extend(self.star_outputs(&columns));
+                }
+            }
+        }
+        for expr in select.distinct.iter().filter_map(|distinct| distinct.on.as_ref()).flatten() {
+            self.named(expr, &outputs, true, scope)?;
+        }
+        for item in select.group_by.iter().flat_map(|group| &group.items) {
+            match item {
+                GroupItem::Expr(expr) => self.named(expr, &outputs, false, scope)?,
+                GroupItem::Empty(_) => {}
+                // Its columns aren't in the tree: all that the level sees may be used.
+                GroupItem::Sets(_) => self.use_all(),
+            }
+        }
+        if let Some(having) = &select.having {
+            self.expr(&having.expr, scope)?;
+        }
+        for window in &select.windows {
+            self.window(&window.window, scope)?;
+        }
+        let namespace = self.frames.pop().unwrap_or_default();
+        Ok((outputs, namespace))
+    }
+
+    /// An expression of GROUP BY or DISTINCT ON, which may be an output's name.
+    fn named(
+        &mut self,
+        expr: &Expr,
+        outputs: &[OutColumn],
+        output_first: bool,
+        scope: ScopeId,
+    ) -> Result<(), Refusal> {
+        if let Some(name) = output_name(expr) {
+            let output = outputs.iter().any(|output| output.name == name);
+            let input = self.frames.last().is_some_and(|frame| frame.columns.iter().any(|(column, _)| column == name));
+            if output && (output_first || !input) {
+                return Ok(());
+            }
+        }
+        self.expr(expr, scope)
+    }
+
+    fn use_all(&mut self) {
+        let columns = self.frames.last().map(|frame| frame.columns.clone()).unwrap_or_default();
+        for target in columns.iter().flat_map(|(_, targets)| targets) {
+            self.use_column(*target);
+        }
+    }
+
+    fn window(&mut self, window: &Window, scope: ScopeId) -> Result<(), Refusal> {
+        let exprs = window.partition_by.iter().chain(window.order_by.iter().map(|item| &item.expr));
+        for expr in exprs.chain(&window.bounds) {
+            self.expr(expr, scope)?;
+        }
+        Ok(())
+    }
+
+    /// A condition whose conjuncts confine what `scope` holds.
+    pub fn condition(&mut self, expr: &Expr, scope: ScopeId) -> Result<(), Refusal> {
+        // Facts are read first for the sub-queries, which stand in the scope anyway: order doesn't matter.
+        self.expr(expr, scope)?;
+        let reader = Reader { analysis: &self.out, text: self.text, params: self.params };
+        let facts = reader.facts(expr, scope);
+        self.out.facts.extend(facts);
+        for conjunct in super::walk::conjuncts(expr) {
+            if let ExprKind::InQuery { operand, query, negated: false } = &conjunct.kind {
+                self.in_query(operand, query);
+            }
+        }
+        Ok(())
+    }
+
+    /// `column IN (SELECT …)`: only rows of the sub-query that equal the column matter.
+    fn in_query(&mut self, operand: &Expr, query: &Query) {
+        let reader = Reader { analysis: &self.out, text: self.text, params: self.params };
+        let Some(column) = reader.column(operand) else { return };
+        let Some(level) = self.out.queries.get(&(self.text, query.span)) else { return };
+        let (scope, origin) = (level.scope, level.outputs.first().and_then(|output| output.origin));
+        if let Some(origin) = origin.filter(|_| transparent(query)) {
+            self.out.facts.push(Fact { scope, column: origin, is: Is::Equal(column) });
+        }
+    }
+
+    /// Resolves an expression's names; its sub-queries stand in `scope`.
+    pub fn expr(&mut self, expr: &Expr, scope: ScopeId) -> Result<(), Refusal> {
+        match &expr.kind {
+            ExprKind::Column(name) => return self.column(name),
+            ExprKind::WholeRow(name) => {
+                let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
+                return self.whole_row(alias).map_or_else(|| Err(unresolved(alias)), |()| Ok(()));
+            }
+            ExprKind::Field { operand, .. } | ExprKind::FieldStar(operand) => {
+                if let ExprKind::Column(name) = &bare(operand).kind
+                    && let [part] = name.parts.as_slice()
+                    && self.whole_row(&part.value).is_some()
+                {
+                    return Ok(());
+                }
+            }
+            ExprKind::Function(call) => {
+                let mut names = call.name.parts.iter().rev().map(|part| part.value.clone());
+                let called = Called {
+                    place: (self.text, expr.span),
+                    name: names.next().unwrap_or_default(),
+                    schema: names.next(),
+                    arguments: call.args.len(),
+                    special: call.special,
+                    constant: !super::walk::any(expr, &|part| matches!(part.kind, ExprKind::Column(_)))
+                        && !super::walk::has_query(expr)
+                        && call.over.is_none(),
+                };
+                self.out.calls.push(called);
+            }
+            _ => {}
+        }
+        for part in parts(expr) {
+            match part {
+                Part::Expr(part) => self.expr(part, scope)?,
+                Part::Query(query) => {
+                    self.query(query, scope)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn use_column(&mut self, target: Target) {
+        let mut next = Some(target);
+        while let Some((id, column)) = next {
+            let Some(item) = self.out.refs.get_mut(id) else { return };
+            item.used.insert(column);
+            // What a nested query gives is already used inside it.
+            next = None;
+        }
+    }
+
+    fn column(&mut self, name: &Name) -> Result<(), Refusal> {
+        let parts: Vec<&str> = name.parts.iter().map(|part| part.value.as_str()).collect();
+        let found = match parts.as_slice() {
+            [column] => self.frames.iter().rev().find_map(|frame| {
+                frame.columns.iter().find(|(name, _)| name == column).map(|(_, targets)| targets.clone())
+            }),
+            [.., alias, column] => {
+                let schema = (parts.len() > 2).then(|| parts.get(parts.len() - 3).copied()).flatten();
+                let entry = self.entry(schema, alias);
+                let found = entry.and_then(|entry| {
+                    entry.columns.iter().find(|(name, _)| name == column).map(|(_, targets)| targets.clone())
+                });
+                if found.is_none()
+                    && let Some(id) = self.entry(schema, alias).and_then(|entry| entry.id)
+                    && let Some(item) = self.out.refs.get_mut(id)
+                {
+                    // A system column, or a function of the row written as a field.
+                    item.system = true;
+                    return Ok(());
+                }
+                found
+            }
+            [] => None,
+        };
+        if let Some(targets) = found {
+            for target in &targets {
+                self.use_column(*target);
+            }
+            self.out.columns.insert((self.text, name.span), targets);
+            return Ok(());
+        }
+        let [single] = parts.as_slice() else { return Err(unresolved(&parts.join("."))) };
+        if SYSTEM.contains(single) {
+            let ids: Vec<RefId> =
+                self.frames.last().iter().flat_map(|frame| &frame.entries).filter_map(|entry| entry.id).collect();
+            for id in ids {
+                if let Some(item) = self.out.refs.get_mut(id) {
+                    item.system = true;
+                }
+            }
+            return Ok(());
+        }
+        self.whole_row(single).ok_or_else(|| unresolved(single))
+    }
+
+    fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry> {
+        let fits = |entry: &&Entry| entry.alias == alias && (schema.is_none() || entry.schema.as_deref() == schema);
+        self.frames.iter().rev().find_map(|frame| frame.entries.iter().find(fits))
+    }
+
+    /// A FROM item's name used as a value.
+    fn whole_row(&mut self, alias: &str) -> Option<()> {
+        let entry = self.entry(None, alias)?;
+        let (id, columns) = (entry.id, entry.columns.clone());
+        for target in columns.iter().flat_map(|(_, targets)| targets) {
+            self.use_column(*target);
+        }
+        if let Some(item) = id.and_then(|id| self.out.refs.get_mut(id)) {
+            item.whole = true;
+        }
+        Some(())
+    }
+
+    fn star(&mut self, name: Option<&Name>) -> Result<Vec<(String, Vec<Target>)>, Refusal> {
+        let columns = match name {
+            None => self.frames.last().map(|frame| frame.columns.clone()).unwrap_or_default(),
+            Some(name) => {
+                let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
+                self.entry(None, alias).map(|entry| entry.columns.clone()).ok_or_else(|| unresolved(alias))?
+            }
+        };
+        for target in columns.iter().flat_map(|(_, targets)| targets) {
+            self.use_column(*target);
+        }
+        Ok(columns)
+    }
+
+    fn star_outputs(&mut self, columns: &[(String, Vec<Target>)]) -> Vec<OutColumn> {
+        let mut outputs = Vec::new();
+        for (name, targets) in columns {
+            for target in targets {
+                self.use_column(*target);
+            }
+            let target = targets.first().copied();
+            let known = target.and_then(|target| self.out.column(target)).cloned();
+            let mut output = known.unwrap_or_else(|| computed(name.clone()));
+            output.name = name.clone();
+            output.origin = target;
+            outputs.push(output);
+        }
+        outputs
+    }
+
+    fn output(&self, expr: &Expr, alias: Option<&Ident>) -> OutColumn {
+        let inner = bare(expr);
+        let mut output = computed(String::new());
+        let target = match &inner.kind {
+            ExprKind::Column(name) => self.out.columns.get(&(self.text, name.span)).and_then(|to| to.first()).copied(),
+            _ => None,
+        };
+        if let Some(column) = target.and_then(|target| self.out.column(target)) {
+            output = column.clone();
+            output.origin = target;
+        }
+        output.name = alias.map_or_else(|| figured_name(inner), |alias| alias.value.clone());
+        output
+    }
+}
+
+/// A column of which nothing is known but its name.
+pub fn computed(name: String) -> OutColumn {
+    OutColumn { name, origin: None, type_oid: 0, collation: Known::Unknown }
+}
+
+/// The name that PostgreSQL gives an output without an alias (`FigureColname`).
+pub fn figured_name(expr: &Expr) -> String {
+    figure(expr).map_or_else(|| "?column?".to_string(), |(name, _)| name)
+}
+
+/// The name and how strongly it stands.
+fn figure(expr: &Expr) -> Option<(String, u8)> {
+    let last = |name: &Name| name.parts.last().map(|part| (part.value.clone(), 2));
+    match &expr.kind {
+        ExprKind::Column(name) => last(name),
+        ExprKind::Field { field, .. } => Some((field.value.clone(), 2)),
+        ExprKind::Function(call) => {
+            let name = call.name.parts.last()?.value.clone();
+            Some((if call.special && name == "extract" { "extract".to_string() } else { name }, 2))
+        }
+        ExprKind::Paren(inner) => figure(inner),
+        ExprKind::Collate { operand, .. } | ExprKind::Subscript { operand, .. } => figure(operand),
+        ExprKind::Cast { operand, target } => match figure(operand) {
+            Some((name, 2)) => Some((name, 2)),
+            _ => target.name.last().map(|name| (name.clone(), 1)),
+        },
+        ExprKind::Case { otherwise, .. } => match otherwise.as_deref().and_then(figure) {
+            Some((name, 2)) => Some((name, 2)),
+            _ => Some(("case".to_string(), 1)),
+        },
+        ExprKind::Array(_) | ExprKind::ArrayQuery(_) => Some(("array".to_string(), 2)),
+        ExprKind::Row(_) => Some(("row".to_string(), 2)),
+        ExprKind::Exists(_) => Some(("exists".to_string(), 2)),
+        ExprKind::Subquery(query) => match &query.body {
+            QueryBody::Select(select) => match select.items.first() {
+                Some(SelectItem { alias: Some(alias), .. }) => Some((alias.value.clone(), 2)),
+                Some(SelectItem { kind: SelectItemKind::Expr(expr), .. }) => figure(expr),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The bare name that an expression is.
+pub fn output_name(expr: &Expr) -> Option<&str> {
+    match &expr.kind {
+        ExprKind::Column(Name { parts, .. }) => match parts.as_slice() {
+            [part] => Some(&part.value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Columns under the names that an alias gives the first of them.
+pub fn renamed(mut columns: Vec<OutColumn>, names: &[Ident]) -> Vec<OutColumn> {
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name = name.value.clone();
+    }
+    columns
+}
+
+/// Whether a condition on outputs may as well stand in the query's own WHERE: no LIMIT, groups, windows, set operations.
+pub fn transparent(query: &Query) -> bool {
+    let QueryBody::Select(select) = &query.body else {
+        return match &query.body {
+            QueryBody::Nested(inner, _) => query.limit.is_none() && query.offset.is_none() && transparent(inner),
+            QueryBody::Table(_) => query.limit.is_none() && query.offset.is_none(),
+            _ => false,
+        };
+    };
+    let exprs = select.items.iter().filter_map(|item| match &item.kind {
+        SelectItemKind::Expr(expr) => Some(expr),
+        SelectItemKind::Star(_) => None,
+    });
+    query.limit.is_none()
+        && query.offset.is_none()
+        && query.locking.is_empty()
+        && select.distinct.as_ref().is_none_or(|distinct| distinct.on.is_none())
+        && select.group_by.is_none()
+        && select.having.is_none()
+        && !exprs.into_iter().any(|expr| super::walk::any(expr, &|part| matches!(&part.kind, ExprKind::Function(_))))
+}
+
+/// Whether a body names this table anywhere in its FROM items (used only to see recursion).
+fn mentions(body: &QueryBody, name: &str) -> bool {
+    fn item(from: &FromItem, name: &str) -> bool {
+        match from {
+            FromItem::Table(table) => matches!(table.name.parts.as_slice(), [part] if part.value == name),
+            FromItem::Query(query) => mentions(&query.query.body, name),
+            FromItem::Function(_) => false,
+            FromItem::Join(join) => item(&join.left, name) || item(&join.right, name),
+        }
+    }
+    match body {
+        QueryBody::Select(select) => select.from.iter().flat_map(|from| &from.items).any(|from| item(from, name)),
+        QueryBody::Values(_) => false,
+        QueryBody::Table(table) => matches!(table.name.parts.as_slice(), [part] if part.value == name),
+        QueryBody::SetOperation(operation) => mentions(&operation.left, name) || mentions(&operation.right, name),
+        QueryBody::Nested(query, _) => mentions(&query.body, name),
+    }
+}

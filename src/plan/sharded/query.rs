@@ -1,0 +1,164 @@
+//! The ladder for a statement that reads: route, scatter, gather, refuse.
+
+use super::analysis::{Analysis, Home, Source};
+use super::confine::{conditions, sentence};
+use super::names::Resolver;
+use super::refuse::unsupported;
+use super::splice::Edits;
+use super::{Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, functions, scatter, walk};
+use crate::catalog::schema::Oid;
+use crate::sql::ast::*;
+
+/// A statement with all that is known of it.
+pub struct Planner<'a> {
+    pub sql: &'a str,
+    pub query: &'a Query,
+    pub context: &'a Context<'a>,
+    pub params: &'a [Oid],
+    pub analysis: &'a Analysis,
+    /// The keys that confine all of its tables.
+    pub access: Access,
+    pub proof: Vec<String>,
+}
+
+/// What kinds of tables a statement reads.
+#[derive(Default, Debug)]
+pub struct Kinds {
+    pub sharded: bool,
+    pub reference: bool,
+    pub home: bool,
+    pub catalog: bool,
+}
+
+impl Kinds {
+    pub fn of(analysis: &Analysis, inside: std::ops::Range<usize>) -> Self {
+        let mut kinds = Self::default();
+        for item in analysis.refs.get(inside).unwrap_or_default() {
+            match &item.source {
+                Source::Table { home: Home::Sharded(..), .. } => kinds.sharded = true,
+                Source::Table { home: Home::Reference, .. } => kinds.reference = true,
+                Source::Table { home: Home::Home, .. } => kinds.home = true,
+                Source::Table { home: Home::Catalog, .. } => kinds.catalog = true,
+                _ => {}
+            }
+        }
+        kinds
+    }
+}
+
+/// Plans a query.
+pub fn plan(sql: &str, query: &Query, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
+    let mut resolver = Resolver::new(context, params, sql);
+    resolver.query(query, 0)?;
+    let analysis = resolver.out;
+    let kinds = Kinds::of(&analysis, 0..analysis.refs.len());
+    functions::admissible(&analysis, context, kinds.sharded)?;
+    let acts = analysis.calls.iter().any(|call| functions::acts(call, context));
+    let locks = locks(query);
+    let mut plan =
+        Plan { access: Access::Home, work: Work::Route { otherwise: elsewhere() }, writes: acts || locks, proof: vec![] };
+    if into(query) && (kinds.sharded || kinds.reference) {
+        return Err(unsupported("select-into", "SELECT INTO"));
+    }
+    if !kinds.sharded {
+        if kinds.reference && !kinds.home && !kinds.catalog && !plan.writes {
+            plan.access = Access::Any;
+            plan.proof.push("only reference tables, which every shard has whole".to_string());
+        } else {
+            plan.proof.push("no sharded table: the home shard has everything".to_string());
+        }
+        return Ok(plan);
+    }
+    if kinds.catalog {
+        return Err(unsupported("catalog", "a join of sharded tables with the system catalog"));
+    }
+    let confined = conditions(&analysis, analysis.sharded(0..analysis.refs.len()));
+    plan.access = match confined {
+        Some(conditions) if !kinds.home => {
+            plan.proof.extend(conditions.iter().map(sentence));
+            Access::Keys(conditions)
+        }
+        _ => Access::All,
+    };
+    let access = plan.access.clone();
+    let mut planner = Planner { sql, query, context, params, analysis: &analysis, access, proof: Vec::new() };
+    match planner.several() {
+        Ok(scatter) => {
+            plan.proof.append(&mut planner.proof);
+            plan.work = Work::Scatter(scatter);
+        }
+        Err(refusal) if matches!(plan.access, Access::Keys(_)) => plan.work = Work::Route { otherwise: refusal },
+        Err(refusal) => plan.work = Work::Refuse(refusal),
+    }
+    Ok(plan)
+}
+
+fn elsewhere() -> Refusal {
+    unsupported("several-shards", "this statement")
+}
+
+/// Whether any level locks rows.
+fn locks(query: &Query) -> bool {
+    let body = |body: &QueryBody| matches!(body, QueryBody::Nested(inner, _) if locks(inner));
+    !query.locking.is_empty() || body(&query.body)
+}
+
+fn into(query: &Query) -> bool {
+    matches!(&query.body, QueryBody::Select(select) if select.into.is_some())
+}
+
+impl Planner<'_> {
+    /// A plan over several shards.
+    fn several(&mut self) -> Result<Scatter, Refusal> {
+        let mut edits = Edits::default();
+        let once = self.functions(&mut edits)?;
+        let scatter = scatter::plan(self, edits)?;
+        Ok(Scatter { once, ..scatter })
+    }
+
+    /// Replaces what must be evaluated once; refuses what acts on one server.
+    fn functions(&self, edits: &mut Edits) -> Result<Vec<String>, Refusal> {
+        let mut once: Vec<String> = Vec::new();
+        for call in &self.analysis.calls {
+            match functions::behaviour(call, self.context) {
+                functions::Behaviour::Same | functions::Behaviour::PerRow => {}
+                functions::Behaviour::Local => return Err(functions::local(call)),
+                functions::Behaviour::Once => {
+                    if call.place.0 != 0 {
+                        // Its text is a view's, which can't be replaced in the statement.
+                        return Err(unsupported("view-clock", &format!("function {} inside a view", call.name)));
+                    }
+                    let text = self.analysis.text(call.place);
+                    let at = once.iter().position(|known| known.eq_ignore_ascii_case(text)).unwrap_or_else(|| {
+                        once.push(text.to_string());
+                        once.len() - 1
+                    });
+                    edits.pieces(call.place.1, vec![Piece::Once(at)]);
+                }
+            }
+        }
+        Ok(once)
+    }
+
+    /// A scatter of one input.
+    pub fn single(&self, sql: Vec<Piece>, columns: Vec<String>, finish: Finish) -> Scatter {
+        let input = Input { sql, access: self.access.clone(), columns };
+        Scatter { inputs: vec![input], finish, once: Vec::new() }
+    }
+
+    /// The level of a query of the statement's own text.
+    pub fn level(&self, query: &Query) -> Result<&super::analysis::Level, Refusal> {
+        self.analysis.queries.get(&(0, query.span)).ok_or_else(|| unsupported("query", "this query"))
+    }
+
+    /// Whether an expression calls aggregates of its own level.
+    pub fn aggregates(&self, expr: &Expr) -> bool {
+        walk::any(expr, &|part| match &part.kind {
+            ExprKind::Function(call) => {
+                call.over.is_none()
+                    && call.name.parts.last().is_some_and(|name| functions::is_aggregate(self.context, &name.value))
+            }
+            _ => false,
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Rewrites a text by replacing ranges: what isn't replaced stays as the client wrote it.
+
+use super::Piece;
+use crate::sql::ast::Span;
+
+/// Replacements in one text.
+#[derive(Clone, Default)]
+pub struct Edits {
+    list: Vec<(Span, Vec<Piece>)>,
+}
+
+impl Edits {
+    pub fn replace(&mut self, span: Span, with: impl Into<String>) {
+        self.list.push((span, vec![Piece::Text(with.into())]));
+    }
+
+    pub fn pieces(&mut self, span: Span, with: Vec<Piece>) {
+        self.list.push((span, with));
+    }
+
+    pub fn insert(&mut self, at: u32, text: impl Into<String>) {
+        self.replace(Span::new(at, at), text);
+    }
+
+    /// The text of `within`, rewritten. A replacement inside another one is dropped.
+    pub fn apply(&self, sql: &str, within: Span) -> Vec<Piece> {
+        let mut list: Vec<&(Span, Vec<Piece>)> =
+            self.list.iter().filter(|(span, _)| span.start >= within.start && span.end <= within.end).collect();
+        list.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
+        let mut out = Vec::new();
+        let mut at = within.start;
+        for (span, with) in list {
+            if span.start < at {
+                continue;
+            }
+            push(&mut out, Piece::Text(Span::new(at, span.start).of(sql).to_string()));
+            for piece in with {
+                push(&mut out, piece.clone());
+            }
+            at = span.end;
+        }
+        push(&mut out, Piece::Text(Span::new(at, within.end).of(sql).to_string()));
+        out
+    }
+}
+
+/// Appends a piece; neighbouring texts become one.
+pub fn push(out: &mut Vec<Piece>, piece: Piece) {
+    match (out.last_mut(), piece) {
+        (_, Piece::Text(text)) if text.is_empty() => {}
+        (Some(Piece::Text(last)), Piece::Text(text)) => last.push_str(&text),
+        (_, piece) => out.push(piece),
+    }
+}
+
+/// A piece of text.
+pub fn text(text: impl Into<String>) -> Piece {
+    Piece::Text(text.into())
+}
+
+/// The pieces as one text, for proofs and tests: `{0}` an input, `{once 0}` a value.
+pub fn shown(pieces: &[Piece]) -> String {
+    let mut out = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Once(at) => out.push_str(&format!("{{once {at}}}")),
+            Piece::Input(at) => out.push_str(&format!("{{{at}}}")),
+        }
+    }
+    out
+}

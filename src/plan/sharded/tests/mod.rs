@@ -1,0 +1,4 @@
+//! Cases of planning: a statement, what becomes of it.
+
+mod cases;
+mod world;
