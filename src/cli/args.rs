@@ -28,7 +28,11 @@ pub enum Command {
 /// `pgbraid demo`
 #[derive(Args, Debug)]
 pub struct Demo {
-    /// Streaming replicas to start.
+    /// Shards to start: PostgreSQL primaries among which the shop's rows are spread.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub shards: u8,
+
+    /// Streaming replicas of each shard to start.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=8))]
     pub replicas: u8,
 

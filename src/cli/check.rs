@@ -2,6 +2,7 @@
 
 mod ask;
 mod judge;
+mod sharding;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -278,7 +278,7 @@ pub static DATABASE: &[Key<Database>] = &[
         example: "{ s1 = 2 }",
         // This and the next two are read by `config::sharding`.
         set: |_, _| {},
-        get: sharding::show_weights,
+        get: |database| sharding::show_weights(&database.shard_weights),
     },
     key!("buckets", count(16, 65_536), "4096", Restart,
         "How many buckets the hashes of keys fall into, a power of two: the parts that move when a shard comes. Stored \
@@ -297,7 +297,7 @@ pub static DATABASE: &[Key<Database>] = &[
         example: "{ customers = { key = \"id\" }, orders = { key = \"customer_id\", with = \"customers\" }, countries = { \
                   reference = true } }",
         set: |_, _| {},
-        get: sharding::show_tables,
+        get: |database| sharding::show_tables(&database.tables),
     },
     Key {
         name: "functions",
@@ -308,7 +308,7 @@ pub static DATABASE: &[Key<Database>] = &[
               \"none\" }`: no table. `{ reads = \"key\" }`: only rows of the key in its first argument.",
         example: "{ price_of = { reads = \"none\" } }",
         set: |_, _| {},
-        get: sharding::show_functions,
+        get: |database| sharding::show_functions(&database.functions),
     },
     key!("pool_mode", Kind::Choice(PoolMode::NAMES), "\"transaction\"", Reload,
         "`transaction`: a server connection is the client's for one transaction. `session`: for as long as it stays."

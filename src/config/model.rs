@@ -140,11 +140,6 @@ impl Database {
             None => self.shards.first().map_or("", |shard| &shard.name),
         }
     }
-
-    /// A shard's share of buckets.
-    pub fn shard_weight(&self, shard: &str) -> u32 {
-        self.shard_weights.get(shard).copied().unwrap_or(1)
-    }
 }
 
 /// One entry of `tables`.

@@ -276,15 +276,15 @@ fn list(items: Vec<String>) -> Value {
     if items.is_empty() { Value::Absent } else { Value::List(items) }
 }
 
-pub(super) fn show_weights(database: &Database) -> Value {
-    list(database.shard_weights.iter().map(|(shard, weight)| format!("{shard} = {weight}")).collect())
+pub(super) fn show_weights(weights: &BTreeMap<String, u32>) -> Value {
+    list(weights.iter().map(|(shard, weight)| format!("{shard} = {weight}")).collect())
 }
 
-pub(super) fn show_tables(database: &Database) -> Value {
-    list(database.tables.iter().map(|table| format!("{}.{} = {}", table.schema, table.name, table.rule)).collect())
+pub(super) fn show_tables(tables: &[Table]) -> Value {
+    list(tables.iter().map(|table| format!("{}.{} = {}", table.schema, table.name, table.rule)).collect())
 }
 
-pub(super) fn show_functions(database: &Database) -> Value {
+pub(super) fn show_functions(functions: &[Function]) -> Value {
     let show = |function: &Function| {
         let schema = function.schema.as_ref().map_or_else(String::new, |schema| format!("{schema}."));
         let reads = match function.reads {
@@ -293,7 +293,7 @@ pub(super) fn show_functions(database: &Database) -> Value {
         };
         format!("{schema}{} reads {reads}", function.name)
     };
-    list(database.functions.iter().map(show).collect())
+    list(functions.iter().map(show).collect())
 }
 
 impl std::fmt::Display for TableRule {

@@ -40,7 +40,7 @@ fn the_demo_runs_a_statement_and_leaves() {
     let kept = tempfile::tempdir().unwrap();
     let folder = kept.path().join("servers");
     let demo = |replicas: &str, sql: &str| {
-        run(pgbraid().args(["demo", "--replicas", replicas, "--exec", sql, "--dir"]).arg(&folder))
+        run(pgbraid().args(["demo", "--shards", "1", "--replicas", replicas, "--exec", sql, "--dir"]).arg(&folder))
     };
     let (code, out, err) = demo("1", "SELECT count(*) FROM orders");
     assert_eq!(code, Some(0), "{err}");

@@ -22,5 +22,6 @@ mod own_writes;
 mod proof;
 mod replica_reads;
 mod sessions;
+mod sharded;
 mod support;
 mod tls;

@@ -1,23 +1,43 @@
 //! Keeps a sharded database's placement: the stored map, the tables' places, the differences of schemas.
 
+mod keeper;
+mod preview;
+mod rows;
 mod rules;
+mod stored;
+
+pub use preview::{Preview, preview};
+pub use stored::{Stored, read_stored};
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::login::Identity;
+use keeper::Session;
+
 use super::sharded::{ShardedDatabase, View};
 use crate::base::PgError;
 use crate::catalog::schema::Schema;
-use crate::catalog::{compare, type_map};
+use crate::catalog::{Difference, type_map};
 use crate::topology::placement::Placement;
 
 /// How long nothing is looked at if nobody says that something changed.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Between two looks at tables that couldn't be placed.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Keeps `sharded`'s view up to date, for ever, as the service user `identity`.
 pub async fn run(sharded: Arc<ShardedDatabase>, identity: Arc<Identity>) {
-    let mut keeper = Keeper { sharded, identity, told: Vec::new() };
+    let mut keeper = Keeper {
+        sharded,
+        identity,
+        told: Vec::new(),
+        stored: None,
+        troubles: Vec::new(),
+        refused: false,
+        again: Instant::now(),
+    };
     loop {
         keeper.turn().await;
         let _ = tokio::time::timeout(LOOK, keeper.sharded.changed.notified()).await;
@@ -26,10 +46,17 @@ pub async fn run(sharded: Arc<ShardedDatabase>, identity: Arc<Identity>) {
 
 struct Keeper {
     sharded: Arc<ShardedDatabase>,
-    #[allow(dead_code)]
     identity: Arc<Identity>,
     /// What was logged last.
     told: Vec<String>,
+    /// The stored placement, since it was found to agree with the configuration.
+    stored: Option<Stored>,
+    /// Tables that couldn't be placed for what is in them.
+    troubles: Vec<Difference>,
+    /// Nothing is answered until somebody has put something right.
+    refused: bool,
+    /// When all this is looked at again.
+    again: Instant,
 }
 
 /// Why there is no view.
@@ -37,7 +64,6 @@ enum Trouble {
     /// It passes by itself.
     Wait(String),
     /// Somebody must do something.
-    #[allow(dead_code)]
     Refuse(PgError),
 }
 
@@ -46,9 +72,13 @@ impl Keeper {
         let sharded = self.sharded.clone();
         let Some(schemas) = self.schemas() else { return };
         let current = sharded.last_view().filter(|view| same(&view.read, &schemas));
-        if current.is_some() {
+        if current.is_some() && !self.troubles_due() {
             // It may have been doubted in between: who waits looks again.
             return sharded.say_current();
+        }
+        if std::mem::take(&mut self.refused) && self.again > Instant::now() {
+            self.refused = true;
+            return;
         }
         match self.view(schemas).await {
             Ok(view) => {
@@ -60,10 +90,21 @@ impl Keeper {
                 sharded.wait_for(why);
             }
             Err(Trouble::Refuse(error)) => {
-                self.tell(vec![error.message().to_owned()]);
+                let details = [error.detail_text(), error.hint_text()];
+                self.tell(vec![
+                    details
+                        .into_iter()
+                        .flatten()
+                        .fold(error.message().to_owned(), |all, more| format!("{all}. {more}")),
+                ]);
+                (self.refused, self.again) = (true, Instant::now() + AGAIN);
                 sharded.refuse(error);
             }
         }
+    }
+
+    fn troubles_due(&self) -> bool {
+        !self.troubles.is_empty() && self.again <= Instant::now()
     }
 
     /// All shards' schemas, if all are known.
@@ -88,19 +129,35 @@ impl Keeper {
             return Err(Trouble::Wait("there is no home shard".to_owned()));
         };
         let config = &sharded.config;
-        let (tables, mut differences) = rules::places(config, &home);
+        let (mut tables, mut differences) = rules::places(config, &home);
+        // What isn't the same on all shards can't be judged yet; it is among the differences.
+        let mut ready = tables.clone();
+        ready.retain(|name, place| schemas.iter().all(|schema| rules::fits(schema, &home, name, place)));
+        let is_stored = |stored: &Stored| {
+            let mut declared = config.tables.iter().map(|table| (table.schema.clone(), table.name.clone()));
+            declared.all(|name| !ready.contains_key(&name) || stored.tables.contains_key(&name))
+        };
+        if !self.stored.as_ref().is_some_and(is_stored) || self.troubles_due() {
+            let settled = Session::open(&self.sharded, &self.identity).await?.settle(&ready).await?;
+            self.stored = Some(settled.stored);
+            self.troubles = settled.troubles;
+            self.again = Instant::now() + AGAIN;
+        }
+        differences.extend(self.troubles.iter().cloned());
+        tables.retain(|name, _| !self.troubles.iter().any(|trouble| trouble.relation.as_ref() == Some(name)));
+        let Some((buckets, epoch)) = self.stored.as_ref().and_then(|stored| Some((stored.map(config)?, stored.epoch)))
+        else {
+            return Err(Trouble::Wait("the stored map isn't known".to_owned()));
+        };
         let placement = Placement {
             shards: config.shards.iter().map(|shard| shard.name.clone()).collect(),
             home: sharded.home,
             tables,
-            epoch: 1,
-            buckets: rules::fresh_buckets(config),
+            epoch,
+            buckets,
         };
-        for (at, schema) in schemas.iter().enumerate().filter(|(at, _)| *at != sharded.home) {
-            let name = placement.shards.get(at).map_or("", String::as_str);
-            let everywhere = |relation: &_| rules::is_everywhere(&placement, relation);
-            differences.extend(compare(&home, config.home_shard(), schema, name, everywhere));
-        }
+        let named: Vec<_> = placement.shards.iter().map(String::as_str).zip(&schemas).collect();
+        differences.extend(preview::differences(&placement, &home, config.home_shard(), &named));
         Ok(View {
             generation: sharded.next_generation(),
             placement: Arc::new(placement),

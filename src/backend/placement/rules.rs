@@ -6,6 +6,7 @@ use crate::catalog::Difference;
 use crate::catalog::schema::{Relation, RelationKind, Schema};
 use crate::config::{Database, Table, TableRule};
 use crate::topology::placement::{Placement, ShardIndex, TablePlace};
+use crate::topology::rendezvous;
 use crate::value::key::KeyType;
 
 type Name = (String, String);
@@ -128,13 +129,26 @@ fn family(key: KeyType) -> KeyType {
     }
 }
 
+/// Whether a shard has a placed table, with its key as the home shard has it.
+pub(super) fn fits(schema: &Schema, home: &Schema, name: &Name, place: &TablePlace) -> bool {
+    let column = |schema: &Schema, key: &str| {
+        let column = schema.relations.get(name)?.columns.iter().find(|column| column.name == key)?;
+        Some(column.type_name.clone())
+    };
+    match place {
+        TablePlace::Reference => schema.relations.contains_key(name),
+        TablePlace::Hash { key, .. } | TablePlace::List { key, .. } => {
+            let there = column(schema, key);
+            there.is_some() && there == column(home, key)
+        }
+    }
+}
+
 /// The wish: buckets by weight.
 pub(super) fn fresh_buckets(config: &Database) -> Vec<u16> {
-    let owners: Vec<u16> = (0u16..)
-        .zip(&config.shards)
-        .flat_map(|(at, shard)| std::iter::repeat_n(at, config.shard_weight(&shard.name) as usize))
-        .collect();
-    owners.iter().copied().cycle().take(if owners.is_empty() { 0 } else { config.buckets }).collect()
+    let weight = |name: &str| f64::from(config.shard_weights.get(name).copied().unwrap_or(1));
+    let shards: Vec<_> = config.shards.iter().map(|shard| (shard.name.clone(), weight(&shard.name))).collect();
+    rendezvous::fill(config.buckets, &shards)
 }
 
 /// Whether all shards must have the same of it: placed tables, and views that name one.

@@ -1,10 +1,12 @@
 //! Asks one server, as the service user, what `check` wants to know.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::{Client, Error, NoTls};
 
+use super::sharding::{self, ShardFacts};
 use crate::config::{Config, Database, ServerAddress, StoredPassword, User, stored_password};
 use crate::net;
 
@@ -51,6 +53,8 @@ pub(super) struct Facts {
     pub verifiers: Option<BTreeMap<String, Option<String>>>,
     /// Why `auth.query` fails, if it does.
     pub auth_query: Option<String>,
+    /// Of a sharded database's primaries.
+    pub shard: Option<Arc<ShardFacts>>,
 }
 
 /// Asks one server. Never fails: what went wrong is the outcome.
@@ -80,7 +84,7 @@ async fn outcome(config: &Config, database: &Database, server: &ServerAddress) -
         .await
         .map_err(|_| format!("no login as `{name}` within {:?}", database.pool.connect_timeout))?
         .map_err(|error| format!("can't log in as `{name}`: {}", words(&error)))?;
-    let questions = tokio::time::timeout(QUESTIONS, facts(&client, config));
+    let questions = tokio::time::timeout(QUESTIONS, facts(&client, config, database));
     tokio::select! {
         answered = questions => match answered {
             Ok(Ok(facts)) => Ok(Outcome::Facts(Box::new(facts))),
@@ -102,7 +106,7 @@ fn words(error: &Error) -> String {
     }
 }
 
-async fn facts(client: &Client, config: &Config) -> Result<Facts, Error> {
+async fn facts(client: &Client, config: &Config, database: &Database) -> Result<Facts, Error> {
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(), \
@@ -128,18 +132,26 @@ async fn facts(client: &Client, config: &Config) -> Result<Facts, Error> {
             member_of.push(role(row)?);
         }
     }
+    let in_recovery = row.try_get(2)?;
+    let verifiers = verifiers(client, config).await;
+    let auth_query = auth_query(client, config).await;
+    let shard = match database.is_sharded() && !in_recovery {
+        true => Some(Arc::new(sharding::ask(client).await?)),
+        false => None,
+    };
     Ok(Facts {
         version: row.try_get(0)?,
         version_text: row.try_get(1)?,
-        in_recovery: row.try_get(2)?,
+        in_recovery,
         connections: usize::try_from(row.try_get::<_, i32>(3)?).unwrap_or(0),
         superuser: row.try_get(4)?,
         monitor: row.try_get(5)?,
         roles: roles.iter().map(role).collect::<Result<_, _>>()?,
         member_of,
         system: system(client).await,
-        verifiers: verifiers(client, config).await,
-        auth_query: auth_query(client, config).await,
+        verifiers,
+        auth_query,
+        shard,
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, Database};
 
 use super::ask::{Answer, Facts, Outcome, has_verifier};
-use super::{Finding, Level};
+use super::{Finding, Level, sharding};
 
 /// The oldest PostgreSQL that pgbraid serves (`server_version_num`).
 const OLDEST: i32 = 140_000;
@@ -22,6 +22,9 @@ pub(super) fn judge(config: &Config, answers: &[Answer]) -> Vec<Finding> {
     for database in config.databases.values() {
         let own: Vec<&Answer> = answers.iter().filter(|answer| answer.database == database.name).collect();
         findings.extend(one_primary(database, &own));
+        if database.is_sharded() {
+            findings.extend(sharding::judge(database, &own));
+        }
     }
     findings.extend(enough_connections(config, answers));
     findings

@@ -42,18 +42,23 @@ async fn demo(args: &args::Demo) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();
     let listen = address("listen", args.listen.as_deref(), LISTEN)?;
     let http = address("http", args.http.as_deref(), HTTP)?;
-    let replicas = usize::from(args.replicas);
-    let many = if replicas == 1 { "" } else { "s" };
-    progress.say(&format!("Starting PostgreSQL: a primary and {replicas} streaming replica{many} …"));
-    let options = ClusterOptions { replicas, dir: args.dir.clone(), fsync: args.dir.is_some(), ..Default::default() };
-    let cluster = Cluster::start(options).await?;
+    let (shards, replicas) = (usize::from(args.shards), usize::from(args.replicas));
+    progress.say(&format!("Starting PostgreSQL: {} …", parts(shards, replicas)));
+    let clusters = start(args, shards, replicas).await?;
     let service_password = random_hex()?;
-    shop::load(&cluster, &service_password, |share| progress.bar("Loading the sample shop", share)).await?;
+    let told = |share| progress.bar("Loading the sample shop", share);
+    match clusters.as_slice() {
+        [cluster] => shop::load(cluster, &service_password, told).await?,
+        _ => shop::load_sharded(&clusters, &service_password, told).await?,
+    }
     progress.end();
-    cluster.wait_for_catchup().await?;
+    for cluster in &clusters {
+        cluster.wait_for_catchup().await?;
+    }
 
-    let file = cluster.dir().join("pgbraid.toml");
-    write_private(&file, &configuration(&listen, &http, &service_password, &cluster))?;
+    let dir = args.dir.as_deref().or_else(|| clusters.first().map(Cluster::dir)).unwrap_or(Path::new(""));
+    let file = std::fs::canonicalize(dir).map_err(|e| Failure::of(dir.display(), e))?.join("pgbraid.toml");
+    write_private(&file, &configuration(&listen, &http, &service_password, &clusters))?;
     let config = super::load(&file)?;
     process::log_to_stderr(&config::Log { level: config::LogLevel::Warn, ..config.log.clone() });
     // Declared after the servers, so that it is gone before them.
@@ -62,10 +67,40 @@ async fn demo(args: &args::Demo) -> Result<ExitCode, Failure> {
     match &args.exec {
         Some(sql) => exec(&listen, sql).await,
         None => {
-            println!("{}", welcome(&listen, &http, &file, &cluster));
+            println!("{}", welcome(&listen, &http, &file, &clusters));
             std::future::pending().await
         }
     }
+}
+
+/// What is started, in words.
+fn parts(shards: usize, replicas: usize) -> String {
+    let many = |count: usize| if count == 1 { "" } else { "s" };
+    let each = format!("a primary and {replicas} streaming replica{}", many(replicas));
+    if shards == 1 { each } else { format!("{shards} shards, each {each}") }
+}
+
+/// Whether the folder that was named fits the number of shards.
+fn check_folder(args: &args::Demo) -> Result<(), Failure> {
+    let Some(dir) = &args.dir else { return Ok(()) };
+    let (held, wanted) = if args.shards > 1 { ("primary", "one shard") } else { ("s1", "several shards") };
+    if !dir.join(held).exists() {
+        return Ok(());
+    }
+    let failure = Failure::new(format!("{} holds a shop on {wanted}", dir.display()));
+    Err(failure.hint("Say how many with --shards, or choose another folder."))
+}
+
+/// Starts all shards' servers at once; in the folder that was named, if one was, each shard in a folder of its own.
+async fn start(args: &args::Demo, shards: usize, replicas: usize) -> Result<Vec<Cluster>, Failure> {
+    check_folder(args)?;
+    let names = shop::shard_names(shards);
+    let dir = |name: &String| args.dir.as_ref().map(|dir| if shards == 1 { dir.clone() } else { dir.join(name) });
+    let starts = names.iter().map(|name| {
+        let fsync = args.dir.is_some();
+        Cluster::start(ClusterOptions { replicas, dir: dir(name), fsync, ..Default::default() })
+    });
+    futures_util::future::try_join_all(starts).await
 }
 
 /// The address to listen on: the one asked for, or the usual one with the next port that is free.
@@ -87,7 +122,17 @@ fn address(option: &str, asked: Option<&str>, usual: (&str, u16)) -> Result<Stri
 }
 
 /// The proxy's configuration, as a person would write it.
-fn configuration(listen: &str, http: &str, service_password: &str, cluster: &Cluster) -> String {
+fn configuration(listen: &str, http: &str, service_password: &str, clusters: &[Cluster]) -> String {
+    let names = shop::shard_names(clusters.len());
+    let shards: Vec<String> = names
+        .iter()
+        .zip(clusters)
+        .map(|(name, cluster)| format!("shards.{name} = {}\n", cluster.urls_toml(shop::DATABASE)))
+        .collect();
+    let sharding = match clusters {
+        [_] => String::new(),
+        _ => format!("home = \"s1\"\n\n[databases.{}.tables]\n{}", shop::DATABASE, shop::TABLES),
+    };
     format!(
         "# Written by `pgbraid demo`.\n\
          [server]\n\
@@ -100,20 +145,30 @@ fn configuration(listen: &str, http: &str, service_password: &str, cluster: &Clu
          password = {service_password:?}\n\n\
          [databases.{database}]\n\
          service_user = {service:?}\n\
-         shards.s1 = {urls}\n",
+         {shards}{sharding}",
         app = shop::APP_USER,
         password = shop::APP_PASSWORD,
         service = shop::SERVICE_USER,
         database = shop::DATABASE,
-        urls = cluster.urls_toml(shop::DATABASE),
+        shards = shards.concat(),
     )
 }
 
 /// What a person needs to know now.
-fn welcome(listen: &str, http: &str, file: &Path, cluster: &Cluster) -> String {
+fn welcome(listen: &str, http: &str, file: &Path, clusters: &[Cluster]) -> String {
     let (host, port) = connectable(listen);
-    let servers: Vec<String> =
-        (0..cluster.size()).map(|i| format!("{} {}", cluster.name(i), cluster.address(i))).collect();
+    let servers = |cluster: &Cluster| {
+        let servers: Vec<_> =
+            (0..cluster.size()).map(|i| format!("{} {}", cluster.name(i), cluster.address(i))).collect();
+        servers.join(", ")
+    };
+    let servers: Vec<String> = match clusters {
+        [cluster] => vec![servers(cluster)],
+        _ => {
+            let names = shop::shard_names(clusters.len());
+            names.iter().zip(clusters).map(|(name, cluster)| format!("{name}: {}", servers(cluster))).collect()
+        }
+    };
     format!(
         "\nThe shop is open, with {orders} orders:\n\n    psql \"postgres://{user}:{password}@{host}:{port}/{database}\"\n\n\
          Servers: {servers}\nFigures: http://{http}/metrics\nConfig:  {file}\nCtrl-C stops everything.",
@@ -121,7 +176,7 @@ fn welcome(listen: &str, http: &str, file: &Path, cluster: &Cluster) -> String {
         user = shop::APP_USER,
         password = shop::APP_PASSWORD,
         database = shop::DATABASE,
-        servers = servers.join(", "),
+        servers = servers.join("; "),
         file = file.display(),
     )
 }

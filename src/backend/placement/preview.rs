@@ -1,0 +1,48 @@
+//! What is to be said of shards' schemas and the configuration without a running database.
+
+use std::sync::Arc;
+
+use super::rules;
+use crate::catalog::schema::Schema;
+use crate::catalog::{Difference, compare};
+use crate::config::Database;
+use crate::topology::placement::Placement;
+
+/// What schemas and configuration give.
+#[derive(Debug, Default)]
+pub struct Preview {
+    pub differences: Vec<Difference>,
+    /// Declared tables that the home shard doesn't have.
+    pub missing: Vec<String>,
+}
+
+/// From schemas by shard. None without the home shard's.
+pub fn preview(config: &Database, schemas: &[(String, Arc<Schema>)]) -> Option<Preview> {
+    let home_name = config.home_shard();
+    let (_, home) = schemas.iter().find(|(name, _)| name == home_name)?;
+    let (tables, mut differences) = rules::places(config, home);
+    let placement = Placement {
+        shards: config.shards.iter().map(|shard| shard.name.clone()).collect(),
+        home: rules::position(config, home_name)?,
+        tables,
+        epoch: 0,
+        buckets: Vec::new(),
+    };
+    let named: Vec<_> = schemas.iter().map(|(name, schema)| (name.as_str(), schema)).collect();
+    differences.extend(self::differences(&placement, home, home_name, &named));
+    let declared = config.tables.iter().map(|table| (table.schema.clone(), table.name.clone()));
+    let missing = declared.filter(|name| !home.relations.contains_key(name));
+    Some(Preview { differences, missing: missing.map(|(schema, name)| format!("{schema}.{name}")).collect() })
+}
+
+/// In what the shards differ from the home shard.
+pub(super) fn differences(
+    placement: &Placement,
+    home: &Arc<Schema>,
+    home_name: &str,
+    schemas: &[(&str, &Arc<Schema>)],
+) -> Vec<Difference> {
+    let everywhere = |relation: &_| rules::is_everywhere(placement, relation);
+    let others = schemas.iter().filter(|(name, _)| *name != home_name);
+    others.flat_map(|(name, schema)| compare(home, home_name, schema, name, everywhere)).collect()
+}

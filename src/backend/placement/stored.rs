@@ -1,0 +1,263 @@
+//! What is stored of a sharded database's placement, and whether the configuration agrees with it.
+
+use std::collections::BTreeMap;
+
+use crate::backend::exchange::TextRows;
+use crate::backend::settings::push_literal;
+use crate::base::{PgError, SqlState};
+use crate::catalog::schema::Schema;
+use crate::config::Database;
+
+use super::rules::position;
+
+/// Held, for the length of a transaction, by whoever changes what is stored.
+pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(8245931987826405)";
+
+/// Where what is stored may be seen, and a shard's own stamp.
+pub(super) const PRESENT: &str = "SELECT (pg_catalog.to_regclass('pgbraid.map') IS NOT NULL)::text, (pg_catalog.to_regnamespace('pgbraid') IS NOT NULL)::text, \
+            (pg_catalog.to_regclass('pgbraid.shard') IS NOT NULL)::text";
+
+/// What is stored, in rows that begin with their kind.
+pub(super) const READ: &str = "\
+SELECT 'map', id::text, epoch::text, home FROM pgbraid.map
+UNION ALL SELECT * FROM (SELECT 'bucket', bucket::text, shard, NULL FROM pgbraid.buckets ORDER BY bucket) b
+UNION ALL SELECT 'table', schema_name, table_name, rule FROM pgbraid.tables";
+
+/// The tables on the home shard.
+pub(super) const CREATE: &str = "\
+CREATE TABLE pgbraid.map (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+    epoch bigint NOT NULL,
+    home text NOT NULL,
+    made timestamptz NOT NULL DEFAULT pg_catalog.now());
+CREATE TABLE pgbraid.buckets (bucket int PRIMARY KEY, shard text NOT NULL);
+CREATE TABLE pgbraid.tables (
+    schema_name text, table_name text, rule text NOT NULL, PRIMARY KEY (schema_name, table_name));
+COMMENT ON SCHEMA pgbraid IS 'pgbraid: where the rows of sharded tables are. Not to be changed by hand.'";
+
+/// The stamp on every shard.
+pub(super) const CREATE_STAMP: &str = "\
+CREATE TABLE pgbraid.shard (single boolean PRIMARY KEY DEFAULT true CHECK (single), map uuid NOT NULL, name text NOT NULL)";
+
+/// Two queries: whether a map is stored (its first column is `true`), and what [`Stored::from_rows`] reads.
+pub fn read_stored() -> (&'static str, &'static str) {
+    (PRESENT, READ)
+}
+
+type Name = (String, String);
+
+/// The stored placement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// Which map it is; every shard's stamp has it.
+    pub id: String,
+    pub epoch: u64,
+    pub home: String,
+    /// Shards' names by bucket.
+    pub buckets: Vec<String>,
+    /// Rules, as the configuration's are shown, by table.
+    pub tables: BTreeMap<Name, String>,
+}
+
+impl Stored {
+    /// From the answer to [`READ`]. None: there is no map in it.
+    pub fn from_rows(rows: &TextRows) -> Option<Self> {
+        let mut stored = Self::default();
+        for row in rows {
+            let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+            match text(0).as_str() {
+                "map" => {
+                    stored.id = text(1);
+                    stored.epoch = text(2).parse().ok()?;
+                    stored.home = text(3);
+                }
+                "bucket" => stored.buckets.push(text(2)),
+                "table" => {
+                    stored.tables.insert((text(1), text(2)), text(3));
+                }
+                _ => return None,
+            }
+        }
+        (!stored.id.is_empty()).then_some(stored)
+    }
+
+    /// The map as indexes of the configuration's shards. None: a shard isn't in the configuration.
+    pub fn map(&self, config: &Database) -> Option<Vec<u16>> {
+        let index = |shard: &String| position(config, shard).and_then(|at| u16::try_from(at).ok());
+        self.buckets.iter().map(index).collect()
+    }
+
+    /// Whether the configuration says the same. `schema`: the home shard's; a stored table that is neither there nor in
+    /// the configuration any more was dropped.
+    ///
+    /// # Errors
+    /// What disagrees, and what to do.
+    pub fn agrees(&self, config: &Database, schema: &Schema) -> Result<(), PgError> {
+        let name = &config.name;
+        let refuse = |text: String, hint: String| {
+            Err(PgError::error(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, text).hint(hint))
+        };
+        if self.home != config.home_shard() {
+            let text = format!(
+                "the configuration of \"{name}\" says home = \"{}\", and the stored map says \"{}\"",
+                config.home_shard(),
+                self.home
+            );
+            return refuse(text, format!("Write home = \"{}\" again.", self.home));
+        }
+        if let Some(shard) = self.buckets.iter().find(|shard| position(config, shard).is_none()) {
+            let text =
+                format!("the stored map of \"{name}\" has keys on the shard {shard}, which the configuration lacks");
+            return refuse(text, format!("Put shards.{shard} back: rows with those keys are there."));
+        }
+        if self.buckets.len() != config.buckets {
+            let (stored, says) = (self.buckets.len(), config.buckets);
+            let text =
+                format!("the configuration of \"{name}\" says buckets = {says}, and the stored map has {stored}");
+            return refuse(text, format!("Write buckets = {stored} again: the number is fixed at the first start."));
+        }
+        for ((schema_name, table), rule) in &self.tables {
+            let entry = config.tables.iter().find(|t| t.schema == *schema_name && t.name == *table);
+            let forget = format!(
+                "once the table is empty on all shards, run on {}: DELETE FROM pgbraid.tables WHERE (schema_name, \
+                 table_name) = ({}, {})",
+                self.home,
+                literal(schema_name),
+                literal(table)
+            );
+            match entry {
+                Some(entry) if entry.rule.to_string() != *rule => {
+                    let text = format!(
+                        "the configuration places the table {schema_name}.{table} by `{}`, and its rows are stored as \
+                         `{rule}`",
+                        entry.rule
+                    );
+                    return refuse(text, format!("Write it as it was; or, {forget}."));
+                }
+                None if schema.relations.contains_key(&(schema_name.clone(), table.clone())) => {
+                    let text = format!(
+                        "the table {schema_name}.{table} has no entry in [databases.{name}.tables], and its rows are \
+                         stored as `{rule}`"
+                    );
+                    return refuse(text, format!("Put the entry back; or, {forget}."));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A literal of SQL.
+pub(super) fn literal(text: &str) -> String {
+    let mut sql = String::new();
+    push_literal(&mut sql, text);
+    sql
+}
+
+/// A name, quoted.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Statements that store a new map.
+pub(super) fn insert_map(config: &Database, buckets: &[u16]) -> String {
+    let name = |shard: &u16| config.shards.get(usize::from(*shard)).map_or_else(String::new, |s| literal(&s.name));
+    let rows: Vec<String> = (0..).zip(buckets).map(|(bucket, shard)| format!("({bucket},{})", name(shard))).collect();
+    format!(
+        "INSERT INTO pgbraid.map (epoch, home) VALUES (1, {}); INSERT INTO pgbraid.buckets VALUES {}",
+        literal(config.home_shard()),
+        rows.join(",")
+    )
+}
+
+/// A statement that stores a table's rule.
+pub(super) fn insert_table(name: &Name, rule: &str) -> String {
+    format!(
+        "INSERT INTO pgbraid.tables VALUES ({}, {}, {}) ON CONFLICT DO NOTHING",
+        literal(&name.0),
+        literal(&name.1),
+        literal(rule)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::schema::{Relation, RelationKind};
+    use crate::config::{ProcessEnvironment, parse};
+
+    fn config(lines: &str) -> std::sync::Arc<Database> {
+        let text = format!(
+            "[users.u]\npassword = \"p\"\n[databases.shop]\nservice_user = \"u\"\nbuckets = 16\n\
+             shards.s1 = \"postgres://a\"\nshards.s2 = \"postgres://b\"\n{lines}"
+        );
+        parse(&text, "", &ProcessEnvironment).unwrap().databases["shop"].clone()
+    }
+
+    fn stored() -> Stored {
+        let mut rows: TextRows = vec![["map", "the-id", "7", "s1"].map(|text| Some(text.to_owned())).to_vec()];
+        for bucket in 0..16 {
+            let shard = if bucket % 3 == 0 { "s1" } else { "s2" };
+            rows.push(vec![Some("bucket".into()), Some(bucket.to_string()), Some(shard.into()), None]);
+        }
+        rows.push(["table", "public", "orders", "key id"].map(|text| Some(text.to_owned())).to_vec());
+        Stored::from_rows(&rows).unwrap()
+    }
+
+    fn with_orders() -> Schema {
+        let orders = Relation {
+            schema: "public".into(),
+            name: "orders".into(),
+            kind: RelationKind::Table,
+            columns: Vec::new(),
+            unique: Vec::new(),
+            primary_key: None,
+            foreign_keys: Vec::new(),
+            parent: None,
+            definition: None,
+            row_security: false,
+            code: false,
+            triggers: false,
+        };
+        let mut schema = Schema::default();
+        schema.relations.insert(("public".into(), "orders".into()), orders);
+        schema
+    }
+
+    #[test]
+    fn what_was_stored_is_read() {
+        let stored = stored();
+        assert_eq!((stored.id.as_str(), stored.epoch, stored.buckets.len()), ("the-id", 7, 16));
+        let map = stored.map(&config("home = \"s1\"\n")).unwrap();
+        assert_eq!(map[..4], [0, 1, 1, 0]);
+        assert_eq!(Stored::from_rows(&Vec::new()), None);
+    }
+
+    #[test]
+    fn a_configuration_that_disagrees_is_refused_by_name() {
+        let says = |lines: &str| stored().agrees(&config(lines), &with_orders()).map_err(|e| e.message().to_owned());
+        let orders = "[databases.shop.tables]\norders = { key = \"id\" }\n";
+        assert_eq!(says(&format!("home = \"s1\"\n{orders}")), Ok(()));
+        let wrong = |lines: &str, part: &str| {
+            let said = says(lines).unwrap_err();
+            assert!(said.contains(part), "{said}");
+        };
+        wrong(&format!("home = \"s2\"\n{orders}"), "says home = \"s2\", and the stored map says \"s1\"");
+        wrong("home = \"s1\"\n", "the table public.orders has no entry");
+        wrong(
+            "home = \"s1\"\n[databases.shop.tables]\norders = { key = \"customer_id\" }\n",
+            "by `key customer_id`, and its rows are stored as `key id`",
+        );
+        assert_eq!(stored().agrees(&config("home = \"s1\"\n"), &Schema::default()).is_ok(), true, "it was dropped");
+        let mut other = stored();
+        other.buckets[3] = "s3".into();
+        let said = other.agrees(&config(&format!("home = \"s1\"\n{orders}")), &with_orders()).unwrap_err();
+        assert!(said.message().contains("has keys on the shard s3"), "{said}");
+        let mut other = stored();
+        other.buckets.truncate(8);
+        let said = other.agrees(&config(&format!("home = \"s1\"\n{orders}")), &with_orders()).unwrap_err();
+        assert!(said.message().contains("says buckets = 16, and the stored map has 8"), "{said}");
+    }
+}

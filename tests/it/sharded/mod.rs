@@ -1,0 +1,3 @@
+//! Sharded databases on real servers.
+
+mod placement;
