@@ -132,7 +132,7 @@ async fn facts(client: &Client, config: &Config, database: &Database) -> Result<
             member_of.push(role(row)?);
         }
     }
-    let in_recovery = row.try_get(2)?;
+    let in_recovery: bool = row.try_get(2)?;
     let verifiers = verifiers(client, config).await;
     let auth_query = auth_query(client, config).await;
     let shard = match database.is_sharded() && !in_recovery {
