@@ -46,7 +46,7 @@ pub const SHARDS: usize = 1_000;
 pub const PARSER_DEPTH: usize = 50;
 
 /// How deep the functions of the SQL parser may call each other; a level of parentheses takes two to four.
-pub const SQL_NESTING: usize = 100;
+pub const SQL_NESTING: usize = 64;
 
 /// How tall an expression's tree, or a chain of joins or set operations, may grow (a chain of operators leans to the
 /// left, a level each): what walks a tree or drops it goes as deep.

@@ -91,7 +91,8 @@ impl Parser<'_> {
         if let Some(call) = self.special_call()? {
             return Ok(call);
         }
-        if self.tok.word.category() == Category::Column {
+        let double = self.are(&[K::Double, K::Precision]);
+        if double || self.tok.word.category() == Category::Column {
             if let Some(constant) = self.typed_constant()? {
                 return Ok(constant);
             }

@@ -6,6 +6,8 @@
 mod call;
 mod cursor;
 mod dml;
+#[cfg(test)]
+mod explicit;
 mod expr;
 mod from;
 mod group;
@@ -37,3 +39,6 @@ pub fn parse(sql: &str, standard_strings: bool) -> Result<Statement, Stopped> {
     parser.take_kind(TokenKind::Semicolon);
     if parser.is_kind(TokenKind::Space) { Ok(statement) } else { parser.stop("the end of the statement") }
 }
+
+#[cfg(test)]
+mod tests;

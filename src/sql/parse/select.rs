@@ -125,7 +125,22 @@ impl Parser<'_> {
                 let start = self.start();
                 self.advance();
                 let count = self.expr()?;
-                self.take_any(&[K::Row, K::Rows]);
+                // ROW follows a `c_expr` or a number with its sign, not an operator.
+                let simple = match &count.kind {
+                    ExprKind::Prefix { operand, .. } => matches!(operand.kind, ExprKind::Literal(_)),
+                    kind => matches!(
+                        kind,
+                        ExprKind::Literal(_)
+                            | ExprKind::Param(_)
+                            | ExprKind::Paren(_)
+                            | ExprKind::Column(_)
+                            | ExprKind::Subquery(_)
+                            | ExprKind::Function(_)
+                    ),
+                };
+                if simple {
+                    self.take_any(&[K::Row, K::Rows]);
+                }
                 query.offset = Some(Offset { span: self.since(start), count });
             } else {
                 return Ok(());
