@@ -33,8 +33,12 @@ pub struct Analysis {
     pub calls: Vec<Called>,
     /// Texts by number.
     pub texts: Vec<Rc<str>>,
-    /// Names with a schema or otherwise whole, for rewriting.
-    pub writes_inside: bool,
+    /// Conjuncts that concern one FROM item of the statement's own text alone, where they confine it.
+    pub filters: Vec<(RefId, Span)>,
+    /// Some level locks rows.
+    pub locks: bool,
+    /// Names of columns with a schema, and what follows the item's name.
+    pub long_names: Vec<(Span, RefId, String)>,
 }
 
 /// One item of FROM.
@@ -56,18 +60,16 @@ pub struct Ref {
 
 #[derive(Clone)]
 pub enum Source {
-    Table { schema: String, name: String, home: Home },
-    /// A sub-query in the same text; its nested items.
-    Query { inside: Range<RefId> },
+    Table { home: Home },
+    /// A sub-query in the same text.
+    Query,
     View { inside: Range<RefId>, view: Rc<View> },
-    Cte { inside: Range<RefId>, at: Place, recursive: bool },
+    Cte { inside: Range<RefId> },
     Function,
 }
 
 /// A view's query.
 pub struct View {
-    pub schema: String,
-    pub name: String,
     pub text: usize,
     pub query: Query,
 }
@@ -107,8 +109,6 @@ pub enum Known {
 pub struct Level {
     pub scope: ScopeId,
     pub outputs: Vec<OutColumn>,
-    /// What `*` gives, in order.
-    pub star: Vec<(String, Vec<Target>)>,
     /// The FROM items within, nested ones too.
     pub inside: Range<RefId>,
 }
@@ -136,8 +136,6 @@ pub struct Called {
     pub arguments: usize,
     /// The grammar's own spelling.
     pub special: bool,
-    /// It has no part that hangs on a row.
-    pub constant: bool,
 }
 
 impl Analysis {

@@ -39,15 +39,13 @@ impl Resolver<'_> {
         if item.lateral {
             self.frames.push(left.clone());
         }
-        let start = self.out.refs.len();
         let outputs = self.query(&item.query, scope)?;
         if item.lateral {
             self.frames.pop();
         }
-        let inside = start..self.out.refs.len();
         let inner = self.out.queries.get(&(self.text, item.query.span)).map(|level| level.scope);
         let place = (self.text, item.span);
-        let id = self.push(place, item.alias.as_ref(), "", outputs.clone(), Source::Query { inside }, (scope, level));
+        let id = self.push(place, item.alias.as_ref(), "", outputs.clone(), Source::Query, (scope, level));
         if let Some(inner) = inner {
             self.bridge(id, &outputs, inner, scope, transparent(&item.query));
         }
@@ -113,7 +111,7 @@ impl Resolver<'_> {
         if schema.is_none()
             && let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name).cloned()
         {
-            let source = Source::Cte { inside: cte.inside, at: cte.at, recursive: cte.recursive };
+            let source = Source::Cte { inside: cte.inside };
             let mut columns = cte.columns;
             let origins: Vec<Option<Target>> = columns.iter().map(|column| column.origin).collect();
             for column in &mut columns {
@@ -128,8 +126,7 @@ impl Resolver<'_> {
         let relation = context.schema.relation(schema, name, context.search_path);
         let Some(relation) = relation else {
             if schema.is_some_and(catalog) || (schema.is_none() && name.starts_with("pg_")) {
-                let source =
-                    Source::Table { schema: "pg_catalog".into(), name: name.into(), home: Home::Catalog };
+                let source = Source::Table { home: Home::Catalog };
                 let id = self.push(place, table.alias.as_ref(), name, Vec::new(), source, (scope, level));
                 return Ok(self.visible(id, schema.map(str::to_string), true));
             }
@@ -140,7 +137,7 @@ impl Resolver<'_> {
         }
         let columns = columns(relation);
         let home = self.home(relation)?;
-        let source = Source::Table { schema: relation.schema.clone(), name: relation.name.clone(), home };
+        let source = Source::Table { home };
         let id = self.push(place, table.alias.as_ref(), name, columns, source, (scope, level));
         Ok(self.visible(id, Some(relation.schema.clone()), true))
     }
@@ -221,7 +218,7 @@ impl Resolver<'_> {
         let inside = start..self.out.refs.len();
         let inner = self.out.queries.get(&(text, query.span)).map(|level| level.scope);
         let open = transparent(&query);
-        let view = Rc::new(View { schema: relation.schema.clone(), name: relation.name.clone(), text, query: *query });
+        let view = Rc::new(View { text, query: *query });
         let source = Source::View { inside, view };
         let place = (self.text, table.span);
         let id = self.push(place, table.alias.as_ref(), &relation.name, outputs.clone(), source, (scope, level));

@@ -11,6 +11,7 @@ mod constant;
 mod facts;
 mod from;
 mod functions;
+mod gather;
 pub mod model;
 mod names;
 mod order;

@@ -1,14 +1,12 @@
 //! Resolves the names of a query as PostgreSQL's parser does: scopes, aliases, CTEs, views.
 
-use rustc_hash::FxHashMap;
 use std::ops::Range;
-use std::rc::Rc;
 
 use super::analysis::*;
 use super::facts::Reader;
 use super::refuse::{unresolved, unsupported};
 use super::walk::{Part, bare, parts};
-use super::{Context, Refusal};
+use super::{Context, Refusal, quote};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
 
@@ -45,8 +43,6 @@ pub struct CteSeen {
     pub name: String,
     pub columns: Vec<OutColumn>,
     pub inside: Range<RefId>,
-    pub at: Place,
-    pub recursive: bool,
 }
 
 /// Walks a statement and collects the analysis.
@@ -60,8 +56,6 @@ pub struct Resolver<'a> {
     /// The text that is walked.
     pub text: usize,
     pub views: usize,
-    /// Scopes that sub-queries of expressions stand in.
-    pub parsed: FxHashMap<(String, String), Rc<str>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -77,7 +71,6 @@ impl<'a> Resolver<'a> {
             ctes: Vec::new(),
             text: 0,
             views: 0,
-            parsed: FxHashMap::default(),
         }
     }
 
@@ -91,10 +84,11 @@ impl<'a> Resolver<'a> {
         let scope = self.child(scope);
         let start = self.out.refs.len();
         let ctes = self.ctes.len();
+        self.out.locks |= !query.locking.is_empty();
         if let Some(with) = &query.with {
             self.with(with)?;
         }
-        let (outputs, star, namespace) = self.body(&query.body, scope)?;
+        let (outputs, namespace) = self.body(&query.body, scope)?;
         // ORDER BY and LIMIT see what the body sees; plain output names come first.
         let frame = namespace.is_some();
         self.frames.extend(namespace);
@@ -117,7 +111,7 @@ impl<'a> Resolver<'a> {
             self.expr(&offset.count, scope)?;
         }
         self.ctes.truncate(ctes);
-        let level = Level { scope, outputs: outputs.clone(), star, inside: start..self.out.refs.len() };
+        let level = Level { scope, outputs: outputs.clone(), inside: start..self.out.refs.len() };
         self.out.queries.insert((self.text, query.span), level);
         Ok(outputs)
     }
@@ -125,7 +119,6 @@ impl<'a> Resolver<'a> {
     fn with(&mut self, with: &With) -> Result<(), Refusal> {
         for cte in &with.items {
             let start = self.out.refs.len();
-            let at = (self.text, cte.statement_span);
             let columns = match &cte.statement {
                 Statement::Query(query) => {
                     let recursive = with.recursive && mentions(&query.body, &cte.name.value);
@@ -139,18 +132,15 @@ impl<'a> Resolver<'a> {
                     }
                 }
                 _ => {
-                    self.out.writes_inside = true;
                     return Err(unsupported("writing-cte", "a WITH query that writes"));
                 }
             };
             if cte.search_or_cycle {
                 return Err(unsupported("search-cycle", "SEARCH or CYCLE"));
             }
-            let recursive = with.recursive
-                && matches!(&cte.statement, Statement::Query(query) if mentions(&query.body, &cte.name.value));
             let columns = renamed(columns, &cte.columns);
             let inside = start..self.out.refs.len();
-            self.ctes.push(CteSeen { name: cte.name.value.clone(), columns, inside, at, recursive });
+            self.ctes.push(CteSeen { name: cte.name.value.clone(), columns, inside });
         }
         Ok(())
     }
@@ -163,7 +153,7 @@ impl<'a> Resolver<'a> {
         let start = self.out.refs.len();
         let saved = std::mem::take(&mut self.frames);
         let scope = self.child(0);
-        let (mut columns, _, _) = self.body(&operation.left, scope)?;
+        let (mut columns, _) = self.body(&operation.left, scope)?;
         for column in &mut columns {
             column.origin = None;
         }
@@ -171,8 +161,6 @@ impl<'a> Resolver<'a> {
             name: cte.name.value.clone(),
             columns: renamed(columns.clone(), &cte.columns),
             inside: start..self.out.refs.len(),
-            at: (self.text, cte.statement_span),
-            recursive: true,
         };
         self.ctes.push(seen);
         let scope = self.child(0);
@@ -182,17 +170,12 @@ impl<'a> Resolver<'a> {
         Ok(columns)
     }
 
-    /// A body's outputs, its `*`, and the namespace that ORDER BY sees.
-    #[allow(clippy::type_complexity)]
-    fn body(
-        &mut self,
-        body: &QueryBody,
-        scope: ScopeId,
-    ) -> Result<(Vec<OutColumn>, Vec<(String, Vec<Target>)>, Option<Namespace>), Refusal> {
+    /// A body's outputs, and the namespace that ORDER BY sees.
+    fn body(&mut self, body: &QueryBody, scope: ScopeId) -> Result<(Vec<OutColumn>, Option<Namespace>), Refusal> {
         match body {
             QueryBody::Select(select) => {
                 let (outputs, namespace) = self.select(select, scope)?;
-                Ok((outputs, namespace.columns.clone(), Some(namespace)))
+                Ok((outputs, Some(namespace)))
             }
             QueryBody::Values(values) => {
                 for expr in values.rows.iter().flat_map(|row| &row.values) {
@@ -200,18 +183,18 @@ impl<'a> Resolver<'a> {
                 }
                 let width = values.rows.first().map_or(0, |row| row.values.len());
                 let outputs = (1..=width).map(|at| computed(format!("column{at}"))).collect();
-                Ok((outputs, Vec::new(), None))
+                Ok((outputs, None))
             }
             QueryBody::Table(table) => {
                 let namespace = self.table(table, scope, scope)?;
                 let outputs = self.star_outputs(&namespace.columns);
-                Ok((outputs, namespace.columns.clone(), Some(namespace)))
+                Ok((outputs, Some(namespace)))
             }
             QueryBody::SetOperation(operation) => {
                 let left_scope = self.child(scope);
-                let (mut outputs, _, _) = self.body(&operation.left, left_scope)?;
+                let (mut outputs, _) = self.body(&operation.left, left_scope)?;
                 let right_scope = self.child(scope);
-                let (right, _, _) = self.body(&operation.right, right_scope)?;
+                let (right, _) = self.body(&operation.right, right_scope)?;
                 for (left, right) in outputs.iter_mut().zip(&right) {
                     left.origin = None;
                     if left.type_oid != right.type_oid {
@@ -221,9 +204,9 @@ impl<'a> Resolver<'a> {
                         left.collation = Known::Unknown;
                     }
                 }
-                Ok((outputs, Vec::new(), None))
+                Ok((outputs, None))
             }
-            QueryBody::Nested(query, _) => Ok((self.query(query, scope)?, Vec::new(), None)),
+            QueryBody::Nested(query, _) => Ok((self.query(query, scope)?, None)),
         }
     }
 
@@ -315,8 +298,43 @@ impl<'a> Resolver<'a> {
             if let ExprKind::InQuery { operand, query, negated: false } = &conjunct.kind {
                 self.in_query(operand, query);
             }
+            self.filter(conjunct, scope);
         }
         Ok(())
+    }
+
+    /// Notes a conjunct that concerns one item alone and that the item's rows must meet.
+    fn filter(&mut self, conjunct: &Expr, scope: ScopeId) {
+        if self.text != 0 || super::walk::has_query(conjunct) {
+            return;
+        }
+        let mut about = None;
+        let mut many = false;
+        if !self.about(conjunct, &mut about, &mut many) || many {
+            return;
+        }
+        if let Some(id) = about.filter(|&id| self.out.refs.get(id).is_some_and(|item| item.scope == scope)) {
+            self.out.filters.push((id, conjunct.span));
+        }
+    }
+
+    /// The items that an expression's columns are of; `false`: something else is in it.
+    fn about(&self, expr: &Expr, about: &mut Option<RefId>, many: &mut bool) -> bool {
+        match &expr.kind {
+            ExprKind::WholeRow(_) | ExprKind::Field { .. } | ExprKind::FieldStar(_) => return false,
+            ExprKind::Column(name) => match self.out.columns.get(&(self.text, name.span)).and_then(|to| to.first()) {
+                Some(&(id, _)) => {
+                    *many |= about.is_some_and(|other| other != id);
+                    *about = Some(id);
+                }
+                None => return false,
+            },
+            _ => {}
+        }
+        parts(expr).into_iter().all(|part| match part {
+            Part::Expr(part) => self.about(part, about, many),
+            Part::Query(_) => false,
+        })
     }
 
     /// `column IN (SELECT …)`: only rows of the sub-query that equal the column matter.
@@ -354,9 +372,6 @@ impl<'a> Resolver<'a> {
                     schema: names.next(),
                     arguments: call.args.len(),
                     special: call.special,
-                    constant: !super::walk::any(expr, &|part| matches!(part.kind, ExprKind::Column(_)))
-                        && !super::walk::has_query(expr)
-                        && call.over.is_none(),
                 };
                 self.out.calls.push(called);
             }
@@ -374,12 +389,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn use_column(&mut self, target: Target) {
-        let mut next = Some(target);
-        while let Some((id, column)) = next {
-            let Some(item) = self.out.refs.get_mut(id) else { return };
-            item.used.insert(column);
-            // What a nested query gives is already used inside it.
-            next = None;
+        if let Some(item) = self.out.refs.get_mut(target.0) {
+            item.used.insert(target.1);
         }
     }
 
@@ -410,6 +421,9 @@ impl<'a> Resolver<'a> {
         if let Some(targets) = found {
             for target in &targets {
                 self.use_column(*target);
+            }
+            if let (3.., [.., column], Some(&(id, _)), 0) = (parts.len(), parts.as_slice(), targets.first(), self.text) {
+                self.out.long_names.push((name.span, id, format!(".{}", quote::ident(column))));
             }
             self.out.columns.insert((self.text, name.span), targets);
             return Ok(());
@@ -451,7 +465,11 @@ impl<'a> Resolver<'a> {
             None => self.frames.last().map(|frame| frame.columns.clone()).unwrap_or_default(),
             Some(name) => {
                 let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
-                self.entry(None, alias).map(|entry| entry.columns.clone()).ok_or_else(|| unresolved(alias))?
+                let entry = self.entry(None, alias).cloned().ok_or_else(|| unresolved(alias))?;
+                if let (Some(id), 2.., 0) = (entry.id, name.parts.len(), self.text) {
+                    self.out.long_names.push((name.span, id, String::new()));
+                }
+                entry.columns
             }
         };
         for target in columns.iter().flat_map(|(_, targets)| targets) {

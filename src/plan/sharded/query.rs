@@ -5,7 +5,7 @@ use super::confine::{conditions, sentence};
 use super::names::Resolver;
 use super::refuse::unsupported;
 use super::splice::Edits;
-use super::{Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, functions, scatter, walk};
+use super::{Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, functions, gather, scatter, walk};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
 
@@ -35,7 +35,7 @@ impl Kinds {
         let mut kinds = Self::default();
         for item in analysis.refs.get(inside).unwrap_or_default() {
             match &item.source {
-                Source::Table { home: Home::Sharded(..), .. } => kinds.sharded = true,
+                Source::Table { home: Home::Sharded(..) } => kinds.sharded = true,
                 Source::Table { home: Home::Reference, .. } => kinds.reference = true,
                 Source::Table { home: Home::Home, .. } => kinds.home = true,
                 Source::Table { home: Home::Catalog, .. } => kinds.catalog = true,
@@ -48,13 +48,24 @@ impl Kinds {
 
 /// Plans a query.
 pub fn plan(sql: &str, query: &Query, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
+    plan_with(sql, query, context, params, true)
+}
+
+/// Plans a query; without `gather`, only what streams.
+pub fn plan_with(
+    sql: &str,
+    query: &Query,
+    context: &Context<'_>,
+    params: &[Oid],
+    gather: bool,
+) -> Result<Plan, Refusal> {
     let mut resolver = Resolver::new(context, params, sql);
     resolver.query(query, 0)?;
     let analysis = resolver.out;
     let kinds = Kinds::of(&analysis, 0..analysis.refs.len());
     functions::admissible(&analysis, context, kinds.sharded)?;
     let acts = analysis.calls.iter().any(|call| functions::acts(call, context));
-    let locks = locks(query);
+    let locks = analysis.locks;
     let mut plan =
         Plan { access: Access::Home, work: Work::Route { otherwise: elsewhere() }, writes: acts || locks, proof: vec![] };
     if into(query) && (kinds.sharded || kinds.reference) {
@@ -82,7 +93,7 @@ pub fn plan(sql: &str, query: &Query, context: &Context<'_>, params: &[Oid]) -> 
     };
     let access = plan.access.clone();
     let mut planner = Planner { sql, query, context, params, analysis: &analysis, access, proof: Vec::new() };
-    match planner.several() {
+    match planner.several(gather) {
         Ok(scatter) => {
             plan.proof.append(&mut planner.proof);
             plan.work = Work::Scatter(scatter);
@@ -97,23 +108,25 @@ fn elsewhere() -> Refusal {
     unsupported("several-shards", "this statement")
 }
 
-/// Whether any level locks rows.
-fn locks(query: &Query) -> bool {
-    let body = |body: &QueryBody| matches!(body, QueryBody::Nested(inner, _) if locks(inner));
-    !query.locking.is_empty() || body(&query.body)
-}
-
 fn into(query: &Query) -> bool {
     matches!(&query.body, QueryBody::Select(select) if select.into.is_some())
 }
 
 impl Planner<'_> {
     /// A plan over several shards.
-    fn several(&mut self) -> Result<Scatter, Refusal> {
+    fn several(&mut self, gather: bool) -> Result<Scatter, Refusal> {
         let mut edits = Edits::default();
         let once = self.functions(&mut edits)?;
-        let scatter = scatter::plan(self, edits)?;
-        Ok(Scatter { once, ..scatter })
+        let refusal = match scatter::plan(self, edits.clone()) {
+            Ok(scatter) => return Ok(Scatter { once, ..scatter }),
+            Err(refusal) => refusal,
+        };
+        // Locks can't be taken twice over, nor rows of a gathered set be locked.
+        if !gather || self.analysis.locks {
+            return Err(refusal);
+        }
+        let scatter = gather::plan(self, edits)?;
+        Ok(Scatter { once: if scatter.once.is_empty() { once } else { scatter.once.clone() }, ..scatter })
     }
 
     /// Replaces what must be evaluated once; refuses what acts on one server.

@@ -348,7 +348,7 @@ impl Prover<'_, '_> {
                 Source::Table { home: Home::Home | Home::Catalog, .. } => {
                     return Err(unsupported("home-table", "a join with a table of the home shard"));
                 }
-                Source::Cte { inside, .. } if Kinds::of(self.analysis(), inside.clone()).sharded => {
+                Source::Cte { inside } if Kinds::of(self.analysis(), inside.clone()).sharded => {
                     return Err(unsupported("cte", "a WITH query read in a sub-query"));
                 }
                 _ => {}
@@ -438,14 +438,14 @@ impl Prover<'_, '_> {
             Source::Table { home: Home::Reference, .. } => Ok(Spread::Everywhere),
             Source::Table { .. } => Err(unsupported("home-table", "a join with a table of the home shard")),
             Source::View { view, .. } => self.query_rows(&view.query, view.text, id),
-            Source::Cte { inside, .. } => {
+            Source::Cte { inside } => {
                 let kinds = Kinds::of(self.analysis(), inside.clone());
                 if kinds.sharded || kinds.home || kinds.catalog {
                     return Err(unsupported("cte", "a WITH query over sharded tables"));
                 }
                 Ok(Spread::Everywhere)
             }
-            Source::Query { .. } | Source::Function => Ok(Spread::Everywhere),
+            Source::Query | Source::Function => Ok(Spread::Everywhere),
         }
     }
 
