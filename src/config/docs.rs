@@ -77,6 +77,7 @@ GRANT pg_monitor TO pgbraid;
 |---|---|
 | roles of servers, positions, replicas' lag | to log in; `pg_monitor` to see why a replica lags |
 | the catalog (which functions only read, which tables have triggers) | to log in: the catalogs are open to all |
+| a sharded database: the stored map of keys, and whether rows lie where it says | on every shard `CREATE` on the database, or a schema `pgbraid` of its own; `SELECT` on the tables under `tables`, or `pg_read_all_data` ([operating.md](operating.md#sharded-databases)) |
 | `auth.query` on `pg_authid` | to be a superuser; or, better, `EXECUTE` on a function of a superuser's, below |
 
 ```sql

@@ -1,3 +1,4 @@
 //! Sharded databases on real servers.
 
+mod demo;
 mod placement;

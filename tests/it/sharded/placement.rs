@@ -248,3 +248,30 @@ async fn a_table_declared_later_is_verified() {
     proxy.until("it is placed", |view| view.as_ref().is_ok_and(|view| view.differences.is_empty())).await;
     assert!(proxy.view().await.unwrap().placement.table("public", "notes").is_some());
 }
+
+/// What `pgbraid check` prints, and whether it is content.
+fn check(configuration: &str) -> (bool, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pgbraid.toml");
+    std::fs::write(&file, configuration).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pgbraid"));
+    let output = command.arg("check").arg("--config").arg(&file).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_of_the_map_and_of_differences() {
+    let pair = Pair::new("checked", TABLES).await;
+    let configuration = pair.configuration("s1", PLACES);
+    let (sound, text) = check(&configuration);
+    assert!(sound && text.contains("note  shop, shard s1: no map of keys is stored yet"), "{text}");
+    drop(pair.start(PLACES).await.view().await.unwrap());
+    let (sound, text) = check(&configuration);
+    assert!(sound && text.contains("ok    shop, shard s1: the configuration agrees with the stored map"), "{text}");
+    pair.run("s2", "ALTER TABLE customers DROP COLUMN name").await;
+    let (sound, text) = check(&configuration);
+    let part = "FAIL  shop, shard s2: public.customers has the columns id; on s1 id, name";
+    assert!(!sound && text.contains(part), "{text}");
+    let (sound, text) = check(&pair.configuration("s1", &PLACES.replace("\"id\"", "\"name\"")));
+    assert!(!sound && text.contains("places the table public.customers by `key name`"), "{text}");
+}
