@@ -130,7 +130,11 @@ impl<'a> Session<'a> {
         if self.says(shard, PRESENT).await? != "true" {
             return Ok(None);
         }
-        Ok(Stored::from_rows(&self.ask(shard, READ).await?))
+        let stored = Stored::from_rows(&self.ask(shard, READ).await?);
+        stored.map(Some).ok_or_else(|| {
+            let text = format!("the stored map on the shard {} isn't whole", self.shard_name(shard));
+            refuse(text, "Restore the tables in the schema pgbraid from a backup.")
+        })
     }
 
     async fn make_schema(&mut self, shard: usize) -> Result<(), Trouble> {

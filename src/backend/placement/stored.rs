@@ -20,7 +20,7 @@ pub(super) const PRESENT: &str = "SELECT (pg_catalog.to_regclass('pgbraid.map') 
 /// What is stored, in rows that begin with their kind.
 pub(super) const READ: &str = "\
 SELECT 'map', id::text, epoch::text, home FROM pgbraid.map
-UNION ALL SELECT * FROM (SELECT 'bucket', bucket::text, shard, NULL FROM pgbraid.buckets ORDER BY bucket) b
+UNION ALL SELECT 'bucket', bucket::text, shard, NULL FROM pgbraid.buckets
 UNION ALL SELECT 'table', schema_name, table_name, rule FROM pgbraid.tables";
 
 /// The tables on the home shard.
@@ -64,6 +64,7 @@ impl Stored {
     /// From the answer to [`READ`]. None: there is no map in it.
     pub fn from_rows(rows: &TextRows) -> Option<Self> {
         let mut stored = Self::default();
+        let mut buckets: BTreeMap<usize, String> = BTreeMap::new();
         for row in rows {
             let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
             match text(0).as_str() {
@@ -72,14 +73,18 @@ impl Stored {
                     stored.epoch = text(2).parse().ok()?;
                     stored.home = text(3);
                 }
-                "bucket" => stored.buckets.push(text(2)),
+                "bucket" => {
+                    buckets.insert(text(1).parse().ok()?, text(2));
+                }
                 "table" => {
                     stored.tables.insert((text(1), text(2)), text(3));
                 }
                 _ => return None,
             }
         }
-        (!stored.id.is_empty()).then_some(stored)
+        let whole = buckets.keys().copied().eq(0..buckets.len());
+        stored.buckets = buckets.into_values().collect();
+        (!stored.id.is_empty() && whole).then_some(stored)
     }
 
     /// The map as indexes of the configuration's shards. None: a shard isn't in the configuration.
@@ -198,7 +203,8 @@ mod tests {
 
     fn stored() -> Stored {
         let mut rows: TextRows = vec![["map", "the-id", "7", "s1"].map(|text| Some(text.to_owned())).to_vec()];
-        for bucket in 0..16 {
+        // In the order in which a server may give them.
+        for bucket in (0..16).rev() {
             let shard = if bucket % 3 == 0 { "s1" } else { "s2" };
             rows.push(vec![Some("bucket".into()), Some(bucket.to_string()), Some(shard.into()), None]);
         }
@@ -233,6 +239,12 @@ mod tests {
         let map = stored.map(&config("home = \"s1\"\n")).unwrap();
         assert_eq!(map[..4], [0, 1, 1, 0]);
         assert_eq!(Stored::from_rows(&Vec::new()), None);
+        let gap = Some("bucket".to_owned());
+        let rows = vec![
+            vec![Some("map".into()), Some("id".into()), Some("1".into()), Some("s1".into())],
+            vec![gap, Some("1".into()), Some("s1".into()), None],
+        ];
+        assert_eq!(Stored::from_rows(&rows), None, "a bucket is missing");
     }
 
     #[test]

@@ -130,6 +130,10 @@ async fn two_proxies_at_once_make_one_map_and_a_restart_keeps_it() {
     assert_eq!(pair.value("s1", "SELECT count(*) FROM pgbraid.map").await, "1");
     assert_eq!(pair.value("s1", "SELECT count(*) FROM pgbraid.buckets").await, "4096");
     assert_eq!(pair.value("s2", "SELECT name FROM pgbraid.shard").await, "s2");
+    for (bucket, shard) in first.placement.buckets.iter().enumerate().step_by(97) {
+        let sql = format!("SELECT shard FROM pgbraid.buckets WHERE bucket = {bucket}");
+        assert_eq!(pair.value("s1", &sql).await, first.placement.shards[usize::from(*shard)], "bucket {bucket}");
+    }
     let id = pair.value("s1", "SELECT id FROM pgbraid.map").await;
     drop((one, two));
 
