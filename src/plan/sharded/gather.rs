@@ -6,8 +6,8 @@ use super::query::{Kinds, Planner};
 use super::quote::{ident, idents};
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
-use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, functions, query};
-use crate::sql::ast::Statement;
+use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, functions, query};
+use crate::sql::ast::{QueryBody, Statement};
 
 /// A query whose tables are gathered one by one.
 pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refusal> {
@@ -48,6 +48,13 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
     for (span, id, name) in &analysis.long_names {
         if let Some(item) = analysis.refs.get(*id).filter(|_| gathered.contains(id)) {
             edits.replace(*span, format!("{}{name}", ident(&item.name)));
+        }
+    }
+    if let QueryBody::Select(select) = &planner.query.body
+        && let Some(group) = &select.group_by
+    {
+        for column in aggregate::dependents(planner, select) {
+            edits.insert(group.span.end, format!(", {column}"));
         }
     }
     planner.proof.push("rows of the tables are gathered, and one PostgreSQL runs the statement over them".to_string());

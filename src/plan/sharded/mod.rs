@@ -5,6 +5,7 @@
 //! PostgreSQL to finish. What none of them proves is refused.
 
 mod access;
+mod aggregate;
 mod analysis;
 mod confine;
 mod constant;
@@ -15,6 +16,7 @@ mod gather;
 pub mod model;
 mod names;
 mod order;
+mod partial;
 mod query;
 mod quote;
 mod refuse;
@@ -22,6 +24,7 @@ mod scatter;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod types;
 mod walk;
 
 pub use access::{Bound as BoundValue, ShardSet, shards};

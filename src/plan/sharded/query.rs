@@ -5,7 +5,7 @@ use super::confine::{conditions, sentence};
 use super::names::Resolver;
 use super::refuse::unsupported;
 use super::splice::Edits;
-use super::{Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, functions, gather, scatter, walk};
+use super::{Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, aggregate, functions, gather, scatter, walk};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
 
@@ -124,6 +124,14 @@ impl Planner<'_> {
         // Locks can't be taken twice over, nor rows of a gathered set be locked.
         if !gather || self.analysis.locks {
             return Err(refusal);
+        }
+        let by_parts = match refusal.reason {
+            "aggregate" => aggregate::plan(self, edits.clone()),
+            "distinct" => aggregate::distinct(self, edits.clone()),
+            _ => Err(refusal),
+        };
+        if let Ok(scatter) = by_parts {
+            return Ok(Scatter { once, ..scatter });
         }
         let scatter = gather::plan(self, edits)?;
         Ok(Scatter { once: if scatter.once.is_empty() { once } else { scatter.once.clone() }, ..scatter })

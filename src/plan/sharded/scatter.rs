@@ -160,6 +160,23 @@ impl Prover<'_, '_> {
         }
     }
 
+    /// How the rows of FROM and WHERE of the statement's own SELECT lie.
+    pub fn base(&self, query: &Query, select: &Select) -> Result<Spread, Refusal> {
+        self.from_where(select, 0, self.planner.level(query)?.scope)
+    }
+
+    fn from_where(&self, select: &Select, text: usize, scope: ScopeId) -> Result<Spread, Refusal> {
+        let mut spread = Spread::Everywhere;
+        for item in select.from.iter().flat_map(|from| &from.items) {
+            let next = self.from(item, text, scope, &self.keys(&spread))?;
+            spread = self.combine(spread, next, scope, JoinKind::Inner)?;
+        }
+        if let Some(filter) = &select.filter {
+            self.expr(&filter.expr, text, &self.keys(&spread), scope)?;
+        }
+        Ok(spread)
+    }
+
     /// A SELECT's rows; whether it is grouped.
     fn select(
         &self,
@@ -171,11 +188,7 @@ impl Prover<'_, '_> {
         if select.into.is_some() {
             return Err(unsupported("select-into", "SELECT INTO"));
         }
-        let mut spread = Spread::Everywhere;
-        for item in select.from.iter().flat_map(|from| &from.items) {
-            let next = self.from(item, text, scope, &self.keys(&spread))?;
-            spread = self.combine(spread, next, scope, JoinKind::Inner)?;
-        }
+        let spread = self.from_where(select, text, scope)?;
         let keys = self.keys(&spread);
         let exprs = select.items.iter().filter_map(|item| match &item.kind {
             SelectItemKind::Expr(expr) => Some(expr),
@@ -183,7 +196,7 @@ impl Prover<'_, '_> {
         });
         let exprs: Vec<&Expr> = exprs.collect();
         let having = select.having.as_ref().map(|having| &having.expr);
-        for expr in exprs.iter().copied().chain(select.filter.as_ref().map(|filter| &filter.expr)).chain(having) {
+        for expr in exprs.iter().copied().chain(having) {
             self.expr(expr, text, &keys, scope)?;
         }
         let aggregates = exprs.iter().copied().chain(having).any(|expr| self.planner.aggregates(expr));

@@ -22,6 +22,11 @@ impl Edits {
         self.replace(Span::new(at, at), text);
     }
 
+    /// Whether something inside `span` is replaced.
+    pub fn touches(&self, span: Span) -> bool {
+        self.list.iter().any(|(edit, _)| edit.start >= span.start && edit.end <= span.end)
+    }
+
     /// The text of `within`, rewritten. A replacement inside another one is dropped.
     pub fn apply(&self, sql: &str, within: Span) -> Vec<Piece> {
         let mut list: Vec<&(Span, Vec<Piece>)> =
