@@ -33,7 +33,6 @@ struct Splitter<'a, 'b> {
     collations: Vec<Option<String>>,
     /// Partials in their spelling, to be shared.
     known: Vec<(String, usize)>,
-    grouped: bool,
 }
 
 /// A grouped query by partial results.
@@ -55,7 +54,6 @@ pub fn plan(planner: &mut Planner<'_>, base: Edits) -> Result<Scatter, Refusal> 
         columns: Vec::new(),
         collations: Vec::new(),
         known: Vec::new(),
-        grouped: select.group_by.is_some(),
     };
     splitter.group_by(select)?;
     splitter.outputs(select)?;
@@ -192,8 +190,8 @@ impl Splitter<'_, '_> {
             return Ok(());
         }
         match &expr.kind {
-            // PostgreSQL took it, so it hangs on a primary key among the groups: one more group splits none.
-            ExprKind::Column(name) if self.grouped && self.planner.analysis.columns.contains_key(&(0, name.span)) => {
+            // It hangs on a primary key among the groups: one more group splits none.
+            ExprKind::Column(name) if dependent(self.planner, name, &self.groups) => {
                 let at = self.groups.len();
                 self.group(expr, spelling)?;
                 self.edits.replace(expr.span, format!("{ROWS}.g{at}"));
@@ -373,12 +371,20 @@ pub fn dependents(planner: &Planner<'_>, select: &Select) -> Vec<String> {
     out
 }
 
+/// Whether the table's primary key is among the groups.
+fn dependent(planner: &Planner<'_>, name: &Name, groups: &[String]) -> bool {
+    let target = planner.analysis.columns.get(&(0, name.span)).and_then(|targets| targets.first());
+    let Some(&(id, _)) = target else { return false };
+    let primary = planner.analysis.refs.get(id).and_then(|item| item.primary.as_ref());
+    primary.is_some_and(|primary| primary.iter().all(|column| groups.contains(&format!("#{id}.{column} "))))
+}
+
 fn loose(planner: &Planner<'_>, expr: &Expr, groups: &[String], out: &mut Vec<String>) {
     if groups.contains(&normal(planner, expr)) {
         return;
     }
     match &expr.kind {
-        ExprKind::Column(name) if planner.analysis.columns.contains_key(&(0, name.span)) => {
+        ExprKind::Column(name) if dependent(planner, name, groups) => {
             let name = expr.span.of(planner.sql).to_string();
             if !out.contains(&name) {
                 out.push(name);

@@ -35,6 +35,8 @@ pub struct Analysis {
     pub texts: Vec<Rc<str>>,
     /// Conjuncts that concern one FROM item of the statement's own text alone, where they confine it.
     pub filters: Vec<(RefId, Span)>,
+    /// Tables that are written.
+    pub writes: Vec<super::writes::Write>,
     /// Some level locks rows.
     pub locks: bool,
     /// Names of columns with a schema, and what follows the item's name.
@@ -52,6 +54,8 @@ pub struct Ref {
     /// The scope of its query's WHERE.
     pub level_scope: ScopeId,
     pub used: BTreeSet<usize>,
+    /// A table's primary key.
+    pub primary: Option<Vec<usize>>,
     /// The whole row is used as a value.
     pub whole: bool,
     /// A system column is used.

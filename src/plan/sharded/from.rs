@@ -139,6 +139,9 @@ impl Resolver<'_> {
         let home = self.home(relation)?;
         let source = Source::Table { home };
         let id = self.push(place, table.alias.as_ref(), name, columns, source, (scope, level));
+        if let Some(item) = self.out.refs.get_mut(id) {
+            item.primary = relation.primary_key.clone();
+        }
         Ok(self.visible(id, Some(relation.schema.clone()), true))
     }
 
@@ -249,6 +252,7 @@ impl Resolver<'_> {
             scope,
             level_scope,
             used: Default::default(),
+            primary: None,
             whole: false,
             system: false,
         });

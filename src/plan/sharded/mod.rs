@@ -14,6 +14,7 @@ mod from;
 mod functions;
 mod gather;
 pub mod model;
+mod modify;
 mod names;
 mod order;
 mod partial;
@@ -26,6 +27,7 @@ mod splice;
 mod tests;
 mod types;
 mod walk;
+mod writes;
 
 pub use access::{Bound as BoundValue, ShardSet, shards};
 pub use model::*;
@@ -65,7 +67,8 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
             plan.route_only("cursor", "a cursor");
             Ok(plan)
         }
-        _ => Err(refuse::unsupported("write", "this statement")),
+        Statement::Copy(copy) => modify::copy(sql, copy, context, params),
+        _ => modify::plan(sql, statement, context, params),
     }
 }
 

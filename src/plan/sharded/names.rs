@@ -116,7 +116,7 @@ impl<'a> Resolver<'a> {
         Ok(outputs)
     }
 
-    fn with(&mut self, with: &With) -> Result<(), Refusal> {
+    pub fn with(&mut self, with: &With) -> Result<(), Refusal> {
         for cte in &with.items {
             let start = self.out.refs.len();
             let columns = match &cte.statement {
@@ -131,8 +131,11 @@ impl<'a> Resolver<'a> {
                         columns?
                     }
                 }
-                _ => {
-                    return Err(unsupported("writing-cte", "a WITH query that writes"));
+                writing => {
+                    let saved = std::mem::take(&mut self.frames);
+                    let columns = self.write(writing, 0);
+                    self.frames = saved;
+                    columns?
                 }
             };
             if cte.search_or_cycle {
@@ -460,7 +463,7 @@ impl<'a> Resolver<'a> {
         Some(())
     }
 
-    fn star(&mut self, name: Option<&Name>) -> Result<Vec<(String, Vec<Target>)>, Refusal> {
+    pub fn star(&mut self, name: Option<&Name>) -> Result<Vec<(String, Vec<Target>)>, Refusal> {
         let columns = match name {
             None => self.frames.last().map(|frame| frame.columns.clone()).unwrap_or_default(),
             Some(name) => {

@@ -62,6 +62,9 @@ pub fn plan_with(
     let mut resolver = Resolver::new(context, params, sql);
     resolver.query(query, 0)?;
     let analysis = resolver.out;
+    if !analysis.writes.is_empty() {
+        return super::modify::route(&analysis, context);
+    }
     let kinds = Kinds::of(&analysis, 0..analysis.refs.len());
     functions::admissible(&analysis, context, kinds.sharded)?;
     let acts = analysis.calls.iter().any(|call| functions::acts(call, context));

@@ -218,5 +218,5 @@ fn print(plan: &Plan) -> String {
             }
         }
     }
-    out
+    out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

@@ -1,0 +1,109 @@
+//! Plans of statements that write, and of COPY: on one shard, or refused.
+
+use super::analysis::{Analysis, Home, Source};
+use super::confine::{conditions, sentence};
+use super::names::{Namespace, Resolver};
+use super::query::Kinds;
+use super::refuse::{refuse, unsupported};
+use super::splice::text;
+use super::{Access, Context, Finish, Input, Plan, Refusal, Scatter, Work, functions};
+use crate::catalog::schema::Oid;
+use crate::sql::ast::*;
+
+/// Plans INSERT, UPDATE, DELETE, MERGE.
+pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
+    let mut resolver = Resolver::new(context, params, sql);
+    resolver.write(statement, 0)?;
+    route(&resolver.out, context)
+}
+
+/// Where a statement that writes runs, once its names are known.
+pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal> {
+    let kinds = Kinds::of(analysis, 0..analysis.refs.len());
+    functions::admissible(analysis, context, kinds.sharded)?;
+    let mut plan =
+        Plan { access: Access::Home, work: Work::Route { otherwise: several() }, writes: true, proof: Vec::new() };
+    if !kinds.sharded {
+        plan.proof.push("only tables of the home shard are written".to_string());
+        return Ok(plan);
+    }
+    if kinds.home || kinds.catalog {
+        return Err(unsupported("home-table", "a write beside tables of the home shard"));
+    }
+    let inserted = |id: usize| analysis.writes.iter().any(|write| write.id == id && write.keys.is_some());
+    let ids = analysis.sharded(0..analysis.refs.len()).filter(|&id| !inserted(id));
+    let Some(mut keys) = conditions(analysis, ids) else {
+        plan.access = Access::All;
+        plan.work = Work::Refuse(several());
+        return Ok(plan);
+    };
+    keys.extend(analysis.writes.iter().filter_map(|write| write.keys.clone()));
+    plan.proof.extend(keys.iter().map(sentence));
+    plan.access = Access::Keys(keys);
+    Ok(plan)
+}
+
+fn several() -> Refusal {
+    refuse(
+        "multi-shard-write",
+        "pgbraid can't yet write on several shards in one statement",
+        "Confine the statement to one shard: give one value of the sharding key with = in WHERE, or in each row.",
+    )
+}
+
+/// Plans COPY.
+pub fn copy(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
+    let name = match &copy.source {
+        CopySource::Statement(statement, _) => return super::plan(sql, statement, context, params),
+        CopySource::Table(name, _) => name,
+    };
+    let mut resolver = Resolver::new(context, params, sql);
+    let table = FromTable { span: name.span, name: name.clone(), only: false, alias: None, tablesample: None };
+    let namespace = resolver.table(&table, 0, 0)?;
+    if let Some(filter) = &copy.filter {
+        let mut frame = Namespace::default();
+        frame.join(namespace);
+        resolver.frames.push(frame);
+        resolver.expr(filter, 0)?;
+        resolver.frames.pop();
+    }
+    let analysis = resolver.out;
+    functions::admissible(&analysis, context, false)?;
+    let home = match analysis.refs.last().map(|item| &item.source) {
+        Some(Source::Table { home }) => home,
+        _ => return Err(unsupported("copy", "COPY of this relation")),
+    };
+    let route = |access: Access| Plan {
+        access,
+        work: Work::Route { otherwise: several() },
+        writes: copy.from,
+        proof: vec!["COPY of a table that one shard has whole".to_string()],
+    };
+    match home {
+        Home::Sharded(..) if copy.from => Err(several()),
+        Home::Reference if copy.from => Err(refuse(
+            "reference-write",
+            "pgbraid can't yet change a reference table on all shards at once",
+            "Set pgbraid.shard to each shard in turn, and write there.",
+        )),
+        Home::Reference => Ok(route(Access::Any)),
+        Home::Home | Home::Catalog => Ok(route(Access::Home)),
+        Home::Sharded(..) => {
+            let input = Input { sql: vec![text(copy.span.of(sql))], access: Access::All, columns: Vec::new() };
+            let finish = Finish::Stream {
+                order: Vec::new(),
+                hidden: 0,
+                limit: None,
+                offset: None,
+                with_ties: false,
+                instead: None,
+            };
+            Ok(Plan {
+                access: Access::All,
+                work: Work::Scatter(Scatter { inputs: vec![input], finish, once: Vec::new() }),
+                writes: false,
+                proof: vec!["the shards' rows one after another are the table's".to_string()],
+            })
+        }
+    }
+}

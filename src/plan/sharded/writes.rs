@@ -1,0 +1,332 @@
+//! Resolves statements that write: their targets, the keys that place new rows, what they may not change.
+
+use super::analysis::*;
+use super::constant::evaluate;
+use super::facts::Reader;
+use super::names::{Namespace, Resolver, computed};
+use super::refuse::{refuse, unsupported};
+use super::{KeyCondition, KeyValue, Refusal};
+use crate::catalog::schema::Relation;
+use crate::sql::ast::*;
+use crate::topology::placement::TablePlace;
+
+/// One target of a writing statement.
+pub struct Write {
+    pub id: RefId,
+    /// Where inserted rows go; `None`: rows that exist are changed.
+    pub keys: Option<KeyCondition>,
+}
+
+impl Resolver<'_> {
+    /// Resolves a writing statement; gives RETURNING's columns.
+    pub fn write(&mut self, statement: &Statement, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        let scope = self.child(scope);
+        let ctes = self.ctes.len();
+        let outputs = match statement {
+            Statement::Insert(insert) => self.insert(insert, scope),
+            Statement::Update(update) => self.update(update, scope),
+            Statement::Delete(delete) => self.delete(delete, scope),
+            Statement::Merge(merge) => self.merge(merge, scope),
+            _ => Err(unsupported("write", "this statement")),
+        };
+        self.ctes.truncate(ctes);
+        outputs
+    }
+
+    /// The target as an item of FROM; its number and namespace.
+    fn target(&mut self, table: &FromTable, scope: ScopeId) -> Result<(RefId, Namespace), Refusal> {
+        // A CTE can't be written, and doesn't hide a table from INSERT INTO.
+        let ctes = std::mem::take(&mut self.ctes);
+        let namespace = self.table(table, scope, scope);
+        self.ctes = ctes;
+        let id = self.out.items.get(&(self.text, table.span)).copied();
+        let id = id.ok_or_else(|| unsupported("write", "this target"))?;
+        let item = self.out.refs.get(id);
+        match item.map(|item| &item.source) {
+            Some(Source::Table { home: Home::Reference }) => Err(refuse(
+                "reference-write",
+                "pgbraid can't yet change a reference table on all shards at once",
+                "Set pgbraid.shard to each shard in turn, and write there.",
+            )),
+            Some(Source::Table { home: Home::Catalog }) => Err(unsupported("catalog", "a write to the system catalog")),
+            Some(Source::Table { .. }) => Ok((id, namespace?)),
+            _ => Err(unsupported("write", "a write to a view")),
+        }
+    }
+
+    fn relation_of(&self, table: &FromTable) -> Option<&Relation> {
+        let mut names = table.name.parts.iter().rev().map(|part| part.value.as_str());
+        let name = names.next()?;
+        self.context.schema.relation(names.next(), name, self.context.search_path)
+    }
+
+    /// Code that runs beside the write may touch other shards' rows.
+    fn no_code(&self, table: &FromTable, id: RefId) -> Result<(), Refusal> {
+        let sharded = self.out.key(id).is_some();
+        match self.relation_of(table) {
+            Some(relation) if sharded && relation.code => Err(unsupported(
+                "trigger",
+                &format!("a write to \"{}\", whose triggers, rules or defaults call functions of users,", relation.name),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, insert: &Insert, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        if let Some(with) = &insert.with {
+            self.with(with)?;
+        }
+        let (id, namespace) = self.target(&insert.table, scope)?;
+        self.no_code(&insert.table, id)?;
+        if let InsertSource::Query(query) = &insert.source {
+            self.query(query, scope)?;
+        }
+        let keys = match self.out.key(id).map(|(place, (_, column))| (place.clone(), column)) {
+            Some((place, column)) => Some(self.inserted_keys(insert, id, place, column)?),
+            None => None,
+        };
+        self.out.writes.push(Write { id, keys });
+        let mut frame = namespace.clone();
+        if let Some(conflict) = &insert.on_conflict {
+            // `excluded` has the target's columns.
+            let mut excluded = namespace.clone();
+            excluded.columns.clear();
+            for entry in &mut excluded.entries {
+                entry.alias = "excluded".to_string();
+            }
+            frame.join(excluded);
+            self.frames.push(frame);
+            for assignment in conflict.update.iter().flatten() {
+                self.assignment(assignment, id, scope)?;
+            }
+            if let Some(filter) = &conflict.filter {
+                self.expr(&filter.expr, scope)?;
+            }
+            self.frames.pop();
+        }
+        self.returning(insert.returning.as_ref(), namespace, scope)
+    }
+
+    /// The keys of the rows that an INSERT gives.
+    fn inserted_keys(
+        &self,
+        insert: &Insert,
+        id: RefId,
+        place: TablePlace,
+        column: usize,
+    ) -> Result<KeyCondition, Refusal> {
+        let relation = self.relation_of(&insert.table).ok_or_else(|| unsupported("write", "this target"))?;
+        let key = relation.columns.get(column).ok_or_else(|| unsupported("write", "this target"))?;
+        let missing = || {
+            refuse(
+                "insert-key",
+                format!("pgbraid can't prove to which shard a row without a value for \"{}\" belongs", key.name),
+                format!("Name \"{}\", the sharding key of \"{}\", in INSERT and give it a value.", key.name, relation.name),
+            )
+        };
+        let at = match &insert.columns {
+            Some(columns) => columns.iter().position(|column| column.name.value == key.name && !column.part),
+            None => Some(column),
+        };
+        let at = at.ok_or_else(missing)?;
+        for (position, column) in relation.columns.iter().enumerate() {
+            let given = match &insert.columns {
+                Some(columns) => columns.iter().any(|given| given.name.value == column.name),
+                None => self.width(insert).is_some_and(|width| position < width),
+            };
+            let sequence = column.identity || column.default.as_deref().is_some_and(|text| text.contains("nextval("));
+            if !given && sequence {
+                return Err(refuse(
+                    "sequence-default",
+                    format!("pgbraid can't prove that each shard's own sequence gives \"{}\" a new value", column.name),
+                    format!("Give \"{}\" a value in INSERT.", column.name),
+                ));
+            }
+        }
+        let InsertSource::Query(query) = &insert.source else { return Err(missing()) };
+        let values = self.row_keys(query, at, &missing)?;
+        Ok(KeyCondition {
+            column: self.out.display((id, column)),
+            place,
+            values,
+            assigned: Some(key.typmod),
+        })
+    }
+
+    /// How many columns the source gives, where that is plain.
+    fn width(&self, insert: &Insert) -> Option<usize> {
+        match &insert.source {
+            InsertSource::Query(Query { body: QueryBody::Values(values), .. }) => {
+                values.rows.first().map(|row| row.values.len())
+            }
+            InsertSource::Query(query) => self.out.queries.get(&(self.text, query.span)).map(|level| level.outputs.len()),
+            InsertSource::DefaultValues(_) => Some(0),
+        }
+    }
+
+    fn row_keys(&self, query: &Query, at: usize, missing: &dyn Fn() -> Refusal) -> Result<Vec<KeyValue>, Refusal> {
+        let sql = self.out.texts.get(self.text).cloned().unwrap_or_default();
+        let known = |expr: &Expr| evaluate(expr, &sql, self.params);
+        match &query.body {
+            QueryBody::Values(values) => {
+                let row = |row: &ValuesRow| match row.values.get(at).map(|expr| (&expr.kind, expr)) {
+                    None | Some((ExprKind::Default, _)) => Err(missing()),
+                    Some((_, expr)) => known(expr).ok_or_else(unknown_key),
+                };
+                values.rows.iter().map(row).collect()
+            }
+            QueryBody::Select(select) => {
+                let plain = select.items.iter().all(|item| matches!(item.kind, SelectItemKind::Expr(_)));
+                let item = select.items.get(at).filter(|_| plain);
+                let Some(SelectItemKind::Expr(expr)) = item.map(|item| &item.kind) else { return Err(unknown_key()) };
+                if let Some(value) = known(expr) {
+                    return Ok(vec![value]);
+                }
+                self.column_keys(query, expr).ok_or_else(unknown_key)
+            }
+            _ => Err(unknown_key()),
+        }
+    }
+
+    /// The one value that a column of the source is confined to.
+    fn column_keys(&self, query: &Query, expr: &Expr) -> Option<Vec<KeyValue>> {
+        let reader = Reader { analysis: &self.out, text: self.text, params: self.params };
+        let column = reader.column(expr)?;
+        let scope = self.out.queries.get(&(self.text, query.span))?.scope;
+        // On the shard where the row was read, if it was read by its own key: no other value can come.
+        let key = self.out.key(column.0).filter(|(_, key)| *key == column)?.1;
+        let condition = super::confine::confined(&self.out, key.0)?;
+        let sees = self.out.refs.get(key.0).is_some_and(|item| item.scope == scope);
+        sees.then_some(condition.values)
+    }
+
+    fn assignment(&mut self, assignment: &Assignment, target: RefId, scope: ScopeId) -> Result<(), Refusal> {
+        let key = self.out.key(target).map(|(_, (_, column))| column);
+        let name = key.and_then(|column| self.out.refs.get(target)?.columns.get(column)).map(|key| key.name.clone());
+        if let Some(name) = name.filter(|name| assignment.columns.iter().any(|column| column.name.value == *name)) {
+            return Err(refuse(
+                "key-update",
+                format!("pgbraid can't yet change \"{name}\", the sharding key, for the row may have to move"),
+                "DELETE the row and INSERT it with the new key.",
+            ));
+        }
+        if matches!(assignment.value.kind, ExprKind::Default) {
+            return Ok(());
+        }
+        self.expr(&assignment.value, scope)
+    }
+
+    fn update(&mut self, update: &Update, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        if let Some(with) = &update.with {
+            self.with(with)?;
+        }
+        let (id, mut namespace) = self.target(&update.table, scope)?;
+        self.no_code(&update.table, id)?;
+        self.out.writes.push(Write { id, keys: None });
+        self.others(update.from.as_ref(), &mut namespace, scope)?;
+        self.frames.push(namespace.clone());
+        for assignment in &update.assignments {
+            self.assignment(assignment, id, scope)?;
+        }
+        self.frames.pop();
+        self.changed(update.filter.as_ref(), update.current_of.as_ref(), &namespace, scope)?;
+        self.returning(update.returning.as_ref(), namespace, scope)
+    }
+
+    fn delete(&mut self, delete: &Delete, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        if let Some(with) = &delete.with {
+            self.with(with)?;
+        }
+        let (id, mut namespace) = self.target(&delete.table, scope)?;
+        self.no_code(&delete.table, id)?;
+        self.out.writes.push(Write { id, keys: None });
+        self.others(delete.using.as_ref(), &mut namespace, scope)?;
+        self.changed(delete.filter.as_ref(), delete.current_of.as_ref(), &namespace, scope)?;
+        self.returning(delete.returning.as_ref(), namespace, scope)
+    }
+
+    fn others(&mut self, from: Option<&From>, namespace: &mut Namespace, scope: ScopeId) -> Result<(), Refusal> {
+        for item in from.iter().flat_map(|from| &from.items) {
+            let next = self.from_item(item, scope, scope, &namespace.clone())?;
+            namespace.join(next);
+        }
+        Ok(())
+    }
+
+    fn changed(
+        &mut self,
+        filter: Option<&Clause>,
+        cursor: Option<&Ident>,
+        namespace: &Namespace,
+        scope: ScopeId,
+    ) -> Result<(), Refusal> {
+        if cursor.is_some() {
+            return Err(unsupported("cursor", "WHERE CURRENT OF"));
+        }
+        self.frames.push(namespace.clone());
+        if let Some(filter) = filter {
+            self.condition(&filter.expr, scope)?;
+        }
+        self.frames.pop();
+        Ok(())
+    }
+
+    fn merge(&mut self, merge: &Merge, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        if let Some(with) = &merge.with {
+            self.with(with)?;
+        }
+        let (id, mut namespace) = self.target(&merge.table, scope)?;
+        if self.out.key(id).is_some() {
+            return Err(refuse(
+                "merge",
+                "pgbraid can't yet prove that MERGE stays on one shard",
+                "Use INSERT … ON CONFLICT, UPDATE and DELETE by the sharding key.",
+            ));
+        }
+        self.out.writes.push(Write { id, keys: None });
+        let source = self.from_item(&merge.source, scope, scope, &Namespace::default())?;
+        namespace.join(source);
+        self.frames.push(namespace);
+        self.expr(&merge.on, scope)?;
+        for expr in &merge.expressions {
+            if !matches!(expr.kind, ExprKind::Default) {
+                self.expr(expr, scope)?;
+            }
+        }
+        self.frames.pop();
+        Ok(Vec::new())
+    }
+
+    fn returning(
+        &mut self,
+        returning: Option<&Returning>,
+        namespace: Namespace,
+        scope: ScopeId,
+    ) -> Result<Vec<OutColumn>, Refusal> {
+        self.frames.push(namespace);
+        let mut outputs = Vec::new();
+        for item in returning.iter().flat_map(|returning| &returning.items) {
+            match &item.kind {
+                SelectItemKind::Expr(expr) => {
+                    self.expr(expr, scope)?;
+                    let name = item.alias.as_ref().map(|alias| alias.value.clone());
+                    outputs.push(computed(name.unwrap_or_else(|| super::names::figured_name(expr))));
+                }
+                SelectItemKind::Star(name) => {
+                    let columns = self.star(name.as_ref())?;
+                    outputs.extend(columns.into_iter().map(|(name, _)| computed(name)));
+                }
+            }
+        }
+        self.frames.pop();
+        Ok(outputs)
+    }
+}
+
+fn unknown_key() -> Refusal {
+    refuse(
+        "insert-key",
+        "pgbraid can't prove to which shard the rows belong: the sharding key is an expression",
+        "Give the sharding key as a constant or a parameter.",
+    )
+}
