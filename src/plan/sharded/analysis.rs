@@ -37,6 +37,8 @@ pub struct Analysis {
     pub filters: Vec<(RefId, Span)>,
     /// Tables that are written.
     pub writes: Vec<super::writes::Write>,
+    /// A constant such as 'now' or 'today' is among the texts.
+    pub moments: bool,
     /// Some level locks rows.
     pub locks: bool,
     /// Names of columns with a schema, and what follows the item's name.
@@ -113,6 +115,8 @@ pub enum Known {
 pub struct Level {
     pub scope: ScopeId,
     pub outputs: Vec<OutColumn>,
+    /// `*` stands for columns that aren't known.
+    pub open: bool,
     /// The FROM items within, nested ones too.
     pub inside: Range<RefId>,
 }

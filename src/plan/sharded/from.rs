@@ -12,6 +12,21 @@ use crate::sql::ast::*;
 /// Views in views that are opened.
 const VIEW_DEPTH: usize = 16;
 
+/// Functions of sets that give one column.
+const SCALARS: &[&str] = &[
+    "generate_series",
+    "generate_subscripts",
+    "unnest",
+    "regexp_split_to_table",
+    "string_to_table",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_object_keys",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_object_keys",
+];
+
 impl Resolver<'_> {
     /// Resolves one item; `left` is what stands before it, for LATERAL.
     pub fn from_item(
@@ -100,7 +115,11 @@ impl Resolver<'_> {
         if let (Some(alias), Some(function)) = (alias, self.out.refs.get_mut(id)) {
             function.name = alias.name.value.clone();
         }
-        Ok(self.visible(id, None, true))
+        let mut namespace = self.visible(id, None, true);
+        if let (false, Some(entry)) = (item.functions.len() == 1 && SCALARS.contains(&name.as_str()), namespace.entries.first_mut()) {
+            entry.open = true;
+        }
+        Ok(namespace)
     }
 
     pub fn table(&mut self, table: &FromTable, scope: ScopeId, level: ScopeId) -> Result<Namespace, Refusal> {
@@ -134,6 +153,9 @@ impl Resolver<'_> {
         };
         if relation.kind == RelationKind::View && !catalog(&relation.schema) {
             return self.view(table, relation, scope, level);
+        }
+        if relation.row_security && relation.code {
+            return Err(unsupported("policy", &format!("\"{}\", whose policies call functions of users,", relation.name)));
         }
         let columns = columns(relation);
         let home = self.home(relation)?;
@@ -263,7 +285,7 @@ impl Resolver<'_> {
         let Some(item) = self.out.refs.get(id) else { return Namespace::default() };
         let columns: Vec<(String, Vec<Target>)> =
             item.columns.iter().enumerate().map(|(at, column)| (column.name.clone(), vec![(id, at)])).collect();
-        let entry = Entry { alias: item.name.clone(), schema, columns: columns.clone(), id: Some(id) };
+        let entry = Entry { alias: item.name.clone(), schema, columns: columns.clone(), id: Some(id), open: item.columns.is_empty() };
         Namespace { entries: if named { vec![entry] } else { Vec::new() }, columns }
     }
 
@@ -306,6 +328,7 @@ impl Resolver<'_> {
                 schema: None,
                 columns: both.columns.clone(),
                 id: None,
+                open: both.entries.iter().any(|entry| entry.open),
             }];
         }
         Ok(both)

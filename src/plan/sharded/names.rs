@@ -28,6 +28,8 @@ pub struct Entry {
     pub schema: Option<String>,
     pub columns: Vec<(String, Vec<Target>)>,
     pub id: Option<RefId>,
+    /// It has columns that aren't known.
+    pub open: bool,
 }
 
 impl Namespace {
@@ -56,6 +58,8 @@ pub struct Resolver<'a> {
     /// The text that is walked.
     pub text: usize,
     pub views: usize,
+    /// A `*` stood for columns that aren't known.
+    pub open: bool,
 }
 
 impl<'a> Resolver<'a> {
@@ -71,6 +75,7 @@ impl<'a> Resolver<'a> {
             ctes: Vec::new(),
             text: 0,
             views: 0,
+            open: false,
         }
     }
 
@@ -111,7 +116,8 @@ impl<'a> Resolver<'a> {
             self.expr(&offset.count, scope)?;
         }
         self.ctes.truncate(ctes);
-        let level = Level { scope, outputs: outputs.clone(), inside: start..self.out.refs.len() };
+        let open = self.open;
+        let level = Level { scope, open, outputs: outputs.clone(), inside: start..self.out.refs.len() };
         self.out.queries.insert((self.text, query.span), level);
         Ok(outputs)
     }
@@ -355,6 +361,10 @@ impl<'a> Resolver<'a> {
     pub fn expr(&mut self, expr: &Expr, scope: ScopeId) -> Result<(), Refusal> {
         match &expr.kind {
             ExprKind::Column(name) => return self.column(name),
+            ExprKind::Literal(Literal::Text(Some(value))) => {
+                let word = value.trim().to_ascii_lowercase();
+                self.out.moments |= matches!(word.as_str(), "now" | "today" | "tomorrow" | "yesterday");
+            }
             ExprKind::WholeRow(name) => {
                 let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
                 return self.whole_row(alias).map_or_else(|| Err(unresolved(alias)), |()| Ok(()));
@@ -400,9 +410,20 @@ impl<'a> Resolver<'a> {
     fn column(&mut self, name: &Name) -> Result<(), Refusal> {
         let parts: Vec<&str> = name.parts.iter().map(|part| part.value.as_str()).collect();
         let found = match parts.as_slice() {
-            [column] => self.frames.iter().rev().find_map(|frame| {
-                frame.columns.iter().find(|(name, _)| name == column).map(|(_, targets)| targets.clone())
-            }),
+            [column] => {
+                let mut found = None;
+                for frame in self.frames.iter().rev() {
+                    found = frame.columns.iter().find(|(name, _)| name == column).map(|(_, to)| to.clone());
+                    // It may be a column that isn't known: nothing is claimed of it.
+                    if found.is_none() && frame.entries.iter().any(|entry| entry.open) {
+                        return Ok(());
+                    }
+                    if found.is_some() {
+                        break;
+                    }
+                }
+                found
+            }
             [.., alias, column] => {
                 let schema = (parts.len() > 2).then(|| parts.get(parts.len() - 3).copied()).flatten();
                 let entry = self.entry(schema, alias);
@@ -475,6 +496,7 @@ impl<'a> Resolver<'a> {
                 entry.columns
             }
         };
+        self.open |= self.frames.last().is_some_and(|frame| frame.entries.iter().any(|entry| entry.open));
         for target in columns.iter().flat_map(|(_, targets)| targets) {
             self.use_column(*target);
         }

@@ -28,7 +28,11 @@ struct Key<'a> {
 /// Writes the shards' text of a query whose rows stream.
 pub fn plan(planner: &Planner<'_>, select: &Select, mut edits: Edits) -> Result<Ordered, Refusal> {
     let query = planner.query;
-    let outputs = &planner.level(query)?.outputs;
+    let level = planner.level(query)?;
+    if level.open {
+        return Err(unsupported("function-columns", "* over columns that aren't known"));
+    }
+    let outputs = &level.outputs;
     let visible = outputs.len();
     let mut hidden: Vec<String> = Vec::new();
     let mut keys = Vec::new();
@@ -48,6 +52,10 @@ pub fn plan(planner: &Planner<'_>, select: &Select, mut edits: Edits) -> Result<
             (Some(_), Some(output)) if output.collation != Known::Unknown => output.collation.clone(),
             _ => collation(planner, output_expr(select, known).unwrap_or(&item.expr)),
         };
+        let expr = output_expr(select, known).unwrap_or(&item.expr);
+        if collation == Known::Unknown && matches!(super::types::type_of(planner, expr), 0 | 25 | 1042 | 1043) {
+            return Err(unsupported("collation", "an order under a collation that isn't known"));
+        }
         if item.using.as_deref().is_some_and(|operator| !matches!(operator, "<" | ">")) {
             return Err(unsupported("order-using", "ORDER BY … USING"));
         }
@@ -193,6 +201,12 @@ pub fn collation(planner: &Planner<'_>, expr: &Expr) -> Known {
             return column.map_or(Known::Unknown, |column| column.collation.clone());
         }
         ExprKind::Collate { collation, .. } => return named(collation),
+        ExprKind::Cast { operand, target } if super::types::known(target) => {
+            return match collation(planner, operand) {
+                Known::None => Known::Collation(own.clone()),
+                known => known,
+            };
+        }
         _ => {}
     }
     let foreign = walk::any(expr, &|part| match &part.kind {
@@ -204,7 +218,8 @@ pub fn collation(planner: &Planner<'_>, expr: &Expr) -> Known {
                 _ => true,
             }
         }
-        ExprKind::Collate { .. } | ExprKind::Cast { .. } | ExprKind::Field { .. } | ExprKind::WholeRow(_) => true,
+        ExprKind::Cast { target, .. } => !super::types::known(target),
+        ExprKind::Collate { .. } | ExprKind::Field { .. } | ExprKind::WholeRow(_) => true,
         _ => false,
     });
     if foreign || walk::has_query(expr) { Known::Unknown } else { Known::Collation(own.clone()) }

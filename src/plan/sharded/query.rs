@@ -120,7 +120,21 @@ impl Planner<'_> {
     fn several(&mut self, gather: bool) -> Result<Scatter, Refusal> {
         let mut edits = Edits::default();
         let once = self.functions(&mut edits)?;
-        let refusal = match scatter::plan(self, edits.clone()) {
+        if self.analysis.moments {
+            return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));
+        }
+        // What differs from row to row must not be evaluated apart on each shard for all rows.
+        let per_row = self.analysis.calls.iter().any(|call| {
+            functions::behaviour(call, self.context) == functions::Behaviour::PerRow
+        });
+        let simple = self.analysis.queries.len() == 1
+            && self.analysis.refs.iter().all(|item| matches!(item.source, Source::Table { .. }));
+        let scattered = if per_row && !simple {
+            Err(unsupported("volatile", "a volatile function in a sub-query"))
+        } else {
+            scatter::plan(self, edits.clone())
+        };
+        let refusal = match scattered {
             Ok(scatter) => return Ok(Scatter { once, ..scatter }),
             Err(refusal) => refusal,
         };

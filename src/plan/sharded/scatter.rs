@@ -244,7 +244,7 @@ impl Prover<'_, '_> {
                 let star = |item: &SelectItem| matches!(&item.kind, SelectItemKind::Star(None));
                 let whole = select.items.iter().any(|item| match &item.kind {
                     SelectItemKind::Expr(expr) => self.is_key(expr, select, text, keys, scope),
-                    SelectItemKind::Star(_) => star(item),
+                    SelectItemKind::Star(_) => star(item) && !keys.is_empty(),
                 });
                 if whole { Ok(()) } else { Err(unsupported("distinct", "DISTINCT without the sharding key")) }
             }
@@ -299,7 +299,11 @@ impl Prover<'_, '_> {
             }
             ExprKind::Column(name) if !self.analysis().columns.contains_key(&(text, name.span)) => {
                 let name = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
-                select.items.iter().find(|item| item.alias.as_ref().is_some_and(|alias| alias.value == name))
+                select.items.iter().find(|item| match (&item.alias, &item.kind) {
+                    (Some(alias), _) => alias.value == name,
+                    (None, SelectItemKind::Expr(expr)) => super::names::figured_name(expr) == name,
+                    _ => false,
+                })
             }
             _ => None,
         };

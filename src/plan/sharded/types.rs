@@ -79,6 +79,13 @@ fn rank(oid: Oid) -> Option<u8> {
     }
 }
 
+/// Whether it is a built-in type without a collation of its own.
+pub fn known(target: &TypeName) -> bool {
+    let mut plain = target.clone();
+    plain.array = false;
+    named(&plain) != 0
+}
+
 fn named(target: &TypeName) -> Oid {
     let mut plain = target.clone();
     plain.modifiers = None;

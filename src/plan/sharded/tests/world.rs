@@ -102,7 +102,7 @@ pub fn world() -> World {
     for (names, kind, volatility, builtin) in [
         ("count sum avg min max string_agg array_agg bool_and bool_or every stddev variance var_pop bit_and json_agg percentile_cont mode", FunctionKind::Aggregate, Volatility::Immutable, true),
         ("row_number rank lag", FunctionKind::Window, Volatility::Immutable, true),
-        ("lower upper round length abs generate_series substring row_to_json", FunctionKind::Function, Volatility::Immutable, true),
+        ("lower upper round length abs generate_series substring row_to_json json_each", FunctionKind::Function, Volatility::Immutable, true),
         ("now statement_timestamp to_char date_trunc pg_table_size", FunctionKind::Function, Volatility::Stable, true),
         ("random nextval pg_sleep clock_timestamp pg_advisory_lock", FunctionKind::Function, Volatility::Volatile, true),
         ("price_of own_volatile", FunctionKind::Function, Volatility::Volatile, false),
