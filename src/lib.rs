@@ -7,6 +7,7 @@
 //! * 1 `wire`, `sql`, `value`: frames and messages; lexing, parsing; types' formats, order, hashing. Pure
 //! * 2 `catalog`, `topology`: what exists in a database; which servers there are. `net`: sockets
 //! * 3 `plan`: where a statement may run, with its proof. `backend`: server connections, pools, health
+//! * 4 `execute`: operators on the rows of several shards
 //! * 6 `session`: one client's conversation
 //! * 7 `server`, `admin`, `http`: listeners and workers; the console; metrics
 //! * 8 `cli`: subcommands
@@ -25,6 +26,8 @@ pub mod topology;
 
 pub mod backend;
 pub mod plan;
+
+pub mod execute;
 
 pub mod session;
 

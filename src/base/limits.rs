@@ -129,3 +129,9 @@ pub const PROBED_NAMES: usize = 50;
 
 /// Longest such name, in bytes.
 pub const SETTING_NAME: usize = 128;
+
+/// Longest single message (a row, say) that a sharded database's answer may have where it is looked into, in bytes.
+pub const SHARD_MESSAGE: usize = 256 << 20;
+
+/// Bytes of rows that one statement over shards may collect in the proxy; beyond it 53400.
+pub const GATHER_BYTES: usize = 256 << 20;

@@ -4,6 +4,7 @@ mod connect;
 mod end_point;
 mod framed;
 mod listen;
+mod pipe;
 mod socket;
 mod stream;
 pub mod tls;
@@ -12,6 +13,7 @@ mod verify;
 pub use connect::connect;
 pub use framed::{Framed, FramedError};
 pub use listen::{Claim, TcpAcceptor, UnixAcceptor, resolve};
+pub use pipe::{Pipe, pipe};
 pub use stream::{Detached, Stream};
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
 use super::end_point;
+use super::pipe::Pipe;
 use super::socket::{Parked, Plain, Socket, gone, peer_of};
 
 /// One connection. Plain sockets cost nothing more than tokio's own; TLS state is boxed so that the type stays small.
@@ -20,6 +21,8 @@ pub struct Stream(Kind);
 enum Kind {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// The other end is in this process.
+    Pipe(Pipe),
     /// Nothing any more: TLS was to be put on it, and failed.
     Gone,
     /// We are the TLS client: a connection to a server.
@@ -62,6 +65,11 @@ impl Stream {
         Self(Kind::Unix(unix))
     }
 
+    /// One end of a connection within the process.
+    pub fn from_pipe(pipe: Pipe) -> Self {
+        Self(Kind::Pipe(pipe))
+    }
+
     pub(super) fn to_server(tls: client::TlsStream<Socket>) -> Self {
         Self(Kind::ToServer(Box::new(tls)))
     }
@@ -75,7 +83,7 @@ impl Stream {
         match self.0 {
             Kind::Tcp(tcp) => Some(Socket::new(Plain::Tcp(tcp), prefix)),
             Kind::Unix(unix) => Some(Socket::new(Plain::Unix(unix), prefix)),
-            Kind::ToServer(_) | Kind::FromClient(_) | Kind::Gone => None,
+            Kind::ToServer(_) | Kind::FromClient(_) | Kind::Pipe(_) | Kind::Gone => None,
         }
     }
 
@@ -97,6 +105,7 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(tcp) => peer_of(tcp),
             Kind::Unix(_) => "unix".into(),
+            Kind::Pipe(_) => "within".into(),
             Kind::Gone => "?".into(),
             Kind::ToServer(tls) => tls.get_ref().0.peer(),
             Kind::FromClient(client) => client.tls.get_ref().0.peer(),
@@ -107,7 +116,7 @@ impl Stream {
     /// without TLS, or where the certificate's signature has no hash that we can compute (Ed25519, SHA-224).
     pub fn tls_server_end_point(&self) -> Option<Vec<u8>> {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) | Kind::Gone => None,
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Pipe(_) | Kind::Gone => None,
             Kind::ToServer(tls) => end_point::hash(tls.get_ref().1.peer_certificates()?.first()?),
             Kind::FromClient(client) => client.end_point.as_deref().map(<[u8]>::to_vec),
         }
@@ -124,7 +133,7 @@ impl Stream {
     /// The protocol agreed on by ALPN, if any.
     pub fn alpn(&self) -> Option<&[u8]> {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) | Kind::Gone => None,
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Pipe(_) | Kind::Gone => None,
             Kind::ToServer(tls) => tls.get_ref().1.alpn_protocol(),
             Kind::FromClient(client) => client.tls.get_ref().1.alpn_protocol(),
         }
@@ -137,6 +146,7 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(tcp) => tcp.poll_read_ready(cx),
             Kind::Unix(unix) => unix.poll_read_ready(cx),
+            Kind::Pipe(pipe) => pipe.poll_read_ready(cx),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => {
                 let (socket, session) = tls.get_ref();
@@ -157,7 +167,7 @@ impl Stream {
         Ok(Detached(match self.0 {
             Kind::Tcp(tcp) => DetachedKind::Plain(Parked::Tcp(tcp.into_std()?)),
             Kind::Unix(unix) => DetachedKind::Plain(Parked::Unix(unix.into_std()?)),
-            Kind::Gone => return Err(gone()),
+            Kind::Pipe(_) | Kind::Gone => return Err(gone()),
             Kind::ToServer(mut tls) => {
                 tls.get_mut().0.park()?;
                 DetachedKind::ToServer(tls)
@@ -223,6 +233,7 @@ impl AsyncRead for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Kind::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Kind::Pipe(pipe) => pipe.poll_read(cx, buf),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => {
                 if tls.get_ref().1.wants_write() {
@@ -246,6 +257,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Kind::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
+            Kind::Pipe(pipe) => pipe.poll_write(cx, buf),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_write(cx, buf),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_write(cx, buf),
@@ -255,7 +267,7 @@ impl AsyncWrite for Stream {
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Kind::Tcp(_) | Kind::Unix(_) | Kind::Gone => Poll::Ready(Ok(())),
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Pipe(_) | Kind::Gone => Poll::Ready(Ok(())),
             Kind::ToServer(tls) => Pin::new(tls).poll_flush(cx),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_flush(cx),
         }
@@ -265,6 +277,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Kind::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Kind::Pipe(_) => Poll::Ready(Ok(())),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_shutdown(cx),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_shutdown(cx),
@@ -280,6 +293,10 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Kind::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
+            Kind::Pipe(pipe) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                pipe.poll_write(cx, first.map_or(&[][..], |buf| buf))
+            }
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
             Kind::FromClient(client) => Pin::new(&mut client.tls).poll_write_vectored(cx, bufs),

@@ -203,12 +203,13 @@ impl Shared {
     pub(super) async fn cancel(&self, process_id: i32, key: &[u8]) {
         let client = lock(&self.clients).get(&process_id).cloned();
         let Some(client) = client.filter(|client| constant_time_eq(&client.key, key)) else { return };
-        let Some((target, threat)) = client.cancel() else { return };
-        let result =
-            cancel::cancel(&target.server.address, target.process_id, &target.key, limits::CANCEL_TIMEOUT).await;
-        drop(threat);
-        if let Err(error) = result {
-            tracing::warn!(server = %target.server.address, "cancel request failed: {error}");
+        for (target, threat) in client.cancel_all() {
+            let address = &target.server.address;
+            let result = cancel::cancel(address, target.process_id, &target.key, limits::CANCEL_TIMEOUT).await;
+            drop(threat);
+            if let Err(error) = result {
+                tracing::warn!(server = %address, "cancel request failed: {error}");
+            }
         }
     }
 

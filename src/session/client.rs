@@ -36,6 +36,8 @@ pub struct Client {
     ending: AtomicBool,
     killed: AtomicBool,
     waker: AtomicWaker,
+    /// The inner sessions of a client of several shards: what is done to it is done to them.
+    followers: Mutex<Vec<Arc<Client>>>,
 }
 
 /// Where a client stands.
@@ -69,6 +71,7 @@ impl Client {
             ending: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            followers: Mutex::default(),
         }
     }
 
@@ -135,6 +138,21 @@ impl Client {
             self.waker.wake();
         }
         target
+    }
+
+    /// The same for a client and all its inner sessions.
+    pub fn cancel_all(&self) -> Vec<(Arc<CancelTarget>, Threat)> {
+        let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.cancel().into_iter().chain(followers.iter().filter_map(|follower| follower.cancel())).collect()
+    }
+
+    /// One more inner session; `None`: there are none any more.
+    pub(super) fn follow(&self, follower: Option<Arc<Self>>) {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        match follower {
+            Some(follower) => followers.push(follower),
+            None => followers.clear(),
+        }
     }
 
     /// Whether a cancel request came; forgets it.

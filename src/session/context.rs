@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::coordinator::LocalSharded;
 use crate::backend::database::{PoolKey, pool_limits};
 use crate::backend::login::Identity;
 use crate::backend::statements::Registry;
-use crate::backend::{Database, LocalPool};
+use crate::backend::{Database, LocalPool, ShardedDatabase};
 use crate::base::limits;
 use crate::config::User;
 use crate::plan::{self, Plan};
@@ -27,6 +28,7 @@ pub struct Worker {
     pub key: FingerprintKey,
     buffers: RefCell<Vec<Buffer>>,
     databases: RefCell<HashMap<Arc<str>, Rc<LocalDatabase>>>,
+    sharded: RefCell<HashMap<Arc<str>, Rc<LocalSharded>>>,
     next: Cell<u64>,
 }
 
@@ -40,6 +42,7 @@ impl Worker {
             key,
             buffers: RefCell::default(),
             databases: RefCell::default(),
+            sharded: RefCell::default(),
             next: Cell::new(1),
         }
     }
@@ -79,6 +82,17 @@ impl Worker {
         if let Some(old) = databases.insert(shared.name.clone(), local.clone()) {
             old.each_pool(|pool| pool.clear());
         }
+        local
+    }
+
+    /// The worker's side of a sharded database.
+    pub(super) fn sharded(&self, shared: &Arc<ShardedDatabase>) -> Rc<LocalSharded> {
+        let mut sharded = self.sharded.borrow_mut();
+        if let Some(local) = sharded.get(&shared.name).filter(|local| Arc::ptr_eq(&local.shared, shared)) {
+            return local.clone();
+        }
+        let local = Rc::new(LocalSharded::new(shared.clone()));
+        sharded.insert(shared.name.clone(), local.clone());
         local
     }
 

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod auth;
 pub mod client;
 pub mod context;
+mod coordinator;
 mod downstream;
 mod dress;
 mod effects;
@@ -82,6 +83,8 @@ pub struct Session {
     epoch: u64,
     /// An error to tell the client in place of what the server can't say any more.
     failure: Option<PgError>,
+    /// The coordinator's view of it, if it serves one.
+    mirror: Option<Rc<coordinator::shard::Mirror>>,
 }
 
 impl Session {
@@ -118,7 +121,7 @@ impl Session {
 }
 
 /// A setting's value, where it is one word.
-fn value_text(value: &Value) -> &str {
+pub(super) fn value_text(value: &Value) -> &str {
     match value {
         Value::Config(text) => text,
         Value::List(values) => values.first().map_or("", String::as_str),

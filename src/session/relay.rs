@@ -203,7 +203,11 @@ impl Session {
 }
 
 /// Reads once into a buffer's spare room. The caller has seen that there is some.
-pub(super) fn poll_fill(stream: &mut Stream, buffer: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub(in crate::session) fn poll_fill(
+    stream: &mut Stream,
+    buffer: &mut Buffer,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let mut room = ReadBuf::new(buffer.spare());
     match Pin::new(stream).poll_read(cx, &mut room) {
         Poll::Pending => Poll::Pending,
@@ -217,7 +221,12 @@ pub(super) fn poll_fill(stream: &mut Stream, buffer: &mut Buffer, cx: &mut Conte
 }
 
 /// Writes as much of `out` as the socket takes.
-fn poll_send(stream: &mut Stream, out: &mut Vec<u8>, written: &mut usize, cx: &mut Context<'_>) -> io::Result<usize> {
+pub(in crate::session) fn poll_send(
+    stream: &mut Stream,
+    out: &mut Vec<u8>,
+    written: &mut usize,
+    cx: &mut Context<'_>,
+) -> io::Result<usize> {
     let mut sent = 0;
     while *written < out.len() {
         match Pin::new(&mut *stream).poll_write(cx, out.get(*written..).unwrap_or_default()) {

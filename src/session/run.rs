@@ -47,6 +47,11 @@ impl Session {
     }
 
     async fn turn(&mut self) -> Result<(), Over> {
+        if let Some(mirror) = &self.mirror
+            && self.status == b'I'
+        {
+            mirror.show(self.settings.current());
+        }
         match self.next_request() {
             Next::Wait => {
                 self.flush().await?;
@@ -649,6 +654,6 @@ pub(super) fn cancelled() -> PgError {
     PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
-pub(super) fn going_away() -> PgError {
+pub(in crate::session) fn going_away() -> PgError {
     PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }

@@ -539,7 +539,7 @@ fn kind_and_name<'a>(body: &'a [u8], what: &str) -> Result<(u8, &'a [u8]), PgErr
 }
 
 /// The client broke the protocol: its connection ends.
-pub(super) fn protocol_error(text: String) -> PgError {
+pub(in crate::session) fn protocol_error(text: String) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, text)
 }
 

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
-
 use super::accept::NewClient;
 use super::client::Client;
 use super::context::{LocalDatabase, Worker};
+use super::coordinator::shard::Mirror;
+use super::coordinator::{self, ShardedSeat};
 use super::effects::Transaction;
 use super::route::Target;
 use super::statements::Statements;
@@ -35,19 +35,23 @@ pub struct Seat {
 
 /// Serves a client that has authenticated, until it goes.
 pub async fn serve(seat: Seat, new: Box<NewClient>) {
-    let NewClient { mut stream, parameters, leftover, user, credentials, .. } = *new;
     if let Some(sharded) = &seat.sharded {
-        // Never as if the home shard were all.
-        let error = match sharded.settled().await {
-            Err(error) => error,
-            Ok(_) => PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "sharded databases can't be used yet"),
-        };
-        let mut bytes = Vec::new();
-        message::error_response(&mut bytes, &error.into_fatal());
-        let _ = tokio::time::timeout(limits::FAREWELL, stream.write_all(&bytes)).await;
-        return;
+        let database = seat.worker.sharded(sharded);
+        let seat = ShardedSeat { worker: seat.worker, database, user: seat.user, client: seat.client };
+        return Box::pin(coordinator::serve(seat, new)).await;
     }
+    serve_one(seat, new, None).await;
+}
+
+/// Serves a coordinator as a client is served; what it must know is shown in `mirror`.
+pub(super) async fn serve_within(seat: Seat, new: Box<NewClient>, mirror: Rc<Mirror>) {
+    serve_one(seat, new, Some(mirror)).await;
+}
+
+async fn serve_one(seat: Seat, new: Box<NewClient>, mirror: Option<Rc<Mirror>>) {
+    let NewClient { stream, parameters, leftover, user, credentials, .. } = *new;
     let mut session = Box::new(make_session(seat, stream, Identity { user, credentials }));
+    session.mirror = mirror;
     if !leftover.is_empty() {
         session.need_input();
         session.input.extend(&leftover);
@@ -89,6 +93,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         timeouts,
         epoch,
         failure: None,
+        mirror: None,
     }
 }
 

@@ -1,0 +1,321 @@
+//! Transaction blocks over shards: begun on each shard when it is first touched, ended on all.
+
+use super::shard::ShardLink;
+use super::{Coordinator, Go, Stop};
+use crate::backend::settings::script;
+use crate::base::{PgError, SqlState};
+use crate::plan::{Isolation, Kind, TransactionModes};
+use crate::wire::message;
+
+/// A transaction block of the client's.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// The client's BEGIN, for each shard that joins.
+    pub begin: String,
+    /// False: the client didn't say BEGIN, a string of several statements is being run.
+    pub explicit: bool,
+    pub failed: bool,
+    pub isolation: Option<Isolation>,
+    /// What shards that join later must be told: savepoints, settings.
+    pub journal: Vec<String>,
+    /// The shard that rows were changed on.
+    pub wrote: Option<usize>,
+    /// REPEATABLE READ: all shards' snapshots were taken.
+    pub fixed: bool,
+}
+
+impl Block {
+    pub fn new(begin: String, modes: TransactionModes, explicit: bool) -> Self {
+        Self {
+            begin,
+            explicit,
+            failed: false,
+            isolation: modes.isolation,
+            journal: Vec::new(),
+            wrote: None,
+            fixed: false,
+        }
+    }
+
+    /// Several statements of it see one snapshot.
+    pub fn keeps_snapshot(&self) -> bool {
+        matches!(self.isolation, Some(Isolation::RepeatableRead | Isolation::Serializable))
+    }
+}
+
+impl Coordinator {
+    /// A link to a shard, begun and ready for the client's statement: with the session's settings, in its transaction.
+    pub(super) async fn engage(&mut self, shard: usize) -> Go<Box<ShardLink>> {
+        if self.block.as_ref().is_some_and(|block| block.keeps_snapshot() && !block.fixed) {
+            self.fix_snapshots(shard).await?;
+        }
+        self.join(shard).await
+    }
+
+    /// The same without a look at snapshots.
+    async fn join(&mut self, shard: usize) -> Go<Box<ShardLink>> {
+        let mut link = self.connect(shard).await?;
+        let Some(block) = &self.block else { return Ok(link) };
+        if link.joined {
+            return Ok(link);
+        }
+        let serializable = block.isolation == Some(Isolation::Serializable);
+        if serializable && self.links.iter().flatten().any(|other| other.joined) {
+            self.put_link(shard, link);
+            let text = "a SERIALIZABLE transaction can't run on several shards";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("Use REPEATABLE READ, or statements that concern one shard only.")
+                .into());
+        }
+        let mut sql = block.begin.clone();
+        for entry in &block.journal {
+            sql.push(';');
+            sql.push_str(entry);
+        }
+        let answer = self.run_on(&mut link, &sql).await?;
+        link.joined = link.status != b'I';
+        let result = answer.good();
+        self.put_link(shard, link);
+        result?;
+        self.take_link(shard)
+    }
+
+    /// Begins on all shards and takes their snapshots, as near to each other as can be.
+    async fn fix_snapshots(&mut self, first: usize) -> Go {
+        if self.block.as_ref().is_some_and(|block| block.isolation == Some(Isolation::Serializable)) {
+            return Ok(());
+        }
+        if let Some(block) = &mut self.block {
+            block.fixed = true;
+        }
+        let count = self.links.len();
+        for shard in std::iter::once(first).chain((0..count).filter(|&shard| shard != first)) {
+            let link = self.join(shard).await?;
+            self.put_link(shard, link);
+        }
+        for shard in 0..count {
+            let mut link = self.take_link(shard)?;
+            let answer = self.run_on(&mut link, "SELECT 1").await?;
+            self.put_link(shard, link);
+            answer.good()?;
+        }
+        Ok(())
+    }
+
+    /// A link to a shard with the session's settings, outside any transaction of the client's unless it has joined.
+    pub(super) async fn connect(&mut self, shard: usize) -> Go<Box<ShardLink>> {
+        let mut link = match self.links.get_mut(shard).and_then(Option::take) {
+            Some(link) => link,
+            None => {
+                let mut link = self.new_link(shard)?;
+                self.ask(&mut link).await?.good()?;
+                link
+            }
+        };
+        if shard != self.home() && link.status == b'I' {
+            let want = self.settings();
+            let have = link.mirror.settings.borrow().clone();
+            let other = !crate::backend::settings::same(&have, &want);
+            if let Some(script) = other.then(|| script(&have, &want)).flatten() {
+                let answer = self.run_on(&mut link, &script.sql).await?;
+                answer.good()?;
+            }
+        }
+        Ok(link)
+    }
+
+    /// The session's settings, as its inner session on the home shard has them.
+    pub(super) fn settings(&self) -> std::sync::Arc<crate::backend::settings::Settings> {
+        let home = self.links.get(self.home()).and_then(Option::as_ref);
+        home.map(|link| link.mirror.settings.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Notes that rows are about to be changed on a shard.
+    ///
+    /// # Errors
+    /// 0A000 where the transaction has changed rows on another.
+    pub(super) fn may_write(&mut self, shard: usize) -> Result<(), PgError> {
+        let wrote = match &mut self.block {
+            Some(block) => &mut block.wrote,
+            None => &mut self.segment.wrote,
+        };
+        match *wrote {
+            Some(other) if other != shard => Err(PgError::error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "a transaction that changes rows on several shards isn't supported yet",
+            )
+            .detail("It has changed rows on one shard and would now change rows on another.")
+            .hint("Change rows of one key in each transaction.")),
+            _ => {
+                *wrote = Some(shard);
+                Ok(())
+            }
+        }
+    }
+
+    /// BEGIN, COMMIT and their like: what the client is told stands in the output.
+    pub(super) async fn transaction_control(&mut self, kind: &Kind, sql: &str) -> Go {
+        match kind {
+            Kind::Begin(modes) => {
+                match &mut self.block {
+                    Some(block) if block.explicit => {
+                        let text = "there is already a transaction in progress";
+                        notice(&mut self.output, "25001", text);
+                    }
+                    Some(block) => {
+                        block.explicit = true;
+                        block.isolation = modes.isolation.or(block.isolation);
+                    }
+                    None => self.block = Some(Block::new(sql.to_owned(), *modes, true)),
+                }
+                let tag = if sql.trim_start().to_ascii_lowercase().starts_with("start") {
+                    "START TRANSACTION"
+                } else {
+                    "BEGIN"
+                };
+                message::command_complete(&mut self.output, tag);
+                Ok(())
+            }
+            Kind::Commit { chain } => self.end_block(true, *chain).await,
+            Kind::Rollback { chain } => self.end_block(false, *chain).await,
+            _ => self.on_all_joined(kind, sql).await,
+        }
+    }
+
+    async fn end_block(&mut self, commit: bool, chain: bool) -> Go {
+        let Some(block) = self.block.take() else {
+            if chain {
+                let text = format!("{} AND CHAIN can only be used in transaction blocks", word(commit));
+                return Err(PgError::error(SqlState::NO_ACTIVE_SQL_TRANSACTION, text).into());
+            }
+            notice(&mut self.output, "25P01", "there is no transaction in progress");
+            message::command_complete(&mut self.output, word(commit));
+            return Ok(());
+        };
+        let commit = commit && !block.failed;
+        let result = self.end_shards(&block, commit).await;
+        self.portals.clear();
+        self.cursors.clear();
+        let committed = result?;
+        if chain {
+            let modes = TransactionModes { isolation: block.isolation, read_only: None };
+            self.block = Some(Block::new(block.begin, modes, true));
+        }
+        message::command_complete(&mut self.output, word(committed));
+        Ok(())
+    }
+
+    /// Ends the transaction on all shards that joined it: first where rows were changed. Whether it was committed.
+    pub(super) async fn end_shards(&mut self, block: &Block, commit: bool) -> Go<bool> {
+        let mut order: Vec<usize> = (0..self.links.len()).collect();
+        order.sort_by_key(|&shard| Some(shard) != block.wrote);
+        let mut commit = commit;
+        let mut failure = None;
+        for shard in order {
+            let Some(mut link) = self.links.get_mut(shard).and_then(Option::take) else { continue };
+            if !link.joined {
+                self.put_link(shard, link);
+                continue;
+            }
+            link.joined = false;
+            match self.run_on(&mut link, word(commit)).await {
+                Ok(answer) => {
+                    let tag = answer.tag == word(commit).as_bytes();
+                    let writer = block.wrote == Some(shard) || block.wrote.is_none();
+                    match answer.error {
+                        Some(error) if writer && failure.is_none() => failure = Some(error),
+                        _ => {}
+                    }
+                    if commit && (!tag || failure.is_some()) {
+                        commit = false;
+                    }
+                    self.put_link(shard, link);
+                }
+                Err(Stop::Over) => return Err(Stop::Over),
+                // What wasn't committed is rolled back by the loss; what only read doesn't matter.
+                Err(Stop::Error(error)) if commit && block.wrote == Some(shard) => {
+                    commit = false;
+                    failure = Some(
+                        error.detail("It isn't known whether the transaction was committed: the answer didn't come."),
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(commit),
+        }
+    }
+
+    /// Savepoints, SET TRANSACTION, settings within a block: on every shard that joined, and on those that will.
+    pub(super) async fn on_all_joined(&mut self, kind: &Kind, sql: &str) -> Go {
+        if self.block.is_none() {
+            return self.on_home(sql).await;
+        }
+        let home = self.home();
+        let revives = matches!(kind, Kind::RollbackTo(_));
+        if self.block.as_ref().is_some_and(|block| block.failed) && !revives {
+            return Err(aborted().into());
+        }
+        if !self.links.iter().flatten().any(|link| link.joined) {
+            let link = self.join(home).await?;
+            self.put_link(home, link);
+        }
+        let joined: Vec<usize> = (0..self.links.len())
+            .filter(|&at| self.links.get(at).and_then(Option::as_ref).is_some_and(|link| link.joined))
+            .collect();
+        for (turn, shard) in joined.iter().copied().enumerate() {
+            let mut link = self.take_link(shard)?;
+            let answer = self.run_on(&mut link, sql).await?;
+            self.put_link(shard, link);
+            if turn == 0 && answer.error.is_none() {
+                message::put(&mut self.output, crate::wire::frame::back::COMMAND_COMPLETE, |body| {
+                    message::put_cstr(body, &answer.tag);
+                });
+            }
+            answer.good()?;
+        }
+        if let Some(block) = &mut self.block {
+            block.journal.push(sql.to_owned());
+            if let Kind::SetTransaction(modes) = kind {
+                block.isolation = modes.isolation.or(block.isolation);
+            }
+            if revives {
+                block.failed = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// On the home shard as it is; the answer goes to the client.
+    pub(super) async fn on_home(&mut self, sql: &str) -> Go {
+        let home = self.home();
+        let mut link = self.connect(home).await?;
+        link.query(sql, false);
+        self.put_link(home, link);
+        self.relay(home).await
+    }
+}
+
+fn word(commit: bool) -> &'static str {
+    if commit { "COMMIT" } else { "ROLLBACK" }
+}
+
+/// What PostgreSQL says to all but the end of a failed transaction.
+pub(super) fn aborted() -> PgError {
+    PgError::error(
+        SqlState::IN_FAILED_SQL_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}
+
+fn notice(out: &mut Vec<u8>, code: &str, text: &str) {
+    message::put(out, crate::wire::frame::back::NOTICE_RESPONSE, |body| {
+        for (field, value) in [(b'S', "WARNING"), (b'V', "WARNING"), (b'C', code), (b'M', text)] {
+            body.push(field);
+            message::put_cstr(body, value.as_bytes());
+        }
+        body.push(0);
+    });
+}

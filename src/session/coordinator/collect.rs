@@ -1,0 +1,112 @@
+//! Questions of the coordinator's own to one shard, and their whole answer.
+
+use std::future::poll_fn;
+
+use super::relay::shard_lost;
+use super::shard::ShardLink;
+use super::{Coordinator, Go, Stop};
+use crate::base::{PgError, SqlState, limits};
+use crate::wire::frame::{HEADER, back};
+use crate::wire::message;
+
+/// All that a shard said up to ReadyForQuery.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// Body of ParameterDescription.
+    pub params: Option<Vec<u8>>,
+    /// Body of RowDescription.
+    pub row: Option<Vec<u8>>,
+    /// Bodies of DataRows.
+    pub rows: Vec<Vec<u8>>,
+    /// The last CommandComplete's.
+    pub tag: Vec<u8>,
+    pub error: Option<PgError>,
+    /// The error as it came: its place and all.
+    pub error_frame: Vec<u8>,
+}
+
+impl Answer {
+    /// The answer, or the error in it.
+    pub fn good(self) -> Result<Self, PgError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+}
+
+impl Coordinator {
+    /// Sends what stands in the link's `out` and takes the answer up to ReadyForQuery. Nothing of it reaches the client
+    /// but what servers say to everybody (notices are dropped, settings are passed on).
+    pub(super) async fn ask(&mut self, link: &mut ShardLink) -> Go<Answer> {
+        let mut answer = Answer::default();
+        let mut held = 0;
+        loop {
+            let worker = self.worker.clone();
+            let frame = self.or_gone(poll_fn(|cx| link.poll_frame(cx, &worker))).await;
+            let frame = match frame {
+                Err(stop) => {
+                    link.cancel();
+                    return Err(stop);
+                }
+                Ok(Ok(frame)) => frame,
+                Ok(Err(error)) => {
+                    let lost = answer.error.take().unwrap_or_else(|| shard_lost(&error));
+                    return Err(Stop::Error(Box::new(lost)));
+                }
+            };
+            let bytes = link.input.filled().get(..frame.len).unwrap_or_default();
+            let body = bytes.get(HEADER..).unwrap_or_default();
+            match frame.tag {
+                back::PARAMETER_DESCRIPTION => answer.params = Some(body.to_vec()),
+                back::ROW_DESCRIPTION => answer.row = Some(body.to_vec()),
+                back::DATA_ROW => {
+                    held += body.len();
+                    if held > limits::GATHER_BYTES {
+                        link.cancel();
+                        return Err(too_much().into());
+                    }
+                    answer.rows.push(body.to_vec());
+                }
+                back::COMMAND_COMPLETE => {
+                    answer.tag = body.strip_suffix(b"\0").unwrap_or(body).to_vec();
+                }
+                back::ERROR_RESPONSE => {
+                    if answer.error.is_none() {
+                        answer.error_frame = bytes.to_vec();
+                        answer.error = Some(message::read_error(body).into_error());
+                    }
+                }
+                back::PARAMETER_STATUS => {
+                    let body = body.to_vec();
+                    self.pass_parameter(&body);
+                }
+                back::READY_FOR_QUERY => {
+                    link.status = body.first().copied().unwrap_or(b'I');
+                    link.input.consume(frame.len);
+                    link.expect.clear();
+                    link.open = false;
+                    link.failed = false;
+                    link.rest(&self.worker);
+                    return Ok(answer);
+                }
+                _ => {}
+            }
+            link.input.consume(frame.len);
+        }
+    }
+
+    /// Runs a statement of our own on a shard's link.
+    pub(super) async fn run_on(&mut self, link: &mut ShardLink, sql: &str) -> Go<Answer> {
+        link.query(sql, true);
+        self.ask(link).await
+    }
+}
+
+/// More was to be collected than is allowed.
+pub(super) fn too_much() -> PgError {
+    let most = limits::GATHER_BYTES >> 20;
+    let text = format!("this statement must collect more than {most} MB of rows in the proxy");
+    PgError::error(SqlState::CONFIGURATION_LIMIT_EXCEEDED, text)
+        .hint("Let it read less: add conditions, or put the sharding key into WHERE. EXPLAIN shows what is collected.")
+}

@@ -1,0 +1,98 @@
+//! COPY … TO STDOUT over several shards: one stream, with one header.
+
+use std::future::poll_fn;
+
+use super::describe::Prepared;
+use super::relay::shard_lost;
+use super::{Coordinator, Go, Stop};
+use crate::base::{PgError, SqlState, limits};
+use crate::plan::sharded::{self, Finish};
+use crate::sql::ast::Statement;
+use crate::wire::frame::{HEADER, back};
+use crate::wire::message;
+
+impl Coordinator {
+    /// Each shard's COPY in turn.
+    pub(super) async fn copy_out(
+        &mut self,
+        prepared: &Prepared,
+        plan: &sharded::Plan,
+        _inner: &Statement,
+        shards: &[usize],
+    ) -> Go {
+        let scatter = super::decide::scatter_of(plan)?;
+        let plain = matches!(
+            &scatter.finish,
+            Finish::Stream { order, hidden: 0, limit: None, offset: None, .. } if order.is_empty()
+        );
+        let words = prepared.sql.to_ascii_lowercase();
+        if !plain || !scatter.once.is_empty() || scatter.inputs.len() != 1 || words.contains("binary") {
+            return Err(PgError::error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "this COPY over several shards isn't supported yet",
+            )
+            .hint(
+                "COPY a table or a query without ORDER BY, LIMIT and aggregates in text or CSV format, or use SELECT.",
+            )
+            .into());
+        }
+        let header = words.contains("header");
+        let mut rows = 0u64;
+        for (turn, &shard) in shards.iter().enumerate() {
+            let mut link = self.engage(shard).await?;
+            link.query(&prepared.sql, true);
+            let mut skip = header && turn > 0;
+            let mut failure = None;
+            loop {
+                let worker = self.worker.clone();
+                let frame = match self.or_gone(poll_fn(|cx| link.poll_frame(cx, &worker))).await {
+                    Ok(Ok(frame)) => frame,
+                    Ok(Err(error)) => return Err(shard_lost(&error).into()),
+                    Err(stop) => {
+                        link.cancel();
+                        return Err(stop);
+                    }
+                };
+                let bytes = link.input.filled().get(..frame.len).unwrap_or_default();
+                match frame.tag {
+                    back::COPY_OUT_RESPONSE if turn == 0 => self.output.extend_from_slice(bytes),
+                    back::COPY_DATA if std::mem::take(&mut skip) => {}
+                    back::COPY_DATA => self.output.extend_from_slice(bytes),
+                    back::COMMAND_COMPLETE => rows += count_of(bytes.get(HEADER..).unwrap_or_default()),
+                    back::ERROR_RESPONSE => {
+                        failure = Some((message::read_error(bytes.get(HEADER..).unwrap_or_default()), bytes.to_vec()))
+                    }
+                    back::READY_FOR_QUERY => {
+                        link.status = bytes.get(HEADER).copied().unwrap_or(b'I');
+                        link.input.consume(frame.len);
+                        link.expect.clear();
+                        break;
+                    }
+                    _ => {}
+                }
+                link.input.consume(frame.len);
+                if self.output.len() >= limits::RELAY_BUFFER
+                    && let Err(stop) = self.flush().await
+                {
+                    link.cancel();
+                    return Err(stop);
+                }
+            }
+            link.rest(&self.worker);
+            self.put_link(shard, link);
+            if let Some((error, frame)) = failure {
+                let stop: Stop = self.tell_frame(&error, &frame);
+                return Err(stop);
+            }
+        }
+        message::put(&mut self.output, back::COPY_DONE, |_| {});
+        message::command_complete(&mut self.output, &format!("COPY {rows}"));
+        Ok(())
+    }
+}
+
+/// The number in a command tag.
+fn count_of(tag: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(tag.strip_suffix(b"\0").unwrap_or(tag));
+    text.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}

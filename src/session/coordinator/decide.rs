@@ -1,0 +1,318 @@
+//! What becomes of a statement: control of the session, one shard, several shards, or a refusal.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::describe::Prepared;
+use super::{Coordinator, Go};
+use crate::backend::View;
+use crate::backend::sharded::differs;
+use crate::base::{PgError, SqlState};
+use crate::config::model::Reads;
+use crate::plan::Kind;
+use crate::plan::sharded::{self, Access, Refusal, Scatter, Vouched, Work};
+use crate::plan::sharded::{BoundValue, ShardSet, shards};
+use crate::sql::ast::{CopySource, Explain, Query, Statement};
+use crate::sql::parse;
+
+/// What kind of work a statement is.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Transactions: told to all shards that joined.
+    Transaction,
+    /// Settings: the home shard's, and through it all shards'.
+    Settings,
+    /// As it is on the home shard.
+    Home {
+        writes: bool,
+    },
+    /// As it is on the shard of that name.
+    Shard(usize),
+    Planned(Box<sharded::Plan>),
+    /// `COPY … TO STDOUT` of what the plan gives.
+    CopyOut(Box<sharded::Plan>, Box<Statement>),
+    /// `DECLARE … CURSOR`
+    Declare(Box<sharded::Plan>, String),
+    /// FETCH, MOVE, CLOSE of a cursor.
+    Cursor,
+    Explain(Box<Explain>),
+    Refused(Box<PgError>),
+}
+
+/// Where one execution runs.
+pub(super) enum Target {
+    One(usize),
+    Many(Vec<usize>),
+}
+
+impl Coordinator {
+    /// What is planned by now.
+    pub(super) async fn view(&mut self) -> Go<Arc<View>> {
+        if let Ok(view) = self.database.shared.view() {
+            return Ok(view);
+        }
+        let shared = self.database.shared.clone();
+        Ok(self.or_gone(async move { shared.settled().await }).await??)
+    }
+
+    /// Decides about a statement, with PostgreSQL's own error first where it has one.
+    pub(super) async fn decide(&mut self, prepared: &Prepared) -> Go<Rc<Decision>> {
+        if let Some(decision) = prepared.decision.get() {
+            return Ok(decision.clone());
+        }
+        let view = self.view().await?;
+        let mut decision = self.judge(prepared, &view, &[]);
+        let wants_types = match &decision {
+            Decision::Refused(_) | Decision::CopyOut(..) => true,
+            Decision::Planned(plan) => !matches!(plan.work, Work::Route { .. }),
+            Decision::Declare(..) => false,
+            _ => false,
+        };
+        let describable = matches!(prepared.plan.steps.first().map(|step| &step.kind), Some(Kind::Read | Kind::Write));
+        if wants_types && describable && prepared.plan.steps.len() == 1 {
+            self.describe(prepared).await?;
+            let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
+            decision = self.judge(prepared, &view, &params);
+        }
+        let decision = Rc::new(decision);
+        let _ = prepared.decision.set(decision.clone());
+        Ok(decision)
+    }
+
+    fn judge(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {
+        if let Some(shard) = self.chosen_shard(prepared) {
+            return shard;
+        }
+        let Some(step) = prepared.plan.steps.first() else { return Decision::Home { writes: false } };
+        match &step.kind {
+            Kind::Begin(_)
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::SetTransaction(_) => Decision::Transaction,
+            Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) => Decision::Settings,
+            Kind::Show(_) | Kind::Listen(_) | Kind::Unlisten(_) | Kind::Notify => Decision::Home { writes: false },
+            Kind::Deallocate(_) => Decision::Home { writes: false },
+            Kind::Fetch | Kind::Close(_) => Decision::Cursor,
+            Kind::PrepareTransaction | Kind::FinishPrepared => {
+                refused("PREPARE TRANSACTION isn't supported on a sharded database", "Use COMMIT.")
+            }
+            Kind::Prepare { .. } | Kind::Execute { .. } => refused(
+                "SQL's PREPARE and EXECUTE aren't supported on a sharded database",
+                "Use the driver's prepared statements (the protocol's Parse and Bind).",
+            ),
+            Kind::Load => refused("LOAD isn't supported on a sharded database", "Use session_preload_libraries."),
+            Kind::Call => refused(
+                "DO and CALL can't be proven to concern one shard only",
+                "SET pgbraid.shard = '…' runs them on a shard of your choice.",
+            ),
+            Kind::Read | Kind::Write | Kind::CopyOut | Kind::CopyIn | Kind::Declare { .. } | Kind::Unknown => {
+                self.judge_sql(prepared, view, params)
+            }
+        }
+    }
+
+    /// `SET pgbraid.shard = 's1'`
+    fn chosen_shard(&self, prepared: &Prepared) -> Option<Decision> {
+        let settings = self.settings();
+        let name = crate::session::value_text(settings.get("pgbraid.shard")?).to_owned();
+        if name.is_empty() || prepared.plan.steps.iter().any(|step| is_control(&step.kind)) {
+            return None;
+        }
+        let shards = &self.database.shared.config.shards;
+        Some(match shards.iter().position(|shard| shard.name == name) {
+            Some(at) => Decision::Shard(at),
+            None => Decision::Refused(Box::new(
+                PgError::error(SqlState::INVALID_PARAMETER_VALUE, format!("there is no shard \"{name}\""))
+                    .hint("RESET pgbraid.shard, or set it to one of the configured shards."),
+            )),
+        })
+    }
+
+    fn judge_sql(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {
+        let sql = prepared.sql.as_str();
+        let key = self.key(sql, &[0, 0]);
+        let statement = match parse::parse(sql, key.reads_standard_strings()) {
+            Ok(statement) => statement,
+            Err(stopped) => return unread(prepared, &stopped),
+        };
+        let path = self.search_path(view);
+        let functions = &self.database.shared.config.functions;
+        let context = sharded::Context {
+            schema: &view.schema,
+            placement: &view.placement,
+            search_path: &path,
+            standard_strings: key.reads_standard_strings(),
+            vouched: &|name: &str| {
+                let found = functions.iter().find(|function| function.name == name)?;
+                Some(match found.reads {
+                    Reads::None => Vouched::None,
+                    Reads::Key => Vouched::Key,
+                })
+            },
+        };
+        let plan = |statement: &Statement| match sharded::plan(sql, statement, &context, params) {
+            Ok(plan) => match trouble(sql, &plan, view) {
+                Some(error) => Err(Box::new(error)),
+                None => Ok(Box::new(plan)),
+            },
+            Err(refusal) => Err(Box::new(refusal_error(&refusal))),
+        };
+        match &statement {
+            Statement::Explain(explain) => Decision::Explain(explain.clone()),
+            Statement::Declare(declare) => {
+                let query = Statement::Query(Box::new(declare.query.clone()));
+                match plan(&query) {
+                    Ok(plan) => Decision::Declare(plan, declare.name.value.clone()),
+                    Err(error) => Decision::Refused(error),
+                }
+            }
+            Statement::Copy(copy) if !copy.from => match plan(&statement) {
+                Ok(plan) if matches!(plan.work, Work::Scatter(_)) => {
+                    let inner = match &copy.source {
+                        CopySource::Statement(inner, _) => inner.clone(),
+                        CopySource::Table(..) => Box::new(statement.clone()),
+                    };
+                    Decision::CopyOut(plan, inner)
+                }
+                Ok(plan) => Decision::Planned(plan),
+                Err(error) => Decision::Refused(error),
+            },
+            _ => match plan(&statement) {
+                Ok(plan) => Decision::Planned(plan),
+                Err(error) => Decision::Refused(error),
+            },
+        }
+    }
+
+    /// The schemas that unqualified names are looked up in.
+    pub(super) fn search_path(&self, _view: &View) -> Vec<String> {
+        let user = self.origin.user_name.clone();
+        let settings = self.settings();
+        let mut path = vec!["pg_catalog".to_owned()];
+        let names: Vec<String> = match settings.get("search_path") {
+            None => vec!["$user".into(), "public".into()],
+            Some(crate::backend::settings::Value::List(names)) => {
+                names.iter().flat_map(|name| name.split(',')).map(str::to_owned).collect()
+            }
+            Some(crate::backend::settings::Value::Config(text)) => text.split(',').map(str::to_owned).collect(),
+        };
+        for name in names {
+            let name = name.trim();
+            let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+                Some(quoted) => quoted.replace("\"\"", "\""),
+                None => name.to_owned(),
+            };
+            match name.as_str() {
+                "" => {}
+                "$user" => path.push(user.clone()),
+                "pg_catalog" if !path.iter().skip(1).any(|other| other == "pg_catalog") => {
+                    path.remove(0);
+                    path.push(name);
+                }
+                _ => path.push(name),
+            }
+        }
+        path
+    }
+
+    /// The shards of one execution.
+    pub(super) fn target<'a>(
+        &self,
+        access: &Access,
+        view: &View,
+        param: &dyn Fn(u32) -> Option<BoundValue<'a>>,
+    ) -> Target {
+        let home = self.home();
+        match shards(access, &view.placement, param) {
+            ShardSet::Home | ShardSet::NoKey => Target::One(home),
+            ShardSet::All => match self.links.len() {
+                1 => Target::One(0),
+                count => Target::Many((0..count).collect()),
+            },
+            // Where the transaction is already, else where the client's other work is.
+            ShardSet::Any => Target::One(self.any_shard()),
+            ShardSet::Some(shards) => match shards.as_slice() {
+                [] => Target::One(self.any_shard()),
+                [one] => Target::One(*one),
+                _ => Target::Many(shards),
+            },
+        }
+    }
+
+    fn any_shard(&self) -> usize {
+        let joined = |link: &Option<Box<super::shard::ShardLink>>| link.as_ref().is_some_and(|link| link.joined);
+        if self.block.is_some()
+            && let Some(at) = self.links.iter().position(joined)
+        {
+            return at;
+        }
+        self.home()
+    }
+}
+
+fn is_control(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Begin(_)
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::SetTransaction(_)
+            | Kind::Set(_)
+            | Kind::Reset(_)
+            | Kind::ResetAll
+            | Kind::Discard(_)
+    )
+}
+
+/// A table that the text may name and that isn't the same on all shards.
+fn trouble(sql: &str, plan: &sharded::Plan, view: &View) -> Option<PgError> {
+    let words = sql.to_lowercase();
+    let named = |difference: &&crate::catalog::Difference| match &difference.relation {
+        Some((_, name)) => words.contains(&name.to_lowercase()),
+        None => difference.whole && matches!(plan.work, Work::Scatter(_)),
+    };
+    view.differences.iter().find(named).map(differs)
+}
+
+fn refused(message: &str, hint: &str) -> Decision {
+    Decision::Refused(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint)))
+}
+
+fn unread(prepared: &Prepared, stopped: &parse::Stopped) -> Decision {
+    let defines = prepared.plan.steps.iter().any(|step| step.defines);
+    let text = if defines {
+        "definitions (DDL) on a sharded database aren't supported yet".to_owned()
+    } else {
+        format!("this statement can't be planned over shards: reading it stopped at byte {}", stopped.at + 1)
+    };
+    Decision::Refused(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint(
+        "SET pgbraid.shard = '…' sends statements as they are to one shard; run definitions on each shard in turn.",
+    )))
+}
+
+/// A refusal as the client is told it.
+pub(super) fn refusal_error(refusal: &Refusal) -> PgError {
+    PgError::error(refusal.code, refusal.message.clone()).hint(refusal.hint.clone())
+}
+
+/// The scatter in a plan that must run on several shards.
+pub(super) fn scatter_of(plan: &sharded::Plan) -> Result<&Scatter, PgError> {
+    match &plan.work {
+        Work::Scatter(scatter) => Ok(scatter),
+        Work::Route { otherwise } | Work::Refuse(otherwise) => Err(refusal_error(otherwise)),
+    }
+}
+
+/// The query within an explained statement, if it is one.
+pub(super) fn explained_query(explain: &Explain) -> Option<&Query> {
+    match &explain.statement {
+        Statement::Query(query) => Some(query),
+        _ => None,
+    }
+}

@@ -1,0 +1,214 @@
+//! Statements as the home shard describes them: parameter types, result columns, and errors in PostgreSQL's own words.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::decide::Decision;
+use super::{Coordinator, Go};
+use crate::backend::ShardedDatabase;
+use crate::backend::settings::Value;
+use crate::base::{PgError, limits};
+use crate::catalog::schema::Oid;
+use crate::plan;
+use crate::session::context::{Reading, Worker};
+use crate::wire::frame::split_cstr;
+use crate::wire::message;
+use crate::wire::reader::Reader;
+
+/// A sharded database on one worker.
+pub struct LocalSharded {
+    pub shared: Arc<ShardedDatabase>,
+    known: RefCell<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    generation: u64,
+    texts: FxHashMap<Key, Rc<Prepared>>,
+}
+
+/// All on which a statement's meaning hangs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    sql: Box<str>,
+    types: Box<[u8]>,
+    search_path: Option<Value>,
+    role: Option<Value>,
+    standard_strings: bool,
+}
+
+/// A statement's text with all that is known of it.
+pub(super) struct Prepared {
+    /// Its own on this worker.
+    pub id: u64,
+    pub sql: String,
+    /// As in Parse: count and OIDs of the declared parameter types.
+    pub types: Vec<u8>,
+    pub plan: plan::Plan,
+    pub generation: u64,
+    pub decision: OnceCell<Rc<Decision>>,
+    pub described: OnceCell<Described>,
+    /// Columns of questions to shards, by their text.
+    pub inputs: RefCell<FxHashMap<String, Arc<Vec<Column>>>>,
+}
+
+/// What the home shard says of a statement.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub params: Vec<Oid>,
+    /// Body of RowDescription.
+    pub row: Option<Vec<u8>>,
+    pub columns: Vec<Column>,
+}
+
+/// A result column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Column {
+    pub name: String,
+    pub type_oid: Oid,
+    pub typmod: i32,
+}
+
+impl Key {
+    pub fn reads_standard_strings(&self) -> bool {
+        self.standard_strings
+    }
+}
+
+impl LocalSharded {
+    pub fn new(shared: Arc<ShardedDatabase>) -> Self {
+        Self { shared, known: RefCell::default() }
+    }
+
+    /// The statement of this text.
+    pub(super) fn prepared(&self, key: Key, worker: &Worker, keep: bool) -> Rc<Prepared> {
+        let generation = self.shared.generation();
+        {
+            let known = self.known.borrow();
+            if known.generation == generation
+                && let Some(prepared) = known.texts.get(&key)
+            {
+                return prepared.clone();
+            }
+        }
+        let Some(home) = self.shared.home_shard() else {
+            return Rc::new(Prepared::new(&key, worker, plan::Plan::unknown(0), 0));
+        };
+        let reading =
+            Reading { search_path_is_default: key.search_path.is_none(), standard_strings: key.standard_strings };
+        let plan = worker.database(home).plan(key.sql.as_bytes(), reading, &worker.key);
+        let prepared = Rc::new(Prepared::new(&key, worker, (*plan).clone(), generation));
+        if keep {
+            let mut known = self.known.borrow_mut();
+            if known.generation != generation || known.texts.len() >= limits::PLAN_CACHE {
+                known.texts.clear();
+                known.generation = generation;
+            }
+            if key.sql.len() <= limits::PLAN_CACHE_TEXT {
+                known.texts.insert(key, prepared.clone());
+            }
+        }
+        prepared
+    }
+}
+
+impl Prepared {
+    fn new(key: &Key, worker: &Worker, plan: plan::Plan, generation: u64) -> Self {
+        Self {
+            id: worker.unique(),
+            sql: key.sql.to_string(),
+            types: key.types.to_vec(),
+            plan,
+            generation,
+            decision: OnceCell::new(),
+            described: OnceCell::new(),
+            inputs: RefCell::default(),
+        }
+    }
+}
+
+impl Coordinator {
+    /// The key of a text as this session reads it.
+    pub(super) fn key(&self, sql: &str, types: &[u8]) -> Key {
+        let settings = self.settings();
+        let standard_strings = match settings.get("standard_conforming_strings") {
+            None => true,
+            Some(value) => ["on", "true", "yes", "1"].contains(&crate::session::value_text(value)),
+        };
+        Key {
+            sql: sql.into(),
+            types: types.into(),
+            search_path: settings.get("search_path").cloned(),
+            role: settings.get("role").or_else(|| settings.get("session_authorization")).cloned(),
+            standard_strings,
+        }
+    }
+
+    /// A statement's description by the home shard.
+    ///
+    /// # Errors
+    /// PostgreSQL's own, told as it came.
+    pub(super) async fn describe(&mut self, prepared: &Prepared) -> Go {
+        if prepared.described.get().is_some() {
+            return Ok(());
+        }
+        let home = self.home();
+        let mut link = self.connect(home).await?;
+        message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
+        message::describe_statement(&mut link.out, b"");
+        link.unnamed = 0;
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(home, link);
+        if let Some(error) = answer.error {
+            return Err(self.tell_frame(&error, &answer.error_frame));
+        }
+        let params = answer.params.as_deref().map(read_oids).unwrap_or_default();
+        let columns = answer.row.as_deref().map(read_columns).unwrap_or_default();
+        let _ = prepared.described.set(Described { params, row: answer.row, columns });
+        Ok(())
+    }
+
+    /// Tells an error of PostgreSQL's with its place in the text and all.
+    pub(super) fn tell_frame(&mut self, error: &PgError, frame: &[u8]) -> super::Stop {
+        self.worker.metrics.error(error.code());
+        self.output.extend_from_slice(frame);
+        if let Some(block) = &mut self.block {
+            block.failed = true;
+        }
+        super::Stop::Told
+    }
+}
+
+/// The OIDs in a ParameterDescription's body.
+pub(super) fn read_oids(body: &[u8]) -> Vec<Oid> {
+    let mut reader = Reader::new(body);
+    let count = reader.u16().unwrap_or(0);
+    (0..count).map_while(|_| reader.u32().ok()).collect()
+}
+
+/// The columns in a RowDescription's body.
+pub(super) fn read_columns(body: &[u8]) -> Vec<Column> {
+    let mut columns = Vec::new();
+    let Some((_, mut rest)) = body.split_first_chunk::<2>() else { return columns };
+    while let Some((name, behind)) = split_cstr(rest) {
+        let mut reader = Reader::new(behind);
+        let fields = || -> Result<(Oid, i32), crate::wire::reader::ReadError> {
+            reader.u32()?;
+            reader.u16()?;
+            let type_oid = reader.u32()?;
+            reader.u16()?;
+            let typmod = reader.i32()?;
+            reader.u16()?;
+            Ok((type_oid, typmod))
+        };
+        let mut fields = fields;
+        let Ok((type_oid, typmod)) = fields() else { break };
+        columns.push(Column { name: String::from_utf8_lossy(name).into_owned(), type_oid, typmod });
+        rest = behind.get(18..).unwrap_or_default();
+    }
+    columns
+}

@@ -1,0 +1,533 @@
+//! The extended protocol: statements and portals of the client's, each on the shards that its parameters name.
+
+use std::rc::Rc;
+
+use super::decide::{Decision, Target, refusal_error, scatter_of};
+use super::describe::Prepared;
+use super::multi::{Bind, Kept, Reply};
+use super::shard::{Expect, ShardLink};
+use super::simple::not_utf8;
+use super::welcome::{NO_DATA, put_body, with_formats};
+use super::{Coordinator, Go, Stop};
+use crate::base::{PgError, SqlState, limits};
+use crate::catalog::schema::Oid;
+use crate::plan::sharded::BoundValue;
+use crate::plan::sharded::Work;
+use crate::plan::{Kind, sharded};
+use crate::session::upstream::protocol_error;
+use crate::value::key::Format;
+use crate::wire::frame::{back, front, split_cstr};
+use crate::wire::message;
+use crate::wire::reader::Reader;
+
+/// Extended messages since the last Sync.
+#[derive(Debug, Default)]
+pub(super) struct Segment {
+    /// The shard that messages were put into, which may not have been sent.
+    active: Option<usize>,
+    /// Something failed: all up to Sync is dropped.
+    pub skipping: bool,
+    /// The shard that rows were changed on, outside a block.
+    pub wrote: Option<usize>,
+    /// Something came since the last Sync.
+    begun: bool,
+}
+
+impl Segment {
+    /// The active shard's link is gone.
+    pub fn lost(&mut self) {
+        self.active = None;
+        self.skipping = true;
+    }
+}
+
+/// A portal of the client's.
+pub(super) struct Portal {
+    prepared: Rc<Prepared>,
+    place: Place,
+    bind: Rc<Bind>,
+    /// Rows beyond the limit of an earlier Execute.
+    kept: Option<Kept>,
+    done: bool,
+}
+
+enum Place {
+    /// It is that shard's own portal.
+    Shard(usize, bool),
+    Shards(Vec<usize>),
+    /// Transactions and settings.
+    Control,
+}
+
+impl Coordinator {
+    /// One extended message but Sync.
+    pub(super) async fn extended(&mut self, tag: u8, body: &[u8]) -> Go {
+        if self.segment.skipping {
+            return Ok(());
+        }
+        self.segment.begun = true;
+        match tag {
+            front::PARSE => self.parse(body).await,
+            front::BIND => self.bind(body).await,
+            front::DESCRIBE => self.describe_message(body).await,
+            front::EXECUTE => self.execute(body).await,
+            front::CLOSE => self.close(body).await,
+            _ => {
+                self.settle().await?;
+                self.flush().await
+            }
+        }
+    }
+
+    pub(super) fn in_extended(&self) -> bool {
+        self.segment.begun
+    }
+
+    async fn parse(&mut self, body: &[u8]) -> Go {
+        let parts = split_cstr(body).and_then(|(name, rest)| split_cstr(rest).map(|(sql, types)| (name, sql, types)));
+        let Some((name, sql, types)) = parts else {
+            return Err(self.tell_and_end(protocol_error("invalid message format: Parse".into())).await);
+        };
+        self.settle().await?;
+        let sql = std::str::from_utf8(sql).map_err(|_| not_utf8())?;
+        if !name.is_empty() && self.statements.contains_key(name) {
+            let text = format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name));
+            return Err(PgError::error(SqlState::DUPLICATE_PREPARED_STATEMENT, text).into());
+        }
+        if self.statements.len() >= limits::SESSION_STATEMENTS {
+            return Err(PgError::error(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "too many prepared statements in one session",
+            )
+            .hint("Close statements that aren't needed any more.")
+            .into());
+        }
+        let prepared = self.database.prepared(self.key(sql, types), &self.worker, true);
+        if prepared.plan.steps.len() > 1 {
+            let text = "cannot insert multiple commands into a prepared statement";
+            return Err(PgError::error(SqlState::SYNTAX_ERROR, text).into());
+        }
+        self.refuse_in_failed(&prepared)?;
+        let control = prepared.plan.steps.first().is_none_or(|step| is_control(&step.kind));
+        if !control {
+            self.describe(&prepared).await?;
+        }
+        match name {
+            [] => self.unnamed = Some(prepared),
+            name => {
+                self.statements.insert(name.to_vec(), prepared);
+                self.client.set_prepared(self.statements.len());
+            }
+        }
+        message::put(&mut self.output, back::PARSE_COMPLETE, |_| {});
+        Ok(())
+    }
+
+    fn statement(&self, name: &[u8]) -> Result<Rc<Prepared>, PgError> {
+        let found = if name.is_empty() { self.unnamed.clone() } else { self.statements.get(name).cloned() };
+        found.ok_or_else(|| {
+            let text = match name {
+                [] => "unnamed prepared statement does not exist".to_owned(),
+                name => format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name)),
+            };
+            PgError::error(SqlState::INVALID_SQL_STATEMENT_NAME, text)
+        })
+    }
+
+    /// The statement as it means now: the schema may have changed since it was prepared.
+    async fn fresh(&mut self, prepared: Rc<Prepared>) -> Go<Rc<Prepared>> {
+        if prepared.generation == self.database.shared.generation() {
+            return Ok(prepared);
+        }
+        let fresh = self.database.prepared(self.key(&prepared.sql, &prepared.types), &self.worker, true);
+        let Some(before) = prepared.described.get() else { return Ok(fresh) };
+        self.describe(&fresh).await?;
+        if fresh.described.get().is_none_or(|now| now.columns != before.columns) {
+            let text = "cached plan must not change result type";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).into());
+        }
+        Ok(fresh)
+    }
+
+    async fn bind(&mut self, body: &[u8]) -> Go {
+        let Some((portal, name, rest)) =
+            split_cstr(body).and_then(|(portal, rest)| split_cstr(rest).map(|(name, rest)| (portal, name, rest)))
+        else {
+            return Err(self.tell_and_end(protocol_error("invalid message format: Bind".into())).await);
+        };
+        let prepared = self.statement(name)?;
+        self.refuse_in_failed(&prepared)?;
+        let prepared = self.fresh(prepared).await?;
+        let Some(bind) = read_bind(rest) else {
+            return Err(self.tell_and_end(protocol_error("invalid message format: Bind".into())).await);
+        };
+        let decision = self.decide(&prepared).await?;
+        let place = self.place(&prepared, &decision, &bind).await?;
+        match &place {
+            Place::Shard(shard, writes) => {
+                let (shard, writes) = (*shard, *writes);
+                if self.segment.active.is_some_and(|active| active != shard) {
+                    self.settle().await?;
+                }
+                if writes {
+                    self.may_write(shard)?;
+                }
+                let mut link = self.engage_for_segment(shard).await?;
+                self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest);
+                self.put_link(shard, link);
+            }
+            Place::Shards(_) | Place::Control => {
+                self.settle().await?;
+                message::put(&mut self.output, back::BIND_COMPLETE, |_| {});
+            }
+        }
+        let portal = portal.to_vec();
+        self.portals.insert(portal, Portal { prepared, place, bind: Rc::new(bind), kept: None, done: false });
+        Ok(())
+    }
+
+    /// A link in the state that messages may be put into it.
+    async fn engage_for_segment(&mut self, shard: usize) -> Go<Box<ShardLink>> {
+        let ready = self.segment.active == Some(shard)
+            || self.links.get(shard).and_then(Option::as_ref).is_some_and(|link| link.open);
+        let link = if ready { self.take_link(shard)? } else { self.engage(shard).await? };
+        self.segment.active = Some(shard);
+        Ok(link)
+    }
+
+    fn put_bind(&mut self, link: &mut ShardLink, prepared: &Prepared, unnamed: bool, portal: &[u8], rest: &[u8]) {
+        let name = if unnamed { String::new() } else { format!("c{}", prepared.id) };
+        let there = if unnamed { link.unnamed == prepared.id } else { link.prepared.contains(&prepared.id) };
+        if !there {
+            message::parse(&mut link.out, name.as_bytes(), prepared.sql.as_bytes(), &prepared.types);
+            link.expect.push_back(Expect::Parse { ours: true });
+            if unnamed {
+                link.unnamed = prepared.id;
+            } else {
+                link.prepared.insert(prepared.id);
+            }
+        }
+        message::put(&mut link.out, front::BIND, |out| {
+            message::put_cstr(out, portal);
+            message::put_cstr(out, name.as_bytes());
+            out.extend_from_slice(rest);
+        });
+        link.expect.push_back(Expect::Bind { ours: false });
+        link.open = true;
+    }
+
+    async fn place(&mut self, prepared: &Prepared, decision: &Decision, bind: &Bind) -> Go<Place> {
+        let plan = match decision {
+            Decision::Transaction | Decision::Settings => return Ok(Place::Control),
+            Decision::Home { writes } => return Ok(Place::Shard(self.home(), *writes)),
+            Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
+            Decision::Cursor => return Ok(Place::Shard(self.home(), false)),
+            Decision::Refused(error) => return Err(self.refuse((**error).clone())),
+            Decision::Explain(_) => {
+                return Err(PgError::error(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "EXPLAIN over shards works in the simple protocol only",
+                )
+                .hint("Run it from psql, or send it without parameters as a simple query.")
+                .into());
+            }
+            Decision::CopyOut(plan, _) | Decision::Planned(plan) | Decision::Declare(plan, _) => plan,
+        };
+        if let Work::Refuse(refusal) = &plan.work {
+            return Err(self.refuse(refusal_error(refusal)));
+        }
+        let view = self.view().await?;
+        let values = self.bound(prepared, bind);
+        match self.target(&plan.access, &view, &|number| values(number)) {
+            Target::One(shard) => {
+                if let Decision::Declare(_, name) = decision {
+                    self.cursors.insert(name.clone(), shard);
+                }
+                Ok(Place::Shard(shard, plan.writes))
+            }
+            Target::Many(shards) => match decision {
+                Decision::Planned(plan) => {
+                    if let Err(error) = scatter_of(plan) {
+                        return Err(self.refuse(error));
+                    }
+                    Ok(Place::Shards(shards))
+                }
+                _ => Err(PgError::error(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "COPY and cursors over several shards work in the simple protocol only",
+                )
+                .hint("Send it as a simple query.")
+                .into()),
+            },
+        }
+    }
+
+    /// Bound parameters as the planner asks for them.
+    pub(super) fn bound<'a>(
+        &self,
+        prepared: &'a Prepared,
+        bind: &'a Bind,
+    ) -> impl Fn(u32) -> Option<BoundValue<'a>> + use<'a> {
+        move |number| {
+            let at = number.checked_sub(1)? as usize;
+            let value = bind.values.get(at)?;
+            let type_oid: Oid =
+                prepared.described.get().and_then(|described| described.params.get(at).copied()).unwrap_or(0);
+            let format = if bind.format(at) == 1 { Format::Binary } else { Format::Text };
+            Some(BoundValue { type_oid, format, value: value.as_deref() })
+        }
+    }
+
+    async fn describe_message(&mut self, body: &[u8]) -> Go {
+        let Some((&kind, name)) = body.split_first().and_then(|(kind, rest)| Some((kind, split_cstr(rest)?.0))) else {
+            return Err(self.tell_and_end(protocol_error("invalid message format: Describe".into())).await);
+        };
+        if kind == b'S' {
+            self.settle().await?;
+            let prepared = self.statement(name)?;
+            let described = prepared.described.get();
+            let params = described.map(|described| described.params.as_slice()).unwrap_or_default();
+            message::put(&mut self.output, back::PARAMETER_DESCRIPTION, |out| {
+                out.extend_from_slice(&(params.len() as u16).to_be_bytes());
+                params.iter().for_each(|oid| out.extend_from_slice(&oid.to_be_bytes()));
+            });
+            match described.and_then(|described| described.row.as_deref()) {
+                Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, row),
+                None => put_body(&mut self.output, NO_DATA, &[]),
+            }
+            return Ok(());
+        }
+        let Some(portal) = self.portals.get(name) else { return Err(no_portal(name).into()) };
+        match &portal.place {
+            Place::Shard(shard, _) => {
+                let shard = *shard;
+                let mut link = self.take_link(shard)?;
+                message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(body));
+                link.expect.push_back(Expect::Describe { ours: false });
+                link.open = true;
+                self.put_link(shard, link);
+                self.segment.active = Some(shard);
+            }
+            Place::Control => {
+                self.settle().await?;
+                put_body(&mut self.output, NO_DATA, &[]);
+            }
+            Place::Shards(_) => {
+                let row = portal.prepared.described.get().and_then(|described| described.row.as_deref());
+                let row = row.map(|row| with_formats(row, &portal.bind.results));
+                self.settle().await?;
+                match row {
+                    Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, &row),
+                    None => put_body(&mut self.output, NO_DATA, &[]),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, body: &[u8]) -> Go {
+        let parts =
+            split_cstr(body).and_then(|(name, rest)| Some((name, u32::from_be_bytes(*rest.first_chunk::<4>()?))));
+        let Some((name, limit)) = parts else {
+            return Err(self.tell_and_end(protocol_error("invalid message format: Execute".into())).await);
+        };
+        let name = name.to_vec();
+        let Some(portal) = self.portals.get_mut(&name) else { return Err(no_portal(&name).into()) };
+        let prepared = portal.prepared.clone();
+        match &portal.place {
+            Place::Shard(shard, _) => {
+                let shard = *shard;
+                let mut link = self.take_link(shard)?;
+                message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(body));
+                link.expect.push_back(Expect::Execute);
+                link.open = true;
+                self.put_link(shard, link);
+                self.segment.active = Some(shard);
+                Ok(())
+            }
+            Place::Control => {
+                self.settle().await?;
+                self.control(&prepared).await
+            }
+            Place::Shards(shards) => {
+                let (shards, bind) = (shards.clone(), portal.bind.clone());
+                let (kept, done) = (portal.kept.take(), portal.done);
+                self.settle().await?;
+                let limit = limit as usize;
+                let kept = match kept {
+                    Some(kept) => kept,
+                    None if done => Kept::default(),
+                    None => {
+                        let Decision::Planned(plan) = &*self.decide(&prepared).await? else { return Ok(()) };
+                        let scatter = scatter_of(plan)?;
+                        let reply = Reply::Rows { describe: false, limit };
+                        let kept = self.scatter(&prepared, scatter, &shards, &bind, reply).await?;
+                        return self.after_rows(&name, kept, limit);
+                    }
+                };
+                let mut kept = kept;
+                let now = if limit == 0 { kept.len() } else { limit.min(kept.len()) };
+                for row in kept.drain(..now) {
+                    self.output.extend_from_slice(&row);
+                }
+                if limit == 0 || now < limit {
+                    message::command_complete(&mut self.output, &format!("SELECT {now}"));
+                    return Ok(());
+                }
+                self.after_rows(&name, Some(kept), limit)
+            }
+        }
+    }
+
+    /// Rows were told; with a limit, PortalSuspended or the end.
+    fn after_rows(&mut self, name: &[u8], kept: Option<Kept>, limit: usize) -> Go {
+        let Some(portal) = self.portals.get_mut(name) else { return Ok(()) };
+        portal.done = true;
+        if limit == 0 {
+            return Ok(());
+        }
+        let _: &sharded::Access = match portal.prepared.decision.get().map(|decision| &**decision) {
+            Some(Decision::Planned(plan)) => &plan.access,
+            _ => return Ok(()),
+        };
+        // PostgreSQL suspends a portal also when exactly the last row was fetched.
+        portal.kept = Some(kept.unwrap_or_default());
+        put_body(&mut self.output, back::PORTAL_SUSPENDED, &[]);
+        Ok(())
+    }
+
+    async fn close(&mut self, body: &[u8]) -> Go {
+        let Some((&kind, name)) = body.split_first().and_then(|(kind, rest)| Some((kind, split_cstr(rest)?.0))) else {
+            return Err(self.tell_and_end(protocol_error("invalid message format: Close".into())).await);
+        };
+        if kind == b'P'
+            && let Some(Portal { place: Place::Shard(shard, _), .. }) = self.portals.get(name)
+        {
+            let shard = *shard;
+            self.portals.remove(name);
+            let mut link = self.take_link(shard)?;
+            message::put(&mut link.out, front::CLOSE, |out| out.extend_from_slice(body));
+            link.expect.push_back(Expect::Close { ours: false });
+            link.open = true;
+            self.put_link(shard, link);
+            self.segment.active = Some(shard);
+            return Ok(());
+        }
+        self.settle().await?;
+        if kind == b'S' {
+            if name.is_empty() {
+                self.unnamed = None;
+            } else {
+                self.statements.remove(name);
+                self.client.set_prepared(self.statements.len());
+            }
+        } else {
+            self.portals.remove(name);
+        }
+        message::put(&mut self.output, back::CLOSE_COMPLETE, |_| {});
+        Ok(())
+    }
+
+    /// All that was put into the active shard's link is sent and answered.
+    pub(super) async fn settle(&mut self) -> Go {
+        let Some(shard) = self.segment.active.take() else { return Ok(()) };
+        let mut link = self.take_link(shard)?;
+        let idle = link.expect.is_empty() && link.out.is_empty();
+        if !idle {
+            message::put(&mut link.out, front::FLUSH, |_| {});
+        }
+        self.put_link(shard, link);
+        if idle {
+            return Ok(());
+        }
+        self.relay(shard).await?;
+        if self.segment.skipping { Err(Stop::Told) } else { Ok(()) }
+    }
+
+    /// Sync.
+    pub(super) async fn synced(&mut self) -> Go {
+        let segment = std::mem::take(&mut self.segment);
+        let result = self.sync_shards(&segment).await;
+        if self.block.is_none() {
+            self.portals.clear();
+        }
+        self.segment = Segment::default();
+        match result {
+            Err(Stop::Over) => return Err(Stop::Over),
+            Err(Stop::Error(error)) => self.tell(*error),
+            _ => {}
+        }
+        self.ready();
+        Ok(())
+    }
+
+    async fn sync_shards(&mut self, segment: &Segment) -> Go {
+        let failed = segment.skipping;
+        let open: Vec<usize> = (0..self.links.len())
+            .filter(|&at| self.links.get(at).and_then(Option::as_ref).is_some_and(|link| link.open || link.failed))
+            .collect();
+        for shard in open {
+            let mut link = self.take_link(shard)?;
+            if failed && !link.failed && !link.joined {
+                // What it did in this segment must not be committed: the segment failed elsewhere.
+                message::parse(&mut link.out, b"", b"ROLLBACK", &[0, 0]);
+                message::put(&mut link.out, front::BIND, |out| out.extend_from_slice(&[0; 8]));
+                message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(&[0; 5]));
+                link.unnamed = 0;
+                link.sync();
+                let answer = self.ask(&mut link).await?;
+                let _ = answer;
+                self.put_link(shard, link);
+                continue;
+            }
+            link.sync();
+            if failed && segment.active != Some(shard) {
+                self.ask(&mut link).await?;
+                self.put_link(shard, link);
+                continue;
+            }
+            self.put_link(shard, link);
+            self.relay(shard).await?;
+        }
+        Ok(())
+    }
+}
+
+fn is_control(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Begin(_)
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::SetTransaction(_)
+            | Kind::Set(_)
+            | Kind::Reset(_)
+            | Kind::ResetAll
+            | Kind::Discard(_)
+    )
+}
+
+fn no_portal(name: &[u8]) -> PgError {
+    let text = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
+    PgError::error(SqlState::INVALID_CURSOR_NAME, text)
+}
+
+/// What follows the names in a Bind message.
+fn read_bind(body: &[u8]) -> Option<Bind> {
+    let mut reader = Reader::new(body);
+    let mut bind = Bind::default();
+    for _ in 0..reader.u16().ok()? {
+        bind.formats.push(reader.i16().ok()?);
+    }
+    for _ in 0..reader.u16().ok()? {
+        bind.values.push(reader.value().ok()?.map(<[u8]>::to_vec));
+    }
+    for _ in 0..reader.u16().ok()? {
+        bind.results.push(reader.i16().ok()?);
+    }
+    reader.finish().ok()?;
+    Some(bind)
+}

@@ -1,0 +1,98 @@
+//! A client of a sharded database: its statements are planned, sent to the shards that they concern, and the answers
+//! made one. To each shard it speaks through an inner session, which pools, tracks settings and reads on replicas as for
+//! any client.
+
+mod block;
+mod client;
+mod collect;
+mod copy;
+mod decide;
+mod describe;
+mod explain;
+mod extended;
+mod multi;
+mod relay;
+mod rest;
+pub mod shard;
+mod simple;
+mod stream;
+mod welcome;
+
+pub use describe::LocalSharded;
+pub use welcome::{ShardedSeat, serve};
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::client::Client;
+use super::context::Worker;
+use crate::base::PgError;
+use crate::net::Stream;
+use crate::wire::Buffer;
+use block::Block;
+use describe::Prepared;
+use extended::{Portal, Segment};
+use shard::{Origin, ShardLink};
+
+/// A client that has come in.
+pub struct Coordinator {
+    origin: Origin,
+    worker: Rc<Worker>,
+    database: Rc<LocalSharded>,
+    client: Arc<Client>,
+    stream: Stream,
+    /// From the client, not yet looked at.
+    input: Buffer,
+    /// For the client.
+    output: Vec<u8>,
+    sent: usize,
+    /// One a shard, made when it is first needed.
+    links: Vec<Option<Box<ShardLink>>>,
+    /// What the client knows by ParameterStatus.
+    reported: BTreeMap<String, String>,
+    statements: FxHashMap<Vec<u8>, Rc<Prepared>>,
+    unnamed: Option<Rc<Prepared>>,
+    portals: FxHashMap<Vec<u8>, Portal>,
+    /// Cursors of SQL: which shard has them.
+    cursors: FxHashMap<String, usize>,
+    block: Option<Block>,
+    segment: Segment,
+}
+
+/// Why a conversation stops.
+pub(super) enum Stop {
+    /// The client is gone, or must go.
+    Over,
+    /// The statement failed: to be told.
+    Error(Box<PgError>),
+    /// The statement failed and the client has been told.
+    Told,
+}
+
+impl From<PgError> for Stop {
+    fn from(error: PgError) -> Self {
+        Self::Error(Box::new(error))
+    }
+}
+
+/// The result of what may stop.
+pub(super) type Go<T = ()> = Result<T, Stop>;
+
+impl Coordinator {
+    /// The home shard's index.
+    fn home(&self) -> usize {
+        self.database.shared.home
+    }
+
+    /// The transaction status that ReadyForQuery tells.
+    fn status(&self) -> u8 {
+        match &self.block {
+            None => b'I',
+            Some(block) if block.failed => b'E',
+            Some(_) => b'T',
+        }
+    }
+}

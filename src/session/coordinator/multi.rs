@@ -1,0 +1,303 @@
+//! A statement over several shards: its questions sent to all at once, and the way that the answers go.
+
+use std::sync::Arc;
+
+use super::describe::Prepared;
+use super::shard::{Expect, ShardLink};
+use super::{Coordinator, Go, Stop};
+use crate::base::{PgError, SqlState};
+use crate::catalog::schema::Oid;
+use crate::plan::TransactionModes;
+use crate::plan::sharded::{Bound, Finish, Input, Piece, Scatter};
+use crate::session::coordinator::block::Block;
+use crate::wire::frame::front;
+use crate::wire::message;
+
+/// What a client bound to a portal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bind {
+    pub formats: Vec<i16>,
+    pub values: Vec<Option<Vec<u8>>>,
+    pub results: Vec<i16>,
+}
+
+impl Bind {
+    /// The format of parameter `at` (from 0).
+    pub fn format(&self, at: usize) -> i16 {
+        match self.formats.as_slice() {
+            [] => 0,
+            [one] => *one,
+            many => many.get(at).copied().unwrap_or(0),
+        }
+    }
+
+    /// The format of result column `at`.
+    pub fn result(&self, at: usize) -> i16 {
+        match self.results.as_slice() {
+            [] => 0,
+            [one] => *one,
+            many => many.get(at).copied().unwrap_or(0),
+        }
+    }
+
+    /// A number of rows that LIMIT or OFFSET gives. `None`: no bound.
+    ///
+    /// # Errors
+    /// 2201W, 2201X for negative ones, as PostgreSQL (`recompute_limits`).
+    pub fn rows(&self, bound: Option<&Bound>, offset: bool) -> Result<Option<u64>, PgError> {
+        let number = match bound {
+            None => return Ok(None),
+            Some(Bound::Rows(rows)) => return Ok(Some(*rows)),
+            Some(Bound::Param(number)) => number.saturating_sub(1) as usize,
+        };
+        let Some(Some(value)) = self.values.get(number) else { return Ok(None) };
+        let rows = if self.format(number) == 0 {
+            std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<i64>().ok())
+        } else {
+            match value.as_slice() {
+                [a, b, c, d, e, f, g, h] => Some(i64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h])),
+                [a, b, c, d] => Some(i64::from(i32::from_be_bytes([*a, *b, *c, *d]))),
+                [a, b] => Some(i64::from(i16::from_be_bytes([*a, *b]))),
+                _ => None,
+            }
+        };
+        match rows {
+            Some(rows) if rows >= 0 => Ok(Some(rows as u64)),
+            Some(_) if offset => {
+                Err(PgError::error(SqlState::INVALID_ROW_COUNT_IN_OFFSET, "OFFSET must not be negative"))
+            }
+            Some(_) => Err(PgError::error(SqlState::INVALID_ROW_COUNT_IN_LIMIT, "LIMIT must not be negative")),
+            None => Err(PgError::error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "a row count given by this parameter can't be read over several shards",
+            )
+            .hint("Declare the parameter as bigint.")),
+        }
+    }
+}
+
+/// How the client is answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    /// Rows and CommandComplete; `describe`: RowDescription before. `limit`: at most so many rows, the rest is kept for
+    /// the next Execute; 0: all.
+    Rows { describe: bool, limit: usize },
+}
+
+/// Values that are sent besides the client's own parameters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extra {
+    pub types: Vec<Oid>,
+    pub values: Vec<Option<Vec<u8>>>,
+}
+
+/// One question as it is sent.
+pub(super) struct Question {
+    pub sql: String,
+    pub types: Vec<Oid>,
+    /// Format of each result column; fewer than there are stand for all.
+    pub results: Vec<i16>,
+}
+
+/// Rows that wait for the next Execute.
+pub(super) type Kept = std::collections::VecDeque<Vec<u8>>;
+
+impl Coordinator {
+    /// Runs a scatter. What lies beyond the reply's limit is given back.
+    pub(super) async fn scatter(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        shards: &[usize],
+        bind: &Bind,
+        reply: Reply,
+    ) -> Go<Option<Kept>> {
+        // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
+        let one_snapshot = scatter.inputs.len() > 1;
+        let own_block = one_snapshot && self.block.is_none();
+        if one_snapshot && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot() && block.explicit) {
+            return Err(PgError::error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "this statement must ask a shard more than once, and in a READ COMMITTED transaction the answers could differ",
+            )
+            .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
+            .into());
+        }
+        if own_block {
+            let modes =
+                TransactionModes { read_only: Some(true), isolation: Some(crate::plan::Isolation::RepeatableRead) };
+            let mut block = Block::new("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".into(), modes, false);
+            // Each shard's own snapshot: what they see of each other's commits is the moment at which they begin.
+            block.fixed = true;
+            self.block = Some(block);
+        }
+        let result = self.scatter_within(prepared, scatter, shards, bind, reply).await;
+        if own_block && let Some(block) = self.block.take() {
+            if matches!(result, Err(Stop::Over)) {
+                return result;
+            }
+            let _ = self.end_shards(&block, result.is_ok()).await;
+        }
+        result
+    }
+
+    async fn scatter_within(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        shards: &[usize],
+        bind: &Bind,
+        reply: Reply,
+    ) -> Go<Option<Kept>> {
+        let view = self.view().await?;
+        let extra = self.once(scatter, shards).await?;
+        match &scatter.finish {
+            Finish::Stream { order, hidden, limit, offset, with_ties, instead } => {
+                let Some(input) = scatter.inputs.first() else { return Err(nothing_asked().into()) };
+                let merge = self.merge_order(prepared, input, order, *hidden, &view, &extra).await?;
+                match (merge, instead) {
+                    (Some(merge), _) => {
+                        let run = super::stream::Run {
+                            input,
+                            order: merge,
+                            hidden: *hidden,
+                            limit: bind.rows(limit.as_ref(), false)?,
+                            offset: bind.rows(offset.as_ref(), true)?.unwrap_or(0),
+                            with_ties: *with_ties,
+                        };
+                        self.stream(prepared, run, shards, bind, &extra, reply).await
+                    }
+                    (None, Some(rest)) => self.rest(prepared, scatter, rest, shards, bind, &extra, &view, reply).await,
+                    (None, None) => Err(PgError::error(
+                        SqlState::FEATURE_NOT_SUPPORTED,
+                        "rows of several shards can't be put in this order",
+                    )
+                    .hint("Sort by a column whose type and collation pgbraid can compare, or by COLLATE \"C\".")
+                    .into()),
+                }
+            }
+            Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, reply).await,
+        }
+    }
+
+    /// Values that must be the same on all shards: `now()` and its like.
+    async fn once(&mut self, scatter: &Scatter, shards: &[usize]) -> Go<Extra> {
+        let mut extra = Extra::default();
+        if scatter.once.is_empty() {
+            return Ok(extra);
+        }
+        let shard = shards.first().copied().unwrap_or_else(|| self.home());
+        let mut link = self.engage(shard).await?;
+        let question =
+            Question { sql: format!("SELECT {}", scatter.once.join(", ")), types: Vec::new(), results: vec![1] };
+        put_question(&mut link, &question, &Bind::default(), &Extra::default(), true);
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(shard, link);
+        let answer = answer.good()?;
+        let columns = answer.row.as_deref().map(super::describe::read_columns).unwrap_or_default();
+        extra.types = columns.iter().map(|column| column.type_oid).collect();
+        let Some(values) = answer.rows.first().and_then(|row| message::read_data_row(row)) else {
+            return Err(nothing_asked().into());
+        };
+        extra.values = values.into_iter().map(|value| value.map(<[u8]>::to_vec)).collect();
+        Ok(extra)
+    }
+
+    /// The columns that an input gives, as the home shard describes it.
+    pub(super) async fn input_columns(
+        &mut self,
+        prepared: &Prepared,
+        input: &Input,
+        extra: &Extra,
+    ) -> Go<Arc<Vec<super::describe::Column>>> {
+        let sql = text_of(&input.sql, prepared, &[]);
+        if let Some(columns) = prepared.inputs.borrow().get(&sql) {
+            return Ok(columns.clone());
+        }
+        let home = self.home();
+        let mut link = self.connect(home).await?;
+        let types = all_types(prepared, extra);
+        message::parse(&mut link.out, b"", sql.as_bytes(), &types_tail(&types));
+        message::describe_statement(&mut link.out, b"");
+        link.unnamed = 0;
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(home, link);
+        let answer = answer.good()?;
+        let columns = Arc::new(answer.row.as_deref().map(super::describe::read_columns).unwrap_or_default());
+        prepared.inputs.borrow_mut().insert(sql, columns.clone());
+        Ok(columns)
+    }
+}
+
+/// Appends Parse (unnamed), Bind, perhaps Describe, and Execute; nothing of it is for the client's eyes.
+pub(super) fn put_question(link: &mut ShardLink, question: &Question, bind: &Bind, extra: &Extra, describe: bool) {
+    message::parse(&mut link.out, b"", question.sql.as_bytes(), &types_tail(&question.types));
+    link.unnamed = 0;
+    message::put(&mut link.out, front::BIND, |out| {
+        out.extend_from_slice(&[0, 0]);
+        let count = bind.values.len() + extra.values.len();
+        out.extend_from_slice(&(count as u16).to_be_bytes());
+        for at in 0..bind.values.len() {
+            out.extend_from_slice(&bind.format(at).to_be_bytes());
+        }
+        for _ in &extra.values {
+            out.extend_from_slice(&1i16.to_be_bytes());
+        }
+        out.extend_from_slice(&(count as u16).to_be_bytes());
+        for value in bind.values.iter().chain(&extra.values) {
+            match value {
+                Some(value) => {
+                    out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+                    out.extend_from_slice(value);
+                }
+                None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+            }
+        }
+        out.extend_from_slice(&(question.results.len() as u16).to_be_bytes());
+        for format in &question.results {
+            out.extend_from_slice(&format.to_be_bytes());
+        }
+    });
+    link.expect.push_back(Expect::Parse { ours: true });
+    link.expect.push_back(Expect::Bind { ours: true });
+    if describe {
+        message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));
+        link.expect.push_back(Expect::Describe { ours: true });
+    }
+    message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(&[0, 0, 0, 0, 0]));
+    link.expect.push_back(Expect::Execute);
+    link.open = true;
+}
+
+/// The count and OIDs of a Parse message.
+pub(super) fn types_tail(types: &[Oid]) -> Vec<u8> {
+    let mut tail = (types.len() as u16).to_be_bytes().to_vec();
+    types.iter().for_each(|oid| tail.extend_from_slice(&oid.to_be_bytes()));
+    tail
+}
+
+/// The types of the client's parameters, then those of ours.
+pub(super) fn all_types(prepared: &Prepared, extra: &Extra) -> Vec<Oid> {
+    let own = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
+    own.into_iter().chain(extra.types.iter().copied()).collect()
+}
+
+/// The text that pieces make. `inputs`: what stands for each input.
+pub(super) fn text_of(pieces: &[Piece], prepared: &Prepared, inputs: &[String]) -> String {
+    let params = prepared.described.get().map_or(0, |described| described.params.len());
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(part) => text.push_str(part),
+            Piece::Once(at) => text.push_str(&format!("${}", params + at + 1)),
+            Piece::Input(at) => text.push_str(inputs.get(*at).map_or("", String::as_str)),
+        }
+    }
+    text
+}
+
+fn nothing_asked() -> PgError {
+    PgError::error(SqlState::INTERNAL_ERROR, "a plan over shards is empty")
+}

@@ -1,0 +1,272 @@
+//! The rest of a statement on one PostgreSQL, over the rows that shards gave: sent as array parameters.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use super::describe::Prepared;
+use super::multi::{Bind, Extra, Kept, Question, Reply, all_types, put_question, text_of};
+use super::relay::shard_lost;
+use super::shard::{Expect, ShardLink};
+use super::welcome::{put_body, with_formats};
+use super::{Coordinator, Go, Stop};
+use crate::backend::View;
+use crate::base::{PgError, SqlState, limits};
+use crate::execute::arrays::{Column, from_item, travels_binary};
+use crate::plan::sharded::{Input, Piece, Scatter};
+use crate::session::coordinator::collect::too_much;
+use crate::session::coordinator::decide::Target;
+use crate::wire::frame::{HEADER, back};
+use crate::wire::message;
+
+impl Coordinator {
+    /// Collects the inputs, then runs `sql` over them.
+    #[allow(clippy::too_many_arguments, reason = "one call, from the scatter")]
+    pub(super) async fn rest(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        sql: &[Piece],
+        shards: &[usize],
+        bind: &Bind,
+        extra: &Extra,
+        view: &View,
+        reply: Reply,
+    ) -> Go<Option<Kept>> {
+        let mut held = 0;
+        let mut inputs = Vec::new();
+        for input in &scatter.inputs {
+            inputs.push(self.collect_input(prepared, input, bind, extra, view, &mut held).await?);
+        }
+        let own = prepared.described.get().map_or(0, |described| described.params.len());
+        let mut all = extra.clone();
+        let mut items = Vec::new();
+        for columns in inputs {
+            items.push(from_item(&columns, own + all.types.len() + 1));
+            for column in columns {
+                all.types.push(column.array_oid());
+                all.values.push(Some(column.array()));
+            }
+        }
+        if own + all.types.len() > usize::from(u16::MAX) {
+            return Err(too_much().into());
+        }
+        let home = self.home();
+        let shard =
+            if shards.contains(&home) || shards.is_empty() { home } else { shards.first().copied().unwrap_or(home) };
+        self.finish(prepared, text_of(sql, prepared, &items), shard, bind, &all, reply).await
+    }
+
+    /// One input's rows, from all its shards at once.
+    async fn collect_input(
+        &mut self,
+        prepared: &Prepared,
+        input: &Input,
+        bind: &Bind,
+        extra: &Extra,
+        view: &View,
+        held: &mut usize,
+    ) -> Go<Vec<Column>> {
+        let described = self.input_columns(prepared, input, extra).await?;
+        let mut columns = Vec::new();
+        for column in described.iter() {
+            let Some(made) = Column::new(column.type_oid, &view.schema) else {
+                let text = format!("values of the column \"{}\" can't be collected over shards", column.name);
+                return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                    .hint("Cast it to a type that a table's column can have.")
+                    .into());
+            };
+            columns.push(made);
+        }
+        let values = self.bound(prepared, bind);
+        let shards = match self.target(&input.access, view, &|number| values(number)) {
+            Target::One(shard) => vec![shard],
+            Target::Many(shards) => shards,
+        };
+        let question = Question {
+            sql: text_of(&input.sql, prepared, &[]),
+            types: all_types(prepared, extra),
+            results: described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
+        };
+        let mut links = Vec::new();
+        for &shard in &shards {
+            let mut link = self.engage(shard).await?;
+            put_question(&mut link, &question, bind, extra, false);
+            link.sync();
+            links.push((shard, link, false));
+        }
+        let result = self.collect_rows(&mut links, &mut columns, held).await;
+        for (_, link, ended) in &links {
+            if result.is_err() && !ended {
+                link.cancel();
+            }
+        }
+        if matches!(result, Err(Stop::Over)) {
+            return Err(Stop::Over);
+        }
+        for (shard, mut link, ended) in links {
+            if !ended && self.ask(&mut link).await.is_err() {
+                continue;
+            }
+            link.expect.clear();
+            link.open = false;
+            link.failed = false;
+            link.rest(&self.worker);
+            self.put_link(shard, link);
+        }
+        result.map(|()| columns)
+    }
+
+    async fn collect_rows(
+        &mut self,
+        links: &mut [(usize, Box<ShardLink>, bool)],
+        columns: &mut [Column],
+        held: &mut usize,
+    ) -> Go {
+        let worker = self.worker.clone();
+        let mut news = Vec::new();
+        let collected = self
+            .or_gone(poll_fn(|cx| {
+                for (_, link, ended) in links.iter_mut() {
+                    while !*ended {
+                        let frame = match link.poll_frame(cx, &worker) {
+                            Poll::Pending => break,
+                            Poll::Ready(Ok(frame)) => frame,
+                            Poll::Ready(Err(error)) => {
+                                *ended = true;
+                                return Poll::Ready(Err(Stop::from(shard_lost(&error))));
+                            }
+                        };
+                        let body = link.input.filled().get(HEADER..frame.len).unwrap_or_default();
+                        match frame.tag {
+                            back::DATA_ROW => {
+                                *held += body.len();
+                                let Some(values) =
+                                    message::read_data_row(body).filter(|_| *held <= limits::GATHER_BYTES)
+                                else {
+                                    return Poll::Ready(Err(too_much().into()));
+                                };
+                                for (column, value) in columns.iter_mut().zip(values) {
+                                    column.push(value);
+                                }
+                            }
+                            back::ERROR_RESPONSE => {
+                                let error = message::read_error(body).into_error();
+                                link.input.consume(frame.len);
+                                return Poll::Ready(Err(error.into()));
+                            }
+                            back::PARAMETER_STATUS => news.push(body.to_vec()),
+                            back::READY_FOR_QUERY => {
+                                link.status = body.first().copied().unwrap_or(b'I');
+                                *ended = true;
+                            }
+                            _ => {}
+                        }
+                        link.input.consume(frame.len);
+                    }
+                }
+                if links.iter().all(|(_, _, ended)| *ended) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }))
+            .await;
+        for body in news {
+            self.pass_parameter(&body);
+        }
+        collected?
+    }
+
+    /// Runs the rest; its rows are the client's.
+    async fn finish(
+        &mut self,
+        prepared: &Prepared,
+        sql: String,
+        shard: usize,
+        bind: &Bind,
+        all: &Extra,
+        reply: Reply,
+    ) -> Go<Option<Kept>> {
+        let Reply::Rows { describe, limit } = reply;
+        let described = prepared.described.get();
+        let types = all_types(prepared, all);
+        let question = Question { sql, types, results: bind.results.clone() };
+        let mut link = self.engage(shard).await?;
+        put_question(&mut link, &question, bind, all, true);
+        link.sync();
+        if limit > 0 {
+            let answer = self.ask(&mut link).await?;
+            self.put_link(shard, link);
+            let answer = answer.good()?;
+            same_types(described, answer.row.as_deref())?;
+            let mut kept = Kept::default();
+            for (at, body) in answer.rows.iter().enumerate() {
+                if at < limit {
+                    put_body(&mut self.output, back::DATA_ROW, body);
+                } else {
+                    let mut row = Vec::new();
+                    put_body(&mut row, back::DATA_ROW, body);
+                    kept.push_back(row);
+                }
+            }
+            return Ok(Some(kept));
+        }
+        // Its description is compared before the first row is passed on.
+        let row = self.await_description(&mut link).await?;
+        if let Some(row) = &row {
+            if let Err(error) = same_types(described, Some(row)) {
+                link.cancel();
+                let _ = self.ask(&mut link).await;
+                self.put_link(shard, link);
+                return Err(error.into());
+            }
+            let own = described.and_then(|described| described.row.as_deref()).unwrap_or(row);
+            if describe {
+                put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(own, &bind.results));
+            }
+        }
+        self.put_link(shard, link);
+        self.relay(shard).await?;
+        if self.segment.skipping && !self.in_extended() {
+            self.segment.skipping = false;
+            return Err(Stop::Told);
+        }
+        Ok(None)
+    }
+
+    /// Takes the answers up to RowDescription. None: an error comes instead.
+    async fn await_description(&mut self, link: &mut ShardLink) -> Go<Option<Vec<u8>>> {
+        loop {
+            let worker = self.worker.clone();
+            let frame = self.or_gone(poll_fn(|cx| link.poll_frame(cx, &worker))).await?;
+            let frame = frame.map_err(|error| shard_lost(&error))?;
+            if frame.tag == back::ERROR_RESPONSE {
+                return Ok(None);
+            }
+            let body = link.input.filled().get(HEADER..frame.len).unwrap_or_default().to_vec();
+            if frame.tag == back::PARAMETER_STATUS {
+                self.pass_parameter(&body);
+            }
+            link.input.consume(frame.len);
+            if matches!(frame.tag, back::PARSE_COMPLETE | back::BIND_COMPLETE) {
+                link.expect.pop_front();
+            }
+            if matches!(frame.tag, back::ROW_DESCRIPTION | back::NO_DATA) {
+                if link.expect.front() == Some(&(Expect::Describe { ours: true })) {
+                    link.expect.pop_front();
+                }
+                return Ok(Some(body));
+            }
+        }
+    }
+}
+
+/// Columns of the rest have the types that the statement's own have.
+fn same_types(described: Option<&super::describe::Described>, row: Option<&[u8]>) -> Result<(), PgError> {
+    let (Some(described), Some(row)) = (described, row) else { return Ok(()) };
+    let found = super::describe::read_columns(row);
+    let same = found.len() == described.columns.len()
+        && found.iter().zip(&described.columns).all(|(a, b)| a.type_oid == b.type_oid);
+    if same {
+        return Ok(());
+    }
+    Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "over several shards this statement would give other types")
+        .detail("The rest of the statement, over collected rows, has result columns of other types.")
+        .hint("Cast the result's columns explicitly."))
+}

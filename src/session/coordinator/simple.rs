@@ -1,0 +1,232 @@
+//! The simple protocol: one string of statements, each answered in turn.
+
+use std::rc::Rc;
+
+use super::block::{Block, aborted};
+use super::decide::{Decision, Target, refusal_error, scatter_of};
+use super::describe::Prepared;
+use super::multi::{Bind, Reply};
+use super::{Coordinator, Go, Stop};
+use crate::base::{PgError, SqlState};
+use crate::plan::sharded::{self, Work};
+use crate::plan::{Kind, TransactionModes};
+use crate::session::upstream::protocol_error;
+use crate::wire::frame::{back, split_cstr};
+use crate::wire::message;
+
+impl Coordinator {
+    /// A Query message's body.
+    pub(super) async fn simple(&mut self, body: &[u8]) -> Go {
+        let result = match split_cstr(body) {
+            Some((sql, [])) => match std::str::from_utf8(sql) {
+                Ok(sql) => self.run_string(sql).await,
+                Err(_) => Err(not_utf8().into()),
+            },
+            _ => {
+                return Err(self
+                    .tell_and_end(protocol_error("invalid message format: a Query is one string".into()))
+                    .await);
+            }
+        };
+        match result {
+            Ok(()) | Err(Stop::Told) => {}
+            Err(Stop::Over) => return Err(Stop::Over),
+            Err(Stop::Error(error)) => self.tell(*error),
+        }
+        self.segment = Default::default();
+        self.unnamed = None;
+        self.ready();
+        Ok(())
+    }
+
+    async fn run_string(&mut self, sql: &str) -> Go {
+        let prepared = self.database.prepared(self.key(sql, &[0, 0]), &self.worker, false);
+        match prepared.plan.steps.len() {
+            0 => {
+                if sql.trim().is_empty() || prepared.plan.steps.is_empty() {
+                    message::put(&mut self.output, back::EMPTY_QUERY_RESPONSE, |_| {});
+                }
+                Ok(())
+            }
+            1 => self.run_one(&prepared).await,
+            _ => self.run_several(&prepared).await,
+        }
+    }
+
+    /// Several statements in one string are one transaction, unless they say otherwise.
+    async fn run_several(&mut self, whole: &Prepared) -> Go {
+        let texts: Vec<String> = whole
+            .plan
+            .steps
+            .iter()
+            .map(|step| whole.sql.get(step.span.clone()).unwrap_or_default().to_owned())
+            .collect();
+        for text in texts {
+            let prepared = self.database.prepared(self.key(&text, &[0, 0]), &self.worker, false);
+            if self.block.is_none() {
+                self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
+            }
+            let result = self.run_one(&prepared).await;
+            if result.is_err() {
+                if let Err(Stop::Error(error)) = result {
+                    self.tell(*error);
+                } else if let Err(Stop::Over) = result {
+                    return Err(Stop::Over);
+                }
+                if let Some(block) = self.block.take_if(|block| !block.explicit) {
+                    let _ = self.end_shards(&block, false).await;
+                }
+                return Err(Stop::Told);
+            }
+        }
+        match self.block.take_if(|block| !block.explicit) {
+            Some(block) => self.end_shards(&block, true).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// One statement of the simple protocol.
+    async fn run_one(&mut self, prepared: &Rc<Prepared>) -> Go {
+        self.refuse_in_failed(prepared)?;
+        let decision = self.decide(prepared).await?;
+        match &*decision {
+            Decision::Transaction | Decision::Settings => self.control(prepared).await,
+            Decision::Home { writes } => self.pass_text(self.home(), &prepared.sql, *writes).await,
+            Decision::Shard(shard) => self.pass_text(*shard, &prepared.sql, true).await,
+            Decision::Cursor => self.cursor(prepared).await,
+            Decision::Refused(error) => Err(self.refuse((**error).clone())),
+            Decision::Explain(explain) => self.explain(prepared, explain).await,
+            Decision::Planned(plan) => self.run_planned(prepared, plan).await,
+            Decision::Declare(plan, name) => {
+                let view = self.view().await?;
+                match self.target(&plan.access, &view, &|_| None) {
+                    Target::One(shard) if !matches!(plan.work, Work::Refuse(_)) => {
+                        self.cursors.insert(name.clone(), shard);
+                        self.pass_text(shard, &prepared.sql, false).await
+                    }
+                    _ => Err(self.refuse(
+                        PgError::error(
+                            SqlState::FEATURE_NOT_SUPPORTED,
+                            "a cursor over several shards isn't supported yet",
+                        )
+                        .hint(
+                            "Use the driver's row limit (the protocol's portals), or put the sharding key into WHERE.",
+                        ),
+                    )),
+                }
+            }
+            Decision::CopyOut(plan, inner) => {
+                let view = self.view().await?;
+                match self.target(&plan.access, &view, &|_| None) {
+                    Target::One(shard) => self.pass_text(shard, &prepared.sql, false).await,
+                    Target::Many(shards) => self.copy_out(prepared, plan, inner, &shards).await,
+                }
+            }
+        }
+    }
+
+    async fn run_planned(&mut self, prepared: &Prepared, plan: &sharded::Plan) -> Go {
+        if let Work::Refuse(refusal) = &plan.work {
+            return Err(self.refuse(refusal_error(refusal)));
+        }
+        let view = self.view().await?;
+        match self.target(&plan.access, &view, &|_| None) {
+            Target::One(shard) => self.pass_text(shard, &prepared.sql, plan.writes).await,
+            Target::Many(shards) => {
+                let scatter = match scatter_of(plan) {
+                    Ok(scatter) => scatter,
+                    Err(error) => return Err(self.refuse(error)),
+                };
+                let bind = Bind::default();
+                self.describe(prepared).await?;
+                self.scatter(prepared, scatter, &shards, &bind, Reply::Rows { describe: true, limit: 0 })
+                    .await
+                    .map(|_| ())
+            }
+        }
+    }
+
+    /// The statement's text as it is to one shard; its answer to the client.
+    pub(super) async fn pass_text(&mut self, shard: usize, sql: &str, writes: bool) -> Go {
+        if writes {
+            self.may_write(shard)?;
+        }
+        let mut link = self.engage(shard).await?;
+        link.query(sql, false);
+        self.put_link(shard, link);
+        self.relay(shard).await?;
+        self.segment.wrote = None;
+        Ok(())
+    }
+
+    /// Transactions and settings. Without ReadyForQuery.
+    pub(super) async fn control(&mut self, prepared: &Prepared) -> Go {
+        let Some(step) = prepared.plan.steps.first() else { return Ok(()) };
+        match &step.kind {
+            Kind::Discard(_) if self.block.is_some() => {
+                let text = "DISCARD ALL cannot run inside a transaction block";
+                Err(PgError::error(SqlState::ACTIVE_SQL_TRANSACTION, text).into())
+            }
+            Kind::Discard(_) => {
+                for shard in 0..self.links.len() {
+                    if shard == self.home() {
+                        continue;
+                    }
+                    if let Some(mut link) = self.links.get_mut(shard).and_then(Option::take) {
+                        self.run_on(&mut link, "DISCARD ALL").await?;
+                        link.prepared.clear();
+                        self.put_link(shard, link);
+                    }
+                }
+                self.statements.clear();
+                for link in self.links.iter_mut().flatten() {
+                    link.prepared.clear();
+                }
+                self.on_home(&prepared.sql).await
+            }
+            kind @ (Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll) => self.on_all_joined(kind, &prepared.sql).await,
+            kind => {
+                if self.block.is_none() && !matches!(kind, Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. })
+                {
+                    return self.on_home(&prepared.sql).await;
+                }
+                self.transaction_control(kind, &prepared.sql).await
+            }
+        }
+    }
+
+    /// FETCH, MOVE, CLOSE: on the shard that has the cursor.
+    async fn cursor(&mut self, prepared: &Prepared) -> Go {
+        // A cursor's name is the last word, whatever stands before it.
+        let name = prepared.sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        let name = name.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => name.to_ascii_lowercase(),
+        };
+        let shard = self.cursors.get(&name).copied().unwrap_or_else(|| self.home());
+        self.pass_text(shard, &prepared.sql, false).await
+    }
+
+    /// In a failed transaction only its end, and ROLLBACK TO, are carried out.
+    pub(super) fn refuse_in_failed(&self, prepared: &Prepared) -> Go {
+        let ends =
+            prepared.plan.steps.first().is_some_and(|step| {
+                matches!(step.kind, Kind::Commit { .. } | Kind::Rollback { .. } | Kind::RollbackTo(_))
+            });
+        if self.block.as_ref().is_some_and(|block| block.failed) && !ends {
+            return Err(aborted().into());
+        }
+        Ok(())
+    }
+
+    /// Counts a refusal.
+    pub(super) fn refuse(&mut self, error: PgError) -> Stop {
+        Stop::Error(Box::new(error))
+    }
+}
+
+pub(super) fn not_utf8() -> PgError {
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "on a sharded database statements must be UTF-8")
+        .hint("SET client_encoding TO 'UTF8'.")
+}

@@ -1,0 +1,393 @@
+//! Rows of several shards to the client as they come, or merged by order; no more than one row a shard is held.
+
+use std::cmp::Ordering;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+
+use super::describe::Prepared;
+use super::multi::{Bind, Extra, Kept, Question, Reply, all_types, put_question, text_of};
+use super::relay::shard_lost;
+use super::shard::ShardLink;
+use super::welcome::{put_body, with_formats};
+use super::{Coordinator, Go, Stop};
+use crate::backend::View;
+use crate::base::{PgError, SqlState, limits};
+use crate::catalog::schema::{Collation, Provider};
+use crate::execute::merge::Order;
+use crate::execute::row;
+use crate::plan::sharded::{Input, SortKey};
+use crate::value::collation;
+use crate::value::compare::comparator;
+use crate::value::key::Format;
+use crate::wire::frame::{HEADER, back};
+use crate::wire::{Frame, message};
+
+/// One streaming execution.
+pub(super) struct Run<'a> {
+    pub input: &'a Input,
+    pub order: Merge,
+    pub hidden: usize,
+    pub limit: Option<u64>,
+    pub offset: u64,
+    pub with_ties: bool,
+}
+
+/// How rows are put in order.
+pub(super) enum Merge {
+    /// As they come.
+    No,
+    By(Order),
+}
+
+/// A shard that is answering.
+struct Source {
+    shard: usize,
+    link: Box<ShardLink>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing known of its next row.
+    Waiting,
+    /// Its next row, whole, lies at the head of the link's input; its frame's length.
+    Row(usize),
+    /// It said CommandComplete; ReadyForQuery may be still to come.
+    Done,
+    /// It said all.
+    Ended,
+}
+
+/// Where rows go.
+struct Sink {
+    visible: usize,
+    hidden: bool,
+    offset: u64,
+    left: Option<u64>,
+    /// Rows that the client may have now; the rest is kept.
+    now: usize,
+    told: u64,
+    kept: Kept,
+    held: usize,
+}
+
+impl Coordinator {
+    /// The order to merge by, where every key can be compared here. `None`: it can't.
+    pub(super) async fn merge_order(
+        &mut self,
+        prepared: &Prepared,
+        input: &Input,
+        order: &[SortKey],
+        _hidden: usize,
+        view: &View,
+        extra: &Extra,
+    ) -> Go<Option<Merge>> {
+        if order.is_empty() {
+            return Ok(Some(Merge::No));
+        }
+        let columns = self.input_columns(prepared, input, extra).await?;
+        let mut keys = Vec::new();
+        for key in order {
+            let Some(column) = columns.get(key.column) else { return Ok(None) };
+            let rule = key.collation.as_ref().map(|collation| rule_of(collation, &view.schema.collation));
+            let Some(comparator) = comparator(column.type_oid, Format::Binary, rule.flatten().as_ref()) else {
+                return Ok(None);
+            };
+            keys.push((key.clone(), comparator));
+        }
+        Ok(Some(Merge::By(Order::new(keys))))
+    }
+
+    /// Asks all shards and passes their rows on.
+    pub(super) async fn stream(
+        &mut self,
+        prepared: &Prepared,
+        run: Run<'_>,
+        shards: &[usize],
+        bind: &Bind,
+        extra: &Extra,
+        reply: Reply,
+    ) -> Go<Option<Kept>> {
+        let Reply::Rows { describe, limit: now } = reply;
+        let described = prepared.described.get();
+        let visible = described.map_or(0, |described| described.columns.len());
+        let mut results: Vec<i16> = (0..visible).map(|at| bind.result(at)).collect();
+        results.extend((0..run.hidden).map(|_| 1i16));
+        if let Merge::By(_) = &run.order
+            && results.is_empty()
+        {
+            results.push(1);
+        }
+        let question =
+            Question { sql: text_of(&run.input.sql, prepared, &[]), types: all_types(prepared, extra), results };
+        let mut sources = Vec::new();
+        for &shard in shards {
+            let mut link = self.engage(shard).await?;
+            put_question(&mut link, &question, bind, extra, false);
+            link.sync();
+            sources.push(Source { shard, link, state: State::Waiting });
+        }
+        if describe && let Some(row) = described.and_then(|described| described.row.as_deref()) {
+            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
+        }
+        let mut sink = Sink {
+            visible,
+            hidden: run.hidden > 0,
+            offset: run.offset,
+            left: run.limit,
+            now: if now == 0 { usize::MAX } else { now },
+            told: 0,
+            kept: Kept::default(),
+            held: 0,
+        };
+        let result = match &run.order {
+            Merge::No => self.pass_rows(&mut sources, &mut sink).await,
+            Merge::By(order) => self.merge_rows(&mut sources, order, &mut sink, run.with_ties).await,
+        };
+        self.end_sources(sources, result).await?;
+        if sink.kept.is_empty() && now == 0 {
+            message::command_complete(&mut self.output, &format!("SELECT {}", sink.told));
+            return Ok(None);
+        }
+        Ok(Some(sink.kept))
+    }
+
+    /// Rows as they come, from whichever shard has some.
+    async fn pass_rows(&mut self, sources: &mut [Source], sink: &mut Sink) -> Go {
+        loop {
+            for source in sources.iter_mut() {
+                while let State::Row(length) = source.state {
+                    self.emit(source, length, sink)?;
+                    source.state = State::Waiting;
+                    source.look()?;
+                }
+            }
+            if self.output.len() >= limits::RELAY_BUFFER {
+                self.flush().await?;
+            }
+            if sources.iter().all(|source| source.state == State::Ended) {
+                return Ok(());
+            }
+            self.await_sources(sources, |sources| {
+                sources.iter().any(|source| matches!(source.state, State::Row(_)))
+                    || sources.iter().all(|source| source.state == State::Ended)
+            })
+            .await?;
+        }
+    }
+
+    /// The least row of all shards' next ones, again and again.
+    async fn merge_rows(&mut self, sources: &mut [Source], order: &Order, sink: &mut Sink, ties: bool) -> Go {
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            self.await_sources(sources, |sources| !sources.iter().any(|source| source.state == State::Waiting)).await?;
+            let mut least: Option<usize> = None;
+            for (at, source) in sources.iter().enumerate() {
+                let Some(body) = source.row() else { continue };
+                let better = match least.and_then(|least| sources.get(least)).and_then(Source::row) {
+                    None => true,
+                    Some(other) => order.compare(body, other).ok_or_else(malformed)? == Ordering::Less,
+                };
+                if better {
+                    least = Some(at);
+                }
+            }
+            let Some(source) = least.and_then(|least| sources.get_mut(least)) else {
+                if sources.iter().all(|source| source.state == State::Ended) {
+                    return Ok(());
+                }
+                self.await_sources(sources, |sources| sources.iter().all(|source| source.state == State::Ended))
+                    .await?;
+                continue;
+            };
+            let State::Row(length) = source.state else { continue };
+            if ties {
+                let body = source.row().unwrap_or_default();
+                match (sink.left, &last) {
+                    (Some(0), Some(last)) if order.compare(last, body) == Some(Ordering::Equal) => sink.left = Some(1),
+                    (Some(1), _) => last = Some(body.to_vec()),
+                    _ => {}
+                }
+            }
+            self.emit(source, length, sink)?;
+            source.state = State::Waiting;
+            source.look()?;
+            if self.output.len() >= limits::RELAY_BUFFER {
+                self.flush().await?;
+            }
+        }
+    }
+
+    fn emit(&mut self, source: &mut Source, length: usize, sink: &mut Sink) -> Go {
+        let frame = source.link.input.filled().get(..length).unwrap_or_default();
+        if sink.offset > 0 {
+            sink.offset -= 1;
+        } else if sink.left != Some(0) {
+            if let Some(left) = &mut sink.left {
+                *left -= 1;
+            }
+            let keep = sink.told as usize >= sink.now;
+            let mut bytes = Vec::new();
+            let out = if keep { &mut bytes } else { &mut self.output };
+            if sink.hidden {
+                if !row::put_visible(out, frame.get(HEADER..).unwrap_or_default(), sink.visible) {
+                    return Err(malformed().into());
+                }
+            } else {
+                out.extend_from_slice(frame);
+            }
+            if keep {
+                sink.held += bytes.len();
+                if sink.held > limits::GATHER_BYTES {
+                    return Err(super::collect::too_much().into());
+                }
+                sink.kept.push_back(bytes);
+            } else {
+                sink.told += 1;
+            }
+        }
+        source.link.input.consume(length);
+        Ok(())
+    }
+
+    /// Waits until enough is known of the sources.
+    async fn await_sources(&mut self, sources: &mut [Source], enough: impl Fn(&[Source]) -> bool) -> Go {
+        if enough(sources) {
+            return Ok(());
+        }
+        let worker = self.worker.clone();
+        let mut news = Vec::new();
+        let waited = self
+            .or_gone(poll_fn(|cx| {
+                for source in sources.iter_mut() {
+                    if matches!(source.state, State::Row(_) | State::Ended) {
+                        continue;
+                    }
+                    match source.poll(cx, &worker, &mut news) {
+                        Poll::Ready(Err(stop)) => return Poll::Ready(Err(stop)),
+                        Poll::Ready(Ok(())) | Poll::Pending => {}
+                    }
+                }
+                if enough(sources) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }))
+            .await;
+        for body in news {
+            self.pass_parameter(&body);
+        }
+        waited?
+    }
+
+    /// All shards come to rest. After an error the others are cancelled, and what they still say is dropped.
+    async fn end_sources(&mut self, sources: Vec<Source>, result: Go) -> Go {
+        let failed = result.is_err();
+        let over = matches!(result, Err(Stop::Over));
+        for source in &sources {
+            if failed && source.state != State::Ended {
+                source.link.cancel();
+            }
+        }
+        for mut source in sources {
+            if over {
+                continue;
+            }
+            if source.state != State::Ended {
+                match self.ask(&mut source.link).await {
+                    Ok(_) => {}
+                    Err(Stop::Over) => return Err(Stop::Over),
+                    // The link is gone; so is what it ran.
+                    Err(_) => continue,
+                }
+            }
+            source.link.expect.clear();
+            source.link.open = false;
+            source.link.failed = false;
+            source.link.rest(&self.worker);
+            self.put_link(source.shard, source.link);
+        }
+        result
+    }
+}
+
+impl Source {
+    fn row(&self) -> Option<&[u8]> {
+        match self.state {
+            State::Row(length) => self.link.input.filled().get(HEADER..length),
+            _ => None,
+        }
+    }
+
+    /// Whether a whole row lies at hand.
+    fn look(&mut self) -> Go {
+        if let Ok(Some(frame)) = Frame::parse(self.link.input.filled())
+            && frame.tag == back::DATA_ROW
+            && self.link.input.len() >= frame.len
+        {
+            self.state = State::Row(frame.len);
+        }
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &crate::session::Worker,
+        news: &mut Vec<Vec<u8>>,
+    ) -> Poll<Result<(), Stop>> {
+        loop {
+            let frame = match self.link.poll_frame(cx, worker) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(frame)) => frame,
+                Poll::Ready(Err(error)) => {
+                    self.state = State::Ended;
+                    return Poll::Ready(Err(lost(&error)));
+                }
+            };
+            let body = self.link.input.filled().get(HEADER..frame.len).unwrap_or_default();
+            match frame.tag {
+                back::DATA_ROW => {
+                    self.state = State::Row(frame.len);
+                    return Poll::Ready(Ok(()));
+                }
+                back::COMMAND_COMPLETE => self.state = State::Done,
+                back::PARAMETER_STATUS => news.push(body.to_vec()),
+                back::ERROR_RESPONSE => {
+                    let error = message::read_error(body).into_error();
+                    self.link.input.consume(frame.len);
+                    return Poll::Ready(Err(Stop::Error(Box::new(error))));
+                }
+                back::READY_FOR_QUERY => {
+                    self.link.status = body.first().copied().unwrap_or(b'I');
+                    self.link.input.consume(frame.len);
+                    self.state = State::Ended;
+                    return Poll::Ready(Ok(()));
+                }
+                _ => {}
+            }
+            self.link.input.consume(frame.len);
+        }
+    }
+}
+
+fn lost(error: &io::Error) -> Stop {
+    shard_lost(error).into()
+}
+
+fn malformed() -> PgError {
+    PgError::error(SqlState::PROTOCOL_VIOLATION, "a shard sent a row that can't be read")
+}
+
+/// By what rule a collation orders text. `None`: not by one that is known here.
+fn rule_of(collation: &Collation, default: &Collation) -> Option<collation::Order> {
+    let collation = if collation.name == "\"default\"" || collation.name == "default" { default } else { collation };
+    if !collation.deterministic {
+        return None;
+    }
+    Some(match collation.provider {
+        Provider::Bytes => collation::Order::Bytes,
+        Provider::Libc => {
+            collation::Order::Libc { locale: collation.locale.clone(), version: collation.version.clone() }
+        }
+        Provider::Icu => collation::Order::Icu { locale: collation.locale.clone() },
+    })
+}
