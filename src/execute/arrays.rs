@@ -148,10 +148,10 @@ pub fn from_item(columns: &[Column], first: usize) -> String {
             items.push_str(cast);
             items.push_str(&format!(" AS c{at}"));
         }
-        arrays.push_str(&format!("${}", first + at));
+        arrays.push_str(&format!("pg_catalog.unnest(${})", first + at));
         names.push_str(&format!("c{at}"));
     }
-    format!("(SELECT {items} FROM pg_catalog.unnest({arrays}) AS braided({names}))")
+    format!("(SELECT {items} FROM ROWS FROM ({arrays}) AS braided({names}))")
 }
 
 /// An identifier in quotes.
@@ -174,6 +174,6 @@ mod tests {
             [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255]
         );
         assert_eq!(column.array_oid(), 1007);
-        assert_eq!(from_item(&[column], 3), "(SELECT c0 FROM pg_catalog.unnest($3) AS braided(c0))");
+        assert_eq!(from_item(&[column], 3), "(SELECT c0 FROM ROWS FROM (pg_catalog.unnest($3)) AS braided(c0))");
     }
 }

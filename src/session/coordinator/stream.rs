@@ -18,7 +18,7 @@ use crate::execute::merge::Order;
 use crate::execute::row;
 use crate::plan::sharded::{Input, SortKey};
 use crate::value::collation;
-use crate::value::compare::comparator;
+use crate::value::compare::{Comparator, comparator};
 use crate::value::key::Format;
 use crate::wire::frame::{HEADER, back};
 use crate::wire::{Frame, message};
@@ -37,7 +37,15 @@ pub(super) struct Run<'a> {
 pub(super) enum Merge {
     /// As they come.
     No,
-    By(Order),
+    /// By these keys.
+    By(Vec<Key>),
+}
+
+/// A merge's key, its type, and how values compare.
+pub(super) struct Key {
+    key: SortKey,
+    type_oid: u32,
+    comparator: Comparator,
 }
 
 /// A shard that is answering.
@@ -94,9 +102,9 @@ impl Coordinator {
             let Some(comparator) = comparator(column.type_oid, Format::Binary, rule.flatten().as_ref()) else {
                 return Ok(None);
             };
-            keys.push((key.clone(), comparator));
+            keys.push(Key { key: key.clone(), type_oid: column.type_oid, comparator });
         }
-        Ok(Some(Merge::By(Order::new(keys))))
+        Ok(Some(Merge::By(keys)))
     }
 
     /// Asks all shards and passes their rows on.
@@ -113,14 +121,15 @@ impl Coordinator {
         let described = prepared.described.get();
         let visible = described.map_or(0, |described| described.columns.len());
         let mut results: Vec<i16> = (0..visible).map(|at| bind.result(at)).collect();
-        results.extend((0..run.hidden).map(|_| 1i16));
-        if let Merge::By(_) = &run.order
-            && results.is_empty()
-        {
-            results.push(1);
-        }
-        let question =
-            Question { sql: text_of(&run.input.sql, prepared, &[]), types: all_types(prepared, extra), results };
+        let own = results.len() + run.hidden;
+        results.resize(own, 1);
+        let mut sql = text_of(&run.input.sql, prepared, &[]);
+        let order = match run.order {
+            Merge::No => None,
+            Merge::By(keys) => Some(order_of(keys, &mut results, &mut sql, own)),
+        };
+        let hidden = results.len() > visible;
+        let question = Question { sql, types: all_types(prepared, extra), results };
         let mut sources = Vec::new();
         for &shard in shards {
             let mut link = self.engage(shard).await?;
@@ -133,7 +142,7 @@ impl Coordinator {
         }
         let mut sink = Sink {
             visible,
-            hidden: run.hidden > 0,
+            hidden,
             offset: run.offset,
             left: run.limit,
             now: if now == 0 { usize::MAX } else { now },
@@ -141,9 +150,9 @@ impl Coordinator {
             kept: Kept::default(),
             held: 0,
         };
-        let result = match &run.order {
-            Merge::No => self.pass_rows(&mut sources, &mut sink).await,
-            Merge::By(order) => self.merge_rows(&mut sources, order, &mut sink, run.with_ties).await,
+        let result = match &order {
+            None => self.pass_rows(&mut sources, &mut sink).await,
+            Some(order) => self.merge_rows(&mut sources, order, &mut sink, run.with_ties).await,
         };
         self.end_sources(sources, result).await?;
         if sink.kept.is_empty() && now == 0 {
@@ -368,6 +377,30 @@ impl Source {
         }
     }
 }
+
+/// The order by keys that come in a form that can be compared. A key that is an output column in the client's text format
+/// is asked for once more, in binary, behind the others.
+fn order_of(keys: Vec<Key>, results: &mut Vec<i16>, sql: &mut String, own: usize) -> Order {
+    let mut again = Vec::new();
+    let mut pairs = Vec::new();
+    for Key { mut key, type_oid, comparator } in keys {
+        let comparable = results.get(key.column) == Some(&1) || IN_TEXT.contains(&type_oid);
+        if !comparable {
+            again.push(format!("c{}", key.column));
+            key.column = results.len();
+            results.push(1);
+        }
+        pairs.push((key, comparator));
+    }
+    if !again.is_empty() {
+        let names: Vec<String> = (0..own).map(|at| format!("c{at}")).collect();
+        *sql = format!("SELECT *, {} FROM ({sql}) AS braided({})", again.join(", "), names.join(", "));
+    }
+    Order::new(pairs)
+}
+
+/// Types whose text format is their binary one: name, text, char(n), varchar.
+const IN_TEXT: [u32; 4] = [19, 25, 1042, 1043];
 
 fn lost(error: &io::Error) -> Stop {
     shard_lost(error).into()
