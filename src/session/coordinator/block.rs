@@ -294,7 +294,9 @@ impl Coordinator {
         let mut link = self.connect(home).await?;
         link.query(sql, false);
         self.put_link(home, link);
-        self.relay(home).await
+        self.relay(home).await?;
+        let failed = self.links.get(home).and_then(Option::as_ref).is_some_and(|link| link.query_failed);
+        if failed { Err(Stop::Told) } else { Ok(()) }
     }
 }
 

@@ -174,8 +174,8 @@ impl Coordinator {
 
     /// Tells an error of PostgreSQL's with its place in the text and all.
     pub(super) fn tell_frame(&mut self, error: &PgError, frame: &[u8]) -> super::Stop {
-        self.worker.metrics.error(error.code());
-        self.output.extend_from_slice(frame);
+        debug_assert!(!error.message().is_empty());
+        self.pass_error(frame, frame.get(crate::wire::frame::HEADER..).unwrap_or_default());
         if let Some(block) = &mut self.block {
             block.failed = true;
         }

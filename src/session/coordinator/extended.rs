@@ -221,7 +221,7 @@ impl Coordinator {
             Decision::Transaction | Decision::Settings => return Ok(Place::Control),
             Decision::Home { writes } => return Ok(Place::Shard(self.home(), *writes)),
             Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
-            Decision::Cursor => return Ok(Place::Shard(self.home(), false)),
+            Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error) => return Err(self.refuse((**error).clone())),
             Decision::Explain(_) => {
                 return Err(PgError::error(
@@ -297,10 +297,19 @@ impl Coordinator {
             }
             return Ok(());
         }
-        let Some(portal) = self.portals.get(name) else { return Err(no_portal(name).into()) };
-        match &portal.place {
+        let cursor = std::str::from_utf8(name).ok().and_then(|name| self.cursors.get(name).copied());
+        let place = match (self.portals.get(name), cursor) {
+            (Some(portal), _) => &portal.place,
+            // A cursor of SQL is a portal too.
+            (None, Some(shard)) => &Place::Shard(shard, false),
+            (None, None) => return Err(no_portal(name).into()),
+        };
+        match place {
             Place::Shard(shard, _) => {
                 let shard = *shard;
+                if self.segment.active.is_some_and(|active| active != shard) {
+                    self.settle().await?;
+                }
                 let mut link = self.take_link(shard)?;
                 message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(body));
                 link.expect.push_back(Expect::Describe { ours: false });
@@ -313,8 +322,10 @@ impl Coordinator {
                 put_body(&mut self.output, NO_DATA, &[]);
             }
             Place::Shards(_) => {
-                let row = portal.prepared.described.get().and_then(|described| described.row.as_deref());
-                let row = row.map(|row| with_formats(row, &portal.bind.results));
+                let row = self.portals.get(name).and_then(|portal| {
+                    let described = portal.prepared.described.get()?;
+                    Some(with_formats(described.row.as_deref()?, &portal.bind.results))
+                });
                 self.settle().await?;
                 match row {
                     Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, &row),
@@ -337,6 +348,9 @@ impl Coordinator {
         match &portal.place {
             Place::Shard(shard, _) => {
                 let shard = *shard;
+                if self.segment.active.is_some_and(|active| active != shard) {
+                    self.settle().await?;
+                }
                 let mut link = self.take_link(shard)?;
                 message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(body));
                 link.expect.push_back(Expect::Execute);
@@ -405,6 +419,9 @@ impl Coordinator {
         {
             let shard = *shard;
             self.portals.remove(name);
+            if self.segment.active.is_some_and(|active| active != shard) {
+                self.settle().await?;
+            }
             let mut link = self.take_link(shard)?;
             message::put(&mut link.out, front::CLOSE, |out| out.extend_from_slice(body));
             link.expect.push_back(Expect::Close { ours: false });

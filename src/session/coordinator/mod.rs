@@ -60,6 +60,8 @@ pub struct Coordinator {
     cursors: FxHashMap<String, usize>,
     block: Option<Block>,
     segment: Segment,
+    /// Characters of the client's string before the statement that runs.
+    text_offset: usize,
 }
 
 /// Why a conversation stops.

@@ -180,7 +180,9 @@ impl Coordinator {
                     self.pass_error(bytes, body);
                 }
                 link.last_words = Some(());
-                if !matches!(front, Some(Expect::Query { .. })) {
+                if matches!(front, Some(Expect::Query { .. })) {
+                    link.query_failed = true;
+                } else {
                     link.failed = true;
                     while link.expect.front().is_some_and(|expect| *expect != Expect::Sync) {
                         link.expect.pop_front();
@@ -218,12 +220,15 @@ impl Coordinator {
     }
 
     /// An error of a shard's, for the client: the session goes on.
-    fn pass_error(&mut self, bytes: &[u8], body: &[u8]) {
+    pub(super) fn pass_error(&mut self, bytes: &[u8], body: &[u8]) {
         if let Some(code) = message::error_field(body, b'C') {
             self.worker.metrics.error(SqlState::from_bytes(code));
         }
-        if message::error_field(body, b'V') == Some(b"FATAL") {
-            message::error_response(&mut self.output, &message::read_error(body));
+        let fatal = message::error_field(body, b'V') == Some(b"FATAL");
+        if fatal {
+            message::error_response(&mut self.output, &message::read_error(body).into_error());
+        } else if self.text_offset > 0 {
+            put_shifted(&mut self.output, body, self.text_offset);
         } else {
             self.output.extend_from_slice(bytes);
         }
@@ -316,6 +321,25 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// The error with its place counted in a longer text, of which the statement's begins after `offset` characters.
+fn put_shifted(out: &mut Vec<u8>, body: &[u8], offset: usize) {
+    message::put(out, back::ERROR_RESPONSE, |out| {
+        let mut rest = body;
+        while let Some((&field, behind)) = rest.split_first() {
+            let Some((value, after)) = crate::wire::frame::split_cstr(behind) else { break };
+            out.push(field);
+            let place =
+                std::str::from_utf8(value).ok().filter(|_| field == b'P').and_then(|text| text.parse::<usize>().ok());
+            match place {
+                Some(place) => message::put_cstr(out, (place + offset).to_string().as_bytes()),
+                None => message::put_cstr(out, value),
+            }
+            rest = after;
+        }
+        out.push(0);
+    });
 }
 
 /// Whether the server has said an error.

@@ -88,6 +88,8 @@ pub struct ShardLink {
     pub passing: usize,
     /// It said an error, and may have ended with it.
     pub last_words: Option<()>,
+    /// The last Query failed.
+    pub query_failed: bool,
 }
 
 /// What an inner session is made from.
@@ -141,12 +143,15 @@ impl ShardLink {
             failed: false,
             passing: 0,
             last_words: None,
+            query_failed: false,
         }
     }
 
     pub fn query(&mut self, sql: &str, ours: bool) {
         message::query(&mut self.out, sql.as_bytes());
         self.expect.push_back(Expect::Query { ours });
+        self.query_failed = false;
+        self.last_words = None;
         self.unnamed = 0;
     }
 

@@ -34,6 +34,7 @@ impl Coordinator {
             Err(Stop::Error(error)) => self.tell(*error),
         }
         self.segment = Default::default();
+        self.text_offset = 0;
         self.unnamed = None;
         self.ready();
         Ok(())
@@ -55,13 +56,9 @@ impl Coordinator {
 
     /// Several statements in one string are one transaction, unless they say otherwise.
     async fn run_several(&mut self, whole: &Prepared) -> Go {
-        let texts: Vec<String> = whole
-            .plan
-            .steps
-            .iter()
-            .map(|step| whole.sql.get(step.span.clone()).unwrap_or_default().to_owned())
-            .collect();
-        for text in texts {
+        for step in &whole.plan.steps {
+            let text = whole.sql.get(step.span.clone()).unwrap_or_default().to_owned();
+            self.text_offset = whole.sql.get(..step.span.start).map_or(0, |before| before.chars().count());
             let prepared = self.database.prepared(self.key(&text, &[0, 0]), &self.worker, false);
             if self.block.is_none() {
                 self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
@@ -156,7 +153,8 @@ impl Coordinator {
         self.put_link(shard, link);
         self.relay(shard).await?;
         self.segment.wrote = None;
-        Ok(())
+        let failed = self.links.get(shard).and_then(Option::as_ref).is_some_and(|link| link.query_failed);
+        if failed { Err(Stop::Told) } else { Ok(()) }
     }
 
     /// Transactions and settings. Without ReadyForQuery.
@@ -197,15 +195,18 @@ impl Coordinator {
 
     /// FETCH, MOVE, CLOSE: on the shard that has the cursor.
     async fn cursor(&mut self, prepared: &Prepared) -> Go {
-        // A cursor's name is the last word, whatever stands before it.
-        let name = prepared.sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        let name = name.rsplit(char::is_whitespace).next().unwrap_or_default();
-        let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => name.to_ascii_lowercase(),
-        };
-        let shard = self.cursors.get(&name).copied().unwrap_or_else(|| self.home());
+        let shard = self.cursor_shard(&prepared.sql);
         self.pass_text(shard, &prepared.sql, false).await
+    }
+
+    /// The shard of the cursor that FETCH, MOVE or CLOSE names: the name is the last word, whatever stands before it.
+    pub(super) fn cursor_shard(&self, sql: &str) -> usize {
+        let name = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        let name = match name.strip_suffix('"').and_then(|name| name.rsplit_once('"')) {
+            Some((_, quoted)) => quoted.to_owned(),
+            None => name.rsplit(char::is_whitespace).next().unwrap_or_default().to_ascii_lowercase(),
+        };
+        self.cursors.get(&name).copied().unwrap_or_else(|| self.home())
     }
 
     /// In a failed transaction only its end, and ROLLBACK TO, are carried out.

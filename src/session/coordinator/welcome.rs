@@ -52,6 +52,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         cursors: Default::default(),
         block: None,
         segment: Segment::default(),
+        text_offset: 0,
     });
     if coordinator.welcome().await.is_ok() {
         while coordinator.turn().await.is_ok() {}
