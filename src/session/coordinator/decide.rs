@@ -79,7 +79,7 @@ impl Coordinator {
         Ok(decision)
     }
 
-    fn judge(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {
+    pub(super) fn judge(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {
         if let Some(shard) = self.chosen_shard(prepared) {
             return shard;
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::decide::Decision;
+use super::route::Routes;
 use super::{Coordinator, Go};
 use crate::backend::ShardedDatabase;
 use crate::backend::settings::Value;
@@ -21,6 +22,7 @@ use crate::wire::reader::Reader;
 /// A sharded database on one worker.
 pub struct LocalSharded {
     pub shared: Arc<ShardedDatabase>,
+    pub(super) routes: Routes,
     known: RefCell<Known>,
 }
 
@@ -80,7 +82,7 @@ impl Key {
 
 impl LocalSharded {
     pub fn new(shared: Arc<ShardedDatabase>) -> Self {
-        Self { shared, known: RefCell::default() }
+        Self { shared, routes: Routes::default(), known: RefCell::default() }
     }
 
     /// The statement of this text.

@@ -13,6 +13,7 @@ mod extended;
 mod multi;
 mod relay;
 mod rest;
+mod route;
 pub mod shard;
 mod simple;
 mod stream;

@@ -41,6 +41,9 @@ impl Coordinator {
     }
 
     async fn run_string(&mut self, sql: &str) -> Go {
+        if let Some((shard, writes)) = self.known_route(sql).await? {
+            return self.pass_text(shard, sql, writes).await;
+        }
         let prepared = self.database.prepared(self.key(sql, &[0, 0]), &self.worker, false);
         match prepared.plan.steps.len() {
             0 => {
@@ -49,7 +52,13 @@ impl Coordinator {
                 }
                 Ok(())
             }
-            1 => self.run_one(&prepared).await,
+            1 => {
+                let result = self.run_one(&prepared).await;
+                if let (Ok(()), Some(decision)) = (&result, prepared.decision.get()) {
+                    self.note_route(&prepared, decision);
+                }
+                result
+            }
             _ => self.run_several(&prepared).await,
         }
     }

@@ -1,0 +1,204 @@
+//! Routes of statements that differ in their literals only: found again by fingerprint, without reading the statement.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::decide::{Decision, Target};
+use super::describe::Prepared;
+use super::{Coordinator, Go};
+use crate::base::limits;
+use crate::plan::sharded::{Access, KeyValue, Plan, Work};
+use crate::sql::fingerprint::fingerprint;
+use crate::sql::literal::text_value;
+use crate::sql::{Lexer, TokenKind};
+use crate::value::oid;
+
+/// Routes by fingerprint and by the settings that a text's meaning hangs on.
+#[derive(Default)]
+pub(super) struct Routes {
+    known: RefCell<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    generation: u64,
+    routes: FxHashMap<(u128, u64), Rc<Route>>,
+}
+
+/// A route whose keys are literals at known places.
+struct Route {
+    plan: Plan,
+    /// For each value of each condition: which literal of the text it is.
+    places: Vec<Vec<usize>>,
+}
+
+impl Coordinator {
+    /// The shard that a statement of the simple protocol goes to, if its like has been planned before.
+    pub(super) async fn known_route(&mut self, sql: &str) -> Go<Option<(usize, bool)>> {
+        if self.block.as_ref().is_some_and(|block| block.failed) {
+            return Ok(None);
+        }
+        let Some(key) = self.route_key(sql) else { return Ok(None) };
+        let route = {
+            let known = self.database.routes.known.borrow();
+            match known.routes.get(&key) {
+                Some(route) if known.generation == self.database.shared.generation() => route.clone(),
+                _ => return Ok(None),
+            }
+        };
+        let literals = literals(sql, self.standard_strings());
+        let Some(access) = with_literals(&route, &literals) else { return Ok(None) };
+        let view = self.view().await?;
+        match self.target(&access, &view, &|_| None) {
+            Target::One(shard) => Ok(Some((shard, route.plan.writes))),
+            Target::Many(_) => Ok(None),
+        }
+    }
+
+    /// Remembers the route of a statement, where its literals decide nothing but the shard.
+    pub(super) fn note_route(&self, prepared: &Prepared, decision: &Decision) {
+        let Decision::Planned(plan) = decision else { return };
+        if matches!(plan.work, Work::Refuse(_)) || prepared.generation != self.database.shared.generation() {
+            return;
+        }
+        let Some(key) = self.route_key(&prepared.sql) else { return };
+        let standard = self.standard_strings();
+        let Some(places) = places(plan, &prepared.sql, standard) else { return };
+        // With all literals changed the same keys must be found at the same places.
+        let Some(other) = changed(&prepared.sql, standard) else { return };
+        let probe = self.database.prepared(self.key(&other, &[0, 0]), &self.worker, false);
+        let Ok(view) = self.database.shared.view() else { return };
+        let Decision::Planned(again) = self.judge(&probe, &view, &[]) else { return };
+        let same = places_of(&again, &other, standard).as_ref() == Some(&places)
+            && again.writes == plan.writes
+            && columns(&again) == columns(plan);
+        if !same {
+            return;
+        }
+        let mut known = self.database.routes.known.borrow_mut();
+        if known.generation != prepared.generation || known.routes.len() >= limits::PLAN_CACHE {
+            known.routes.clear();
+            known.generation = prepared.generation;
+        }
+        known.routes.insert(key, Rc::new(Route { plan: (**plan).clone(), places }));
+    }
+
+    fn standard_strings(&self) -> bool {
+        self.key("", &[]).reads_standard_strings()
+    }
+
+    fn route_key(&self, sql: &str) -> Option<(u128, u64)> {
+        let settings = self.settings();
+        if settings.get("pgbraid.shard").is_some() {
+            return None;
+        }
+        let key = self.key("", &[]);
+        let print = fingerprint(sql.as_bytes(), &self.worker.key, key.reads_standard_strings())?;
+        let context = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, &key);
+        Some((print, context))
+    }
+}
+
+/// One literal of a text.
+struct Literal {
+    start: u32,
+    end: u32,
+    /// Its type, 0 for a string.
+    type_oid: u32,
+    text: Option<String>,
+}
+
+fn literals(sql: &str, standard: bool) -> Vec<Literal> {
+    let bytes = sql.as_bytes();
+    let mut found = Vec::new();
+    for token in Lexer::new(bytes, standard) {
+        let (type_oid, text) = match token.kind {
+            TokenKind::Number => {
+                let digits = sql.get(token.start as usize..token.end as usize).unwrap_or_default();
+                match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    true => match digits.parse::<i64>() {
+                        Ok(value) if i32::try_from(value).is_ok() => (oid::INT4, Some(digits.to_owned())),
+                        Ok(_) => (oid::INT8, Some(digits.to_owned())),
+                        Err(_) => (oid::NUMERIC, Some(digits.to_owned())),
+                    },
+                    false => (oid::NUMERIC, None),
+                }
+            }
+            TokenKind::Text => (0, text_value(token.bytes(bytes), standard)),
+            TokenKind::Bits => (0, None),
+            _ => continue,
+        };
+        found.push(Literal { start: token.start, end: token.end, type_oid, text });
+    }
+    found
+}
+
+/// Where the plan's values stand among the text's literals; `None`: some are computed.
+fn places(plan: &Plan, sql: &str, standard: bool) -> Option<Vec<Vec<usize>>> {
+    if matches!(plan.access, Access::All) {
+        return None;
+    }
+    places_of(plan, sql, standard)
+}
+
+fn places_of(plan: &Plan, sql: &str, standard: bool) -> Option<Vec<Vec<usize>>> {
+    let Access::Keys(conditions) = &plan.access else { return Some(Vec::new()) };
+    let literals = literals(sql, standard);
+    let place = |value: &KeyValue| match value {
+        KeyValue::Literal { span, type_oid, text } => literals.iter().position(|literal| {
+            (literal.start, literal.end) == (span.start, span.end)
+                && literal.type_oid == *type_oid
+                && literal.text.as_ref() == Some(text)
+        }),
+        _ => None,
+    };
+    conditions.iter().map(|condition| condition.values.iter().map(place).collect()).collect()
+}
+
+/// What must be the same in two plans besides the values.
+fn columns(plan: &Plan) -> (std::mem::Discriminant<Access>, Vec<String>) {
+    let names = match &plan.access {
+        Access::Keys(conditions) => conditions.iter().map(|condition| condition.column.clone()).collect(),
+        _ => Vec::new(),
+    };
+    (std::mem::discriminant(&plan.access), names)
+}
+
+/// The access with this text's literals. `None`: one of them is of another type than it was.
+fn with_literals(route: &Route, literals: &[Literal]) -> Option<Access> {
+    let mut access = route.plan.access.clone();
+    if let Access::Keys(conditions) = &mut access {
+        for (condition, places) in conditions.iter_mut().zip(&route.places) {
+            for (value, place) in condition.values.iter_mut().zip(places) {
+                let literal = literals.get(*place)?;
+                let KeyValue::Literal { text, type_oid, .. } = value else { return None };
+                // An integer's type hangs on its size, but not what it equals.
+                if (*type_oid == 0) != (literal.type_oid == 0) {
+                    return None;
+                }
+                *type_oid = literal.type_oid;
+                text.clone_from(literal.text.as_ref()?);
+            }
+        }
+    }
+    Some(access)
+}
+
+/// The text with another value for every literal.
+fn changed(sql: &str, standard: bool) -> Option<String> {
+    let mut out = String::new();
+    let mut from = 0;
+    for (at, literal) in literals(sql, standard).iter().enumerate() {
+        out.push_str(sql.get(from..literal.start as usize)?);
+        from = literal.end as usize;
+        match (literal.type_oid, &literal.text) {
+            (oid::INT4, Some(_)) => out.push_str(&(1_000_003 + at).to_string()),
+            (0, Some(_)) => out.push_str(&format!("'pgbraid{at}'")),
+            _ => out.push_str(sql.get(literal.start as usize..literal.end as usize)?),
+        }
+    }
+    out.push_str(sql.get(from..)?);
+    Some(out)
+}
