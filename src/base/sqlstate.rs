@@ -29,6 +29,7 @@ impl SqlState {
     pub const SERIALIZATION_FAILURE: Self = Self(*b"40001");
     pub const SYNTAX_ERROR: Self = Self(*b"42601");
     pub const UNDEFINED_OBJECT: Self = Self(*b"42704");
+    pub const DUPLICATE_CURSOR: Self = Self(*b"42P03");
     pub const DUPLICATE_PREPARED_STATEMENT: Self = Self(*b"42P05");
     pub const TOO_MANY_CONNECTIONS: Self = Self(*b"53300");
     pub const CONFIGURATION_LIMIT_EXCEEDED: Self = Self(*b"53400");

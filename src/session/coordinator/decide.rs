@@ -32,11 +32,21 @@ pub(super) enum Decision {
     /// `COPY … TO STDOUT` of what the plan gives.
     CopyOut(Box<sharded::Plan>, Box<Statement>),
     /// `DECLARE … CURSOR`
-    Declare(Box<sharded::Plan>, String),
+    Declare(Box<sharded::Plan>, Cursor),
     /// FETCH, MOVE, CLOSE of a cursor.
     Cursor,
     Explain(Box<Explain>),
     Refused(Box<PgError>),
+}
+
+/// A cursor that is declared.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub name: String,
+    /// Its query's text.
+    pub query: String,
+    /// Neither BINARY nor WITH HOLD.
+    pub plain: bool,
 }
 
 /// Where one execution runs.
@@ -165,7 +175,14 @@ impl Coordinator {
             Statement::Declare(declare) => {
                 let query = Statement::Query(Box::new(declare.query.clone()));
                 match plan(&query) {
-                    Ok(plan) => Decision::Declare(plan, declare.name.value.clone()),
+                    Ok(plan) => Decision::Declare(
+                        plan,
+                        Cursor {
+                            name: declare.name.value.clone(),
+                            query: declare.query.span.of(sql).to_owned(),
+                            plain: !declare.binary && !declare.hold,
+                        },
+                    ),
                     Err(error) => Decision::Refused(error),
                 }
             }
@@ -219,15 +236,18 @@ impl Coordinator {
     }
 
     /// The shards of one execution.
+    ///
+    /// # Errors
+    /// A row to be inserted has no key.
     pub(super) fn target<'a>(
         &self,
         access: &Access,
         view: &View,
         param: &dyn Fn(u32) -> Option<BoundValue<'a>>,
-    ) -> Target {
-        let home = self.home();
-        match shards(access, &view.placement, param) {
-            ShardSet::Home | ShardSet::NoKey => Target::One(home),
+    ) -> Result<Target, PgError> {
+        Ok(match shards(access, &view.placement, param) {
+            ShardSet::Home => Target::One(self.home()),
+            ShardSet::NoKey => return Err(no_key()),
             ShardSet::All => match self.links.len() {
                 1 => Target::One(0),
                 count => Target::Many((0..count).collect()),
@@ -239,7 +259,7 @@ impl Coordinator {
                 [one] => Target::One(*one),
                 _ => Target::Many(shards),
             },
-        }
+        })
     }
 
     fn any_shard(&self) -> usize {
@@ -251,6 +271,12 @@ impl Coordinator {
         }
         self.home()
     }
+}
+
+/// The refusal of a row without a key.
+fn no_key() -> PgError {
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "a row to be inserted has no sharding key, or one that isn't known")
+        .hint("Give the key's column a value of its own type: a constant or a parameter.")
 }
 
 fn is_control(kind: &Kind) -> bool {

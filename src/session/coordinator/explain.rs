@@ -29,7 +29,7 @@ impl Coordinator {
         };
         let view = self.view().await?;
         let head = prepared.sql.get(explain.head.start as usize..start).unwrap_or_default().trim_end().to_owned();
-        let target = self.target(&plan.access, &view, &|_| None);
+        let target = self.target(&plan.access, &view, &|_| None)?;
         if let (Target::One(shard), true) = (&target, json) {
             return self.pass_text(*shard, &prepared.sql, plan.writes).await;
         }

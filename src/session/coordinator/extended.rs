@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::cursor::Cursor;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
 use super::multi::{Bind, Kept, Reply};
@@ -57,6 +58,8 @@ enum Place {
     Shards(Vec<usize>),
     /// Transactions and settings.
     Control,
+    /// Cursors that are held here.
+    Held,
 }
 
 impl Coordinator {
@@ -176,7 +179,7 @@ impl Coordinator {
                 self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest);
                 self.put_link(shard, link);
             }
-            Place::Shards(_) | Place::Control => {
+            Place::Shards(_) | Place::Control | Place::Held => {
                 self.settle().await?;
                 message::put(&mut self.output, back::BIND_COMPLETE, |_| {});
             }
@@ -221,6 +224,7 @@ impl Coordinator {
             Decision::Transaction | Decision::Settings => return Ok(Place::Control),
             Decision::Home { writes } => return Ok(Place::Shard(self.home(), *writes)),
             Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
+            Decision::Cursor if self.held_name(&prepared.sql).is_some() => return Ok(Place::Held),
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error) => return Err(self.refuse((**error).clone())),
             Decision::Explain(_) => {
@@ -238,10 +242,10 @@ impl Coordinator {
         }
         let view = self.view().await?;
         let values = self.bound(prepared, bind);
-        match self.target(&plan.access, &view, &|number| values(number)) {
+        match self.target(&plan.access, &view, &|number| values(number))? {
             Target::One(shard) => {
-                if let Decision::Declare(_, name) = decision {
-                    self.cursors.insert(name.clone(), shard);
+                if let Decision::Declare(_, cursor) = decision {
+                    self.cursors.insert(cursor.name.clone(), Cursor::Shard(shard));
                 }
                 Ok(Place::Shard(shard, plan.writes))
             }
@@ -252,9 +256,10 @@ impl Coordinator {
                     }
                     Ok(Place::Shards(shards))
                 }
+                Decision::Declare(..) => Ok(Place::Held),
                 _ => Err(PgError::error(
                     SqlState::FEATURE_NOT_SUPPORTED,
-                    "COPY and cursors over several shards work in the simple protocol only",
+                    "COPY over several shards works in the simple protocol only",
                 )
                 .hint("Send it as a simple query.")
                 .into()),
@@ -297,11 +302,15 @@ impl Coordinator {
             }
             return Ok(());
         }
-        let cursor = std::str::from_utf8(name).ok().and_then(|name| self.cursors.get(name).copied());
-        let place = match (self.portals.get(name), cursor) {
+        let cursor = std::str::from_utf8(name).ok().and_then(|name| self.cursors.get(name));
+        let cursor = cursor.map(|cursor| match cursor {
+            Cursor::Shard(shard) => Place::Shard(*shard, false),
+            Cursor::Held(_) => Place::Held,
+        });
+        let place = match (self.portals.get(name), &cursor) {
             (Some(portal), _) => &portal.place,
             // A cursor of SQL is a portal too.
-            (None, Some(shard)) => &Place::Shard(shard, false),
+            (None, Some(place)) => place,
             (None, None) => return Err(no_portal(name).into()),
         };
         match place {
@@ -320,6 +329,17 @@ impl Coordinator {
             Place::Control => {
                 self.settle().await?;
                 put_body(&mut self.output, NO_DATA, &[]);
+            }
+            Place::Held => {
+                let sql = self.portals.get(name).map(|portal| portal.prepared.sql.clone());
+                let named = String::from_utf8_lossy(name).into_owned();
+                let fetched = sql.and_then(|sql| self.held_name(&sql)).unwrap_or(named);
+                let row = self.held_row(&fetched);
+                self.settle().await?;
+                match row {
+                    Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, &row),
+                    None => put_body(&mut self.output, NO_DATA, &[]),
+                }
             }
             Place::Shards(_) => {
                 let row = self.portals.get(name).and_then(|portal| {
@@ -362,6 +382,14 @@ impl Coordinator {
             Place::Control => {
                 self.settle().await?;
                 self.control(&prepared).await
+            }
+            Place::Held => {
+                let bind = portal.bind.clone();
+                self.settle().await?;
+                match &*self.decide(&prepared).await? {
+                    Decision::Declare(_, cursor) => self.declare(cursor, &bind).await,
+                    _ => self.held_cursor(&prepared.sql, false).map(|_| ()),
+                }
             }
             Place::Shards(shards) => {
                 let (shards, bind) = (shards.clone(), portal.bind.clone());

@@ -6,6 +6,7 @@ mod block;
 mod client;
 mod collect;
 mod copy;
+mod cursor;
 mod decide;
 mod describe;
 mod explain;
@@ -57,8 +58,8 @@ pub struct Coordinator {
     statements: FxHashMap<Vec<u8>, Rc<Prepared>>,
     unnamed: Option<Rc<Prepared>>,
     portals: FxHashMap<Vec<u8>, Portal>,
-    /// Cursors of SQL: which shard has them.
-    cursors: FxHashMap<String, usize>,
+    /// Cursors of SQL.
+    cursors: FxHashMap<String, cursor::Cursor>,
     block: Option<Block>,
     segment: Segment,
     /// Characters of the client's string before the statement that runs.

@@ -82,6 +82,19 @@ pub(super) enum Reply {
     /// Rows and CommandComplete; `describe`: RowDescription before. `limit`: at most so many rows, the rest is kept for
     /// the next Execute; 0: all.
     Rows { describe: bool, limit: usize },
+    /// All rows are kept.
+    Keep,
+}
+
+impl Reply {
+    /// Whether RowDescription comes first, and how many rows the client may have now.
+    pub fn parts(self) -> (bool, usize, bool) {
+        match self {
+            Self::Rows { describe, limit: 0 } => (describe, usize::MAX, false),
+            Self::Rows { describe, limit } => (describe, limit, true),
+            Self::Keep => (false, 0, true),
+        }
+    }
 }
 
 /// Values that are sent besides the client's own parameters.

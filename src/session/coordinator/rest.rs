@@ -78,7 +78,7 @@ impl Coordinator {
             columns.push(made);
         }
         let values = self.bound(prepared, bind);
-        let shards = match self.target(&input.access, view, &|number| values(number)) {
+        let shards = match self.target(&input.access, view, &|number| values(number))? {
             Target::One(shard) => vec![shard],
             Target::Many(shards) => shards,
         };
@@ -183,14 +183,14 @@ impl Coordinator {
         all: &Extra,
         reply: Reply,
     ) -> Go<Option<Kept>> {
-        let Reply::Rows { describe, limit } = reply;
+        let (describe, limit, keeps) = reply.parts();
         let described = prepared.described.get();
         let types = all_types(prepared, all);
         let question = Question { sql, types, results: bind.results.clone() };
         let mut link = self.engage(shard).await?;
         put_question(&mut link, &question, bind, all, true);
         link.sync();
-        if limit > 0 {
+        if keeps {
             let answer = self.ask(&mut link).await?;
             self.put_link(shard, link);
             let answer = answer.good()?;

@@ -51,7 +51,7 @@ impl Coordinator {
         let literals = literals(sql, self.standard_strings());
         let Some(access) = with_literals(&route, &literals) else { return Ok(None) };
         let view = self.view().await?;
-        match self.target(&access, &view, &|_| None) {
+        match self.target(&access, &view, &|_| None)? {
             Target::One(shard) => Ok(Some((shard, route.plan.writes))),
             Target::Many(_) => Ok(None),
         }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::block::{Block, aborted};
+use super::cursor::Cursor;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
 use super::multi::{Bind, Reply};
@@ -103,27 +104,19 @@ impl Coordinator {
             Decision::Refused(error) => Err(self.refuse((**error).clone())),
             Decision::Explain(explain) => self.explain(prepared, explain).await,
             Decision::Planned(plan) => self.run_planned(prepared, plan).await,
-            Decision::Declare(plan, name) => {
+            Decision::Declare(plan, cursor) => {
                 let view = self.view().await?;
-                match self.target(&plan.access, &view, &|_| None) {
+                match self.target(&plan.access, &view, &|_| None)? {
                     Target::One(shard) if !matches!(plan.work, Work::Refuse(_)) => {
-                        self.cursors.insert(name.clone(), shard);
+                        self.cursors.insert(cursor.name.clone(), Cursor::Shard(shard));
                         self.pass_text(shard, &prepared.sql, false).await
                     }
-                    _ => Err(self.refuse(
-                        PgError::error(
-                            SqlState::FEATURE_NOT_SUPPORTED,
-                            "a cursor over several shards isn't supported yet",
-                        )
-                        .hint(
-                            "Use the driver's row limit (the protocol's portals), or put the sharding key into WHERE.",
-                        ),
-                    )),
+                    _ => self.declare(cursor, &Bind::default()).await,
                 }
             }
             Decision::CopyOut(plan, inner) => {
                 let view = self.view().await?;
-                match self.target(&plan.access, &view, &|_| None) {
+                match self.target(&plan.access, &view, &|_| None)? {
                     Target::One(shard) => self.pass_text(shard, &prepared.sql, false).await,
                     Target::Many(shards) => self.copy_out(prepared, plan, inner, &shards).await,
                 }
@@ -136,7 +129,7 @@ impl Coordinator {
             return Err(self.refuse(refusal_error(refusal)));
         }
         let view = self.view().await?;
-        match self.target(&plan.access, &view, &|_| None) {
+        match self.target(&plan.access, &view, &|_| None)? {
             Target::One(shard) => self.pass_text(shard, &prepared.sql, plan.writes).await,
             Target::Many(shards) => {
                 let scatter = match scatter_of(plan) {
@@ -204,18 +197,11 @@ impl Coordinator {
 
     /// FETCH, MOVE, CLOSE: on the shard that has the cursor.
     async fn cursor(&mut self, prepared: &Prepared) -> Go {
+        if self.held_cursor(&prepared.sql, true)? {
+            return Ok(());
+        }
         let shard = self.cursor_shard(&prepared.sql);
         self.pass_text(shard, &prepared.sql, false).await
-    }
-
-    /// The shard of the cursor that FETCH, MOVE or CLOSE names: the name is the last word, whatever stands before it.
-    pub(super) fn cursor_shard(&self, sql: &str) -> usize {
-        let name = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        let name = match name.strip_suffix('"').and_then(|name| name.rsplit_once('"')) {
-            Some((_, quoted)) => quoted.to_owned(),
-            None => name.rsplit(char::is_whitespace).next().unwrap_or_default().to_ascii_lowercase(),
-        };
-        self.cursors.get(&name).copied().unwrap_or_else(|| self.home())
     }
 
     /// In a failed transaction only its end, and ROLLBACK TO, are carried out.

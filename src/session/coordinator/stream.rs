@@ -117,7 +117,7 @@ impl Coordinator {
         extra: &Extra,
         reply: Reply,
     ) -> Go<Option<Kept>> {
-        let Reply::Rows { describe, limit: now } = reply;
+        let (describe, now, keeps) = reply.parts();
         let described = prepared.described.get();
         let visible = described.map_or(0, |described| described.columns.len());
         let mut results: Vec<i16> = (0..visible).map(|at| bind.result(at)).collect();
@@ -140,22 +140,14 @@ impl Coordinator {
         if describe && let Some(row) = described.and_then(|described| described.row.as_deref()) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
-        let mut sink = Sink {
-            visible,
-            hidden,
-            offset: run.offset,
-            left: run.limit,
-            now: if now == 0 { usize::MAX } else { now },
-            told: 0,
-            kept: Kept::default(),
-            held: 0,
-        };
+        let mut sink =
+            Sink { visible, hidden, offset: run.offset, left: run.limit, now, told: 0, kept: Kept::default(), held: 0 };
         let result = match &order {
             None => self.pass_rows(&mut sources, &mut sink).await,
             Some(order) => self.merge_rows(&mut sources, order, &mut sink, run.with_ties).await,
         };
         self.end_sources(sources, result).await?;
-        if sink.kept.is_empty() && now == 0 {
+        if !keeps {
             message::command_complete(&mut self.output, &format!("SELECT {}", sink.told));
             return Ok(None);
         }
