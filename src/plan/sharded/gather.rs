@@ -17,6 +17,7 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
     let analysis = planner.analysis;
     let mut inputs: Vec<Input> = Vec::new();
     let mut gathered = Vec::new();
+    let mut rest_reads = false;
     for (id, item) in analysis.refs.iter().enumerate() {
         if item.place.0 != 0 {
             continue;
@@ -29,6 +30,7 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
                 if !kinds.sharded && !kinds.home {
+                    rest_reads = true;
                     continue;
                 }
                 check(item)?;
@@ -36,6 +38,10 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
                     Some(input) => input,
                     None => return expanded(planner, item),
                 }
+            }
+            Source::Table { .. } => {
+                rest_reads = true;
+                continue;
             }
             _ => continue,
         };
@@ -59,7 +65,7 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
     }
     planner.proof.push("rows of the tables are gathered, and one PostgreSQL runs the statement over them".to_string());
     let sql = edits.apply(planner.sql, planner.query.span);
-    Ok(Scatter { inputs, finish: Finish::Rest { sql }, once: Vec::new() })
+    Ok(Scatter { inputs, finish: Finish::Rest { sql }, once: Vec::new(), rest_reads })
 }
 
 /// What a gathered row can't give.

@@ -93,6 +93,8 @@ pub struct Scatter {
     /// STABLE expressions (`now()`, CURRENT_DATE …) to be evaluated once, on one shard, before: `SELECT a, b`. In `sql`
     /// texts, [`Piece::Once`] stands for the i-th's value.
     pub once: Vec<String>,
+    /// The rest reads tables too (reference tables that stand in it): it must see the inputs' snapshot.
+    pub rest_reads: bool,
 }
 
 /// One question, asked of each shard of its access.

@@ -100,7 +100,7 @@ pub fn copy(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Re
             };
             Ok(Plan {
                 access: Access::All,
-                work: Work::Scatter(Scatter { inputs: vec![input], finish, once: Vec::new() }),
+                work: Work::Scatter(Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false }),
                 writes: false,
                 proof: vec!["the shards' rows one after another are the table's".to_string()],
             })

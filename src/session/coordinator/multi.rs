@@ -126,7 +126,7 @@ impl Coordinator {
         reply: Reply,
     ) -> Go<Option<Kept>> {
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
-        let one_snapshot = scatter.inputs.len() > 1;
+        let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();
         if one_snapshot && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot() && block.explicit) {
             return Err(PgError::error(
