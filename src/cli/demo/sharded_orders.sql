@@ -1,15 +1,18 @@
--- The sample shop over several shards: this shard's part of the orders from {first} to {last}, and their items.
+-- The sample shop over several shards: this shard's part of the orders from {first} to {last}, and their items, which
+-- make their totals.
+INSERT INTO order_items
+SELECT i, line, customer, products.id, 1 + pick(i * 8 + line, 33, 3), products.price
+FROM (SELECT i, 1 + pick(i, 21, 10000) AS customer
+      FROM generate_series({first}::bigint, {last}::bigint) AS i) AS orders
+CROSS JOIN LATERAL generate_series(1, 1 + pick(i, 31, 4)::int) AS line
+JOIN products ON products.id = 1 + pick(i * 8 + line, 32, 1000)
+WHERE mine(customer);
+
 INSERT INTO orders
 SELECT i,
-       1 + pick(i, 21, 10000),
+       customer,
        (ARRAY['new', 'paid', 'shipped', 'shipped', 'shipped', 'shipped', 'shipped', 'returned'])[1 + pick(i, 22, 8)],
-       timestamptz '2022-01-01 00:00:00+00' + i * interval '12 minutes' + pick(i, 23, 720) * interval '1 second'
-FROM generate_series({first}::bigint, {last}::bigint) AS i
-WHERE mine(1 + pick(i, 21, 10000));
-
-INSERT INTO order_items
-SELECT orders.id, line, orders.customer_id, products.id, 1 + pick(orders.id * 8 + line, 33, 3), products.price
-FROM orders
-CROSS JOIN LATERAL generate_series(1, 1 + pick(orders.id, 31, 4)::int) AS line
-JOIN products ON products.id = 1 + pick(orders.id * 8 + line, 32, 1000)
-WHERE orders.id BETWEEN {first} AND {last};
+       timestamptz '2022-01-01 00:00:00+00' + i * interval '12 minutes' + pick(i, 23, 720) * interval '1 second',
+       items.total
+FROM (SELECT order_id AS i, customer_id AS customer, sum(quantity * price) AS total
+      FROM order_items WHERE order_id BETWEEN {first}::bigint AND {last}::bigint GROUP BY 1, 2) AS items;

@@ -24,6 +24,7 @@ CREATE TABLE orders (
     customer_id bigint NOT NULL,
     status text NOT NULL CHECK (status IN ('new', 'paid', 'shipped', 'returned')),
     ordered_at timestamptz NOT NULL,
+    total numeric(12, 2) NOT NULL,
     PRIMARY KEY (customer_id, id)
 );
 CREATE TABLE order_items (

@@ -25,7 +25,7 @@ pub const ORDERS: u32 = 120_000;
 const CHUNK: u32 = 10_000;
 
 /// What the database's comment says once all rows are in.
-const COMPLETE: &str = "pgbraid sample shop 1";
+const COMPLETE: &str = "pgbraid sample shop 2";
 
 const SCHEMA: &str = include_str!("schema.sql");
 const BASE: &str = include_str!("base.sql");

@@ -85,6 +85,7 @@ impl Coordinator {
                     link.status = body.first().copied().unwrap_or(b'I');
                     link.input.consume(frame.len);
                     link.expect.clear();
+                    link.settle_prepared(answer.error.is_some() || link.failed);
                     link.open = false;
                     link.failed = false;
                     link.rest(&self.worker);

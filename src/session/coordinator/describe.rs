@@ -1,6 +1,6 @@
 //! Statements as the home shard describes them: parameter types, result columns, and errors in PostgreSQL's own words.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +53,8 @@ pub(super) struct Prepared {
     pub generation: u64,
     pub decision: OnceCell<Rc<Decision>>,
     pub described: OnceCell<Described>,
+    /// How often it was run: what is run again is prepared on the shards.
+    pub runs: Cell<u32>,
     /// Columns of questions to shards, by their text.
     pub inputs: RefCell<FxHashMap<String, Arc<Vec<Column>>>>,
 }
@@ -104,16 +106,21 @@ impl LocalSharded {
         let plan = worker.database(home).plan(key.sql.as_bytes(), reading, &worker.key);
         let prepared = Rc::new(Prepared::new(&key, worker, (*plan).clone(), generation));
         if keep {
-            let mut known = self.known.borrow_mut();
-            if known.generation != generation || known.texts.len() >= limits::PLAN_CACHE {
-                known.texts.clear();
-                known.generation = generation;
-            }
-            if key.sql.len() <= limits::PLAN_CACHE_TEXT {
-                known.texts.insert(key, prepared.clone());
-            }
+            self.keep(key, &prepared);
         }
         prepared
+    }
+
+    /// Remembers a statement.
+    pub(super) fn keep(&self, key: Key, prepared: &Rc<Prepared>) {
+        let mut known = self.known.borrow_mut();
+        if known.generation != prepared.generation || known.texts.len() >= limits::PLAN_CACHE {
+            known.texts.clear();
+            known.generation = prepared.generation;
+        }
+        if key.sql.len() <= limits::PLAN_CACHE_TEXT {
+            known.texts.insert(key, prepared.clone());
+        }
     }
 }
 
@@ -127,6 +134,7 @@ impl Prepared {
             generation,
             decision: OnceCell::new(),
             described: OnceCell::new(),
+            runs: Cell::new(0),
             inputs: RefCell::default(),
         }
     }

@@ -202,12 +202,12 @@ impl Coordinator {
         let name = if unnamed { String::new() } else { format!("c{}", prepared.id) };
         let there = if unnamed { link.unnamed == prepared.id } else { link.prepared.contains(&prepared.id) };
         if !there {
-            message::parse(&mut link.out, name.as_bytes(), prepared.sql.as_bytes(), &prepared.types);
-            link.expect.push_back(Expect::Parse { ours: true });
             if unnamed {
+                message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
+                link.expect.push_back(Expect::Parse { ours: true });
                 link.unnamed = prepared.id;
             } else {
-                link.prepared.insert(prepared.id);
+                link.prepare(prepared.id, &name, &prepared.sql, &prepared.types);
             }
         }
         message::put(&mut link.out, front::BIND, |out| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::describe::Prepared;
 use super::shard::{Expect, ShardLink};
 use super::{Coordinator, Go, Stop};
-use crate::base::{PgError, SqlState};
+use crate::base::{PgError, SqlState, limits};
 use crate::catalog::schema::Oid;
 use crate::plan::TransactionModes;
 use crate::plan::sharded::{Bound, Finish, Input, Piece, Scatter};
@@ -162,6 +162,7 @@ impl Coordinator {
         bind: &Bind,
         reply: Reply,
     ) -> Go<Option<Kept>> {
+        prepared.runs.set(prepared.runs.get().saturating_add(1));
         let view = self.view().await?;
         let extra = self.once(scatter, shards).await?;
         match &scatter.finish {
@@ -203,7 +204,7 @@ impl Coordinator {
         let mut link = self.engage(shard).await?;
         let question =
             Question { sql: format!("SELECT {}", scatter.once.join(", ")), types: Vec::new(), results: vec![1] };
-        put_question(&mut link, &question, &Bind::default(), &Extra::default(), true);
+        put_question(&mut link, &question, &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;
         self.put_link(shard, link);
@@ -244,12 +245,32 @@ impl Coordinator {
     }
 }
 
-/// Appends Parse (unnamed), Bind, perhaps Describe, and Execute; nothing of it is for the client's eyes.
-pub(super) fn put_question(link: &mut ShardLink, question: &Question, bind: &Bind, extra: &Extra, describe: bool) {
-    message::parse(&mut link.out, b"", question.sql.as_bytes(), &types_tail(&question.types));
-    link.unnamed = 0;
+/// Appends Parse (unless it is prepared there), Bind, perhaps Describe, and Execute; nothing of it is for the client's
+/// eyes. `again`: the same will be asked again, so that preparing it pays.
+pub(super) fn put_question(
+    link: &mut ShardLink,
+    question: &Question,
+    bind: &Bind,
+    extra: &Extra,
+    describe: bool,
+    again: bool,
+) {
+    let named = again && link.prepared.len() < limits::SHARD_STATEMENTS;
+    let id = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, (&question.sql, &question.types));
+    let name = if named { format!("m{id:x}") } else { String::new() };
+    if !named || !link.prepared.contains(&id) {
+        let types = types_tail(&question.types);
+        if named {
+            link.prepare(id, &name, &question.sql, &types);
+        } else {
+            message::parse(&mut link.out, b"", question.sql.as_bytes(), &types);
+            link.expect.push_back(Expect::Parse { ours: true });
+            link.unnamed = 0;
+        }
+    }
     message::put(&mut link.out, front::BIND, |out| {
-        out.extend_from_slice(&[0, 0]);
+        out.push(0);
+        message::put_cstr(out, name.as_bytes());
         let count = bind.values.len() + extra.values.len();
         out.extend_from_slice(&(count as u16).to_be_bytes());
         for at in 0..bind.values.len() {
@@ -273,7 +294,6 @@ pub(super) fn put_question(link: &mut ShardLink, question: &Question, bind: &Bin
             out.extend_from_slice(&format.to_be_bytes());
         }
     });
-    link.expect.push_back(Expect::Parse { ours: true });
     link.expect.push_back(Expect::Bind { ours: true });
     if describe {
         message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));

@@ -172,6 +172,10 @@ impl Coordinator {
             back::READY_FOR_QUERY => {
                 link.status = body.first().copied().unwrap_or(b'I');
                 link.expect.pop_front();
+                link.settle_prepared(link.failed);
+                if link.failed {
+                    link.unnamed = 0;
+                }
                 link.failed = false;
                 link.open = false;
             }

@@ -90,7 +90,7 @@ impl Coordinator {
         let mut links = Vec::new();
         for &shard in &shards {
             let mut link = self.engage(shard).await?;
-            put_question(&mut link, &question, bind, extra, false);
+            put_question(&mut link, &question, bind, extra, false, prepared.runs.get() > 1);
             link.sync();
             links.push((shard, link, false));
         }
@@ -152,11 +152,14 @@ impl Coordinator {
                             back::ERROR_RESPONSE => {
                                 let error = message::read_error(body).into_error();
                                 link.input.consume(frame.len);
+                                link.failed = true;
                                 return Poll::Ready(Err(error.into()));
                             }
                             back::PARAMETER_STATUS => news.push(body.to_vec()),
                             back::READY_FOR_QUERY => {
                                 link.status = body.first().copied().unwrap_or(b'I');
+                                let failed = link.failed;
+                                link.settle_prepared(failed);
                                 *ended = true;
                             }
                             _ => {}
@@ -188,7 +191,7 @@ impl Coordinator {
         let types = all_types(prepared, all);
         let question = Question { sql, types, results: bind.results.clone() };
         let mut link = self.engage(shard).await?;
-        put_question(&mut link, &question, bind, all, true);
+        put_question(&mut link, &question, bind, all, true, false);
         link.sync();
         if keeps {
             let answer = self.ask(&mut link).await?;
@@ -244,7 +247,7 @@ impl Coordinator {
                 self.pass_parameter(&body);
             }
             link.input.consume(frame.len);
-            if matches!(frame.tag, back::PARSE_COMPLETE | back::BIND_COMPLETE) {
+            if matches!(frame.tag, back::PARSE_COMPLETE | back::BIND_COMPLETE | back::CLOSE_COMPLETE) {
                 link.expect.pop_front();
             }
             if matches!(frame.tag, back::ROW_DESCRIPTION | back::NO_DATA) {

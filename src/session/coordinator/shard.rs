@@ -74,6 +74,8 @@ pub struct ShardLink {
     pub mirror: Rc<Mirror>,
     /// Statements prepared there, by the coordinator's numbers.
     pub prepared: FxHashSet<u64>,
+    /// Those of them that this segment prepares: not there if it fails.
+    fresh: Vec<u64>,
     /// Whose text its unnamed statement has; 0: nobody's.
     pub unnamed: u64,
     /// As its last ReadyForQuery said.
@@ -136,6 +138,7 @@ impl ShardLink {
             client,
             mirror,
             prepared: FxHashSet::default(),
+            fresh: Vec::new(),
             unnamed: 0,
             status: b'I',
             joined: false,
@@ -153,6 +156,25 @@ impl ShardLink {
         self.query_failed = false;
         self.last_words = None;
         self.unnamed = 0;
+    }
+
+    /// Prepares a statement there under this name, which may be there already.
+    pub fn prepare(&mut self, id: u64, name: &str, sql: &str, types: &[u8]) {
+        message::close_statement(&mut self.out, name.as_bytes());
+        self.expect.push_back(Expect::Close { ours: true });
+        message::parse(&mut self.out, name.as_bytes(), sql.as_bytes(), types);
+        self.expect.push_back(Expect::Parse { ours: true });
+        self.prepared.insert(id);
+        self.fresh.push(id);
+    }
+
+    /// ReadyForQuery came: what a failed segment prepared may not be there.
+    pub fn settle_prepared(&mut self, failed: bool) {
+        for id in self.fresh.drain(..) {
+            if failed {
+                self.prepared.remove(&id);
+            }
+        }
     }
 
     /// Ends the segment of extended messages.

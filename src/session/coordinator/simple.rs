@@ -57,6 +57,9 @@ impl Coordinator {
                 let result = self.run_one(&prepared).await;
                 if let (Ok(()), Some(decision)) = (&result, prepared.decision.get()) {
                     self.note_route(&prepared, decision);
+                    if prepared.runs.get() == 1 {
+                        self.database.keep(self.key(sql, &[0, 0]), &prepared);
+                    }
                 }
                 result
             }

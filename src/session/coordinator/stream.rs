@@ -133,7 +133,7 @@ impl Coordinator {
         let mut sources = Vec::new();
         for &shard in shards {
             let mut link = self.engage(shard).await?;
-            put_question(&mut link, &question, bind, extra, false);
+            put_question(&mut link, &question, bind, extra, false, prepared.runs.get() > 1);
             link.sync();
             sources.push(Source { shard, link, state: State::Waiting });
         }
@@ -355,11 +355,14 @@ impl Source {
                 back::ERROR_RESPONSE => {
                     let error = message::read_error(body).into_error();
                     self.link.input.consume(frame.len);
+                    self.link.failed = true;
                     return Poll::Ready(Err(Stop::Error(Box::new(error))));
                 }
                 back::READY_FOR_QUERY => {
                     self.link.status = body.first().copied().unwrap_or(b'I');
                     self.link.input.consume(frame.len);
+                    let failed = self.link.failed;
+                    self.link.settle_prepared(failed);
                     self.state = State::Ended;
                     return Poll::Ready(Ok(()));
                 }
