@@ -127,6 +127,20 @@ const SESSIONS: &[Row<SessionSnapshot>] = &[
         "Statements that went to the primary although there are replicas, and why.",
         |s| by("reason", &s.primary_reads)
     ),
+    row!(
+        counter,
+        "pgbraid_shard_statements_total",
+        &["rung"],
+        "Statements of sharded databases: routed to one shard, scattered over several, or finished by a PostgreSQL.",
+        |s| by("rung", &s.rungs)
+    ),
+    row!(
+        counter,
+        "pgbraid_refusals_total",
+        &["reason"],
+        "Statements of sharded databases that were refused, and why.",
+        |s| by("reason", &s.refusals)
+    ),
     row!(counter, "pgbraid_retries_total", &[], "Reads run again on another server after the first failed.", |s| {
         Value::Count(s.retries)
     }),

@@ -23,6 +23,13 @@ pub struct SessionMetrics {
     pins: Labelled<&'static str>,
     replica_reads: Labelled<&'static str>,
     primary_reads: Labelled<&'static str>,
+    /// Statements of sharded databases that one shard answered, …
+    pub routed: Counter,
+    /// … whose rows came from several, …
+    pub scattered: Counter,
+    /// … and whose rest ran on a PostgreSQL over what several gave.
+    pub gathered: Counter,
+    refusals: Labelled<&'static str>,
 }
 
 impl SessionMetrics {
@@ -51,6 +58,11 @@ impl SessionMetrics {
         self.primary_reads.inc(reason);
     }
 
+    /// A statement of a sharded database that was refused, and why.
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.inc(reason);
+    }
+
     fn add_to(&self, sum: &mut SessionSnapshot) {
         sum.clients += self.clients.value();
         sum.logins += self.logins.value();
@@ -61,6 +73,10 @@ impl SessionMetrics {
         self.pins.add_to(&mut sum.pins);
         self.replica_reads.add_to(&mut sum.replica_reads);
         self.primary_reads.add_to(&mut sum.primary_reads);
+        for (rung, counter) in [("route", &self.routed), ("scatter", &self.scattered), ("rest", &self.gathered)] {
+            add_label(&mut sum.rungs, rung, counter.value());
+        }
+        self.refusals.add_to(&mut sum.refusals);
     }
 }
 
@@ -76,6 +92,8 @@ pub struct SessionSnapshot {
     pub pins: BTreeMap<String, u64>,
     pub replica_reads: BTreeMap<String, u64>,
     pub primary_reads: BTreeMap<String, u64>,
+    pub rungs: BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
 }
 
 /// Counters by one label whose values come as they come: at most [`limits::METRIC_LABELS`], then `other`.

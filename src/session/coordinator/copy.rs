@@ -20,7 +20,7 @@ impl Coordinator {
         _inner: &Statement,
         shards: &[usize],
     ) -> Go {
-        let scatter = super::decide::scatter_of(plan)?;
+        let scatter = super::decide::scatter_of(plan).map_err(super::decide::refusal_error)?;
         let plain = matches!(
             &scatter.finish,
             Finish::Stream { order, hidden: 0, limit: None, offset: None, .. } if order.is_empty()

@@ -1,6 +1,6 @@
 //! Cursors of SQL over several shards: their rows are held here, and FETCH is answered from them.
 
-use super::decide::{Cursor as Declared, Decision, Target, scatter_of};
+use super::decide::{Cursor as Declared, Decision, Target, refusal_error, scatter_of};
 use super::multi::{Bind, Kept, Reply};
 use super::welcome::put_body;
 use super::{Coordinator, Go};
@@ -56,7 +56,7 @@ impl Coordinator {
         self.describe(&query).await?;
         let decision = self.decide(&query).await?;
         let Decision::Planned(plan) = &*decision else { return Ok(()) };
-        let scatter = scatter_of(plan)?;
+        let scatter = scatter_of(plan).map_err(refusal_error)?;
         let view = self.view().await?;
         let values = self.bound(&query, bind);
         let shards = match self.target(&plan.access, &view, &|number| values(number))? {

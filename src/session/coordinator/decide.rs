@@ -36,7 +36,8 @@ pub(super) enum Decision {
     /// FETCH, MOVE, CLOSE of a cursor.
     Cursor,
     Explain(Box<Explain>),
-    Refused(Box<PgError>),
+    /// With the reason's label.
+    Refused(Box<PgError>, &'static str),
 }
 
 /// A cursor that is declared.
@@ -73,7 +74,7 @@ impl Coordinator {
         let view = self.view().await?;
         let mut decision = self.judge(prepared, &view, &[]);
         let wants_types = match &decision {
-            Decision::Refused(_) | Decision::CopyOut(..) => true,
+            Decision::Refused(..) | Decision::CopyOut(..) => true,
             Decision::Planned(plan) => !matches!(plan.work, Work::Route { .. }),
             Decision::Declare(..) => false,
             _ => false,
@@ -134,10 +135,13 @@ impl Coordinator {
         let shards = &self.database.shared.config.shards;
         Some(match shards.iter().position(|shard| shard.name == name) {
             Some(at) => Decision::Shard(at),
-            None => Decision::Refused(Box::new(
-                PgError::error(SqlState::INVALID_PARAMETER_VALUE, format!("there is no shard \"{name}\""))
-                    .hint("RESET pgbraid.shard, or set it to one of the configured shards."),
-            )),
+            None => Decision::Refused(
+                Box::new(
+                    PgError::error(SqlState::INVALID_PARAMETER_VALUE, format!("there is no shard \"{name}\""))
+                        .hint("RESET pgbraid.shard, or set it to one of the configured shards."),
+                ),
+                "no-shard",
+            ),
         })
     }
 
@@ -165,10 +169,10 @@ impl Coordinator {
         };
         let plan = |statement: &Statement| match sharded::plan(sql, statement, &context, params) {
             Ok(plan) => match trouble(sql, &plan, view) {
-                Some(error) => Err(Box::new(error)),
+                Some(error) => Err((Box::new(error), "schema")),
                 None => Ok(Box::new(plan)),
             },
-            Err(refusal) => Err(Box::new(refusal_error(&refusal))),
+            Err(refusal) => Err((Box::new(refusal_error(&refusal)), refusal.reason)),
         };
         match &statement {
             Statement::Explain(explain) => Decision::Explain(explain.clone()),
@@ -183,7 +187,7 @@ impl Coordinator {
                             plain: !declare.binary && !declare.hold,
                         },
                     ),
-                    Err(error) => Decision::Refused(error),
+                    Err((error, reason)) => Decision::Refused(error, reason),
                 }
             }
             Statement::Copy(copy) if !copy.from => match plan(&statement) {
@@ -195,11 +199,11 @@ impl Coordinator {
                     Decision::CopyOut(plan, inner)
                 }
                 Ok(plan) => Decision::Planned(plan),
-                Err(error) => Decision::Refused(error),
+                Err((error, reason)) => Decision::Refused(error, reason),
             },
             _ => match plan(&statement) {
                 Ok(plan) => Decision::Planned(plan),
-                Err(error) => Decision::Refused(error),
+                Err((error, reason)) => Decision::Refused(error, reason),
             },
         }
     }
@@ -307,7 +311,7 @@ fn trouble(sql: &str, plan: &sharded::Plan, view: &View) -> Option<PgError> {
 }
 
 fn refused(message: &str, hint: &str) -> Decision {
-    Decision::Refused(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint)))
+    Decision::Refused(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint)), "statement")
 }
 
 fn unread(prepared: &Prepared, stopped: &parse::Stopped) -> Decision {
@@ -317,9 +321,10 @@ fn unread(prepared: &Prepared, stopped: &parse::Stopped) -> Decision {
     } else {
         format!("this statement can't be planned over shards: reading it stopped at byte {}", stopped.at + 1)
     };
-    Decision::Refused(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint(
+    let error = PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint(
         "SET pgbraid.shard = '…' sends statements as they are to one shard; run definitions on each shard in turn.",
-    )))
+    );
+    Decision::Refused(Box::new(error), if defines { "definition" } else { "unread" })
 }
 
 /// A refusal as the client is told it.
@@ -328,10 +333,10 @@ pub(super) fn refusal_error(refusal: &Refusal) -> PgError {
 }
 
 /// The scatter in a plan that must run on several shards.
-pub(super) fn scatter_of(plan: &sharded::Plan) -> Result<&Scatter, PgError> {
+pub(super) fn scatter_of(plan: &sharded::Plan) -> Result<&Scatter, &Refusal> {
     match &plan.work {
         Work::Scatter(scatter) => Ok(scatter),
-        Work::Route { otherwise } | Work::Refuse(otherwise) => Err(refusal_error(otherwise)),
+        Work::Route { otherwise } | Work::Refuse(otherwise) => Err(otherwise),
     }
 }
 

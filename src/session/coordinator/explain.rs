@@ -23,7 +23,7 @@ impl Coordinator {
         let decision = self.decide(&inner).await?;
         let Decision::Planned(plan) = &*decision else {
             return match &*decision {
-                Decision::Refused(error) => Err(self.refuse((**error).clone())),
+                Decision::Refused(error, reason) => Err(self.refuse((**error).clone(), reason)),
                 _ => self.pass_text(self.home(), &prepared.sql, false).await,
             };
         };

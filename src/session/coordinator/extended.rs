@@ -176,6 +176,7 @@ impl Coordinator {
                     self.may_write(shard)?;
                 }
                 let mut link = self.engage_for_segment(shard).await?;
+                self.worker.metrics.routed.inc();
                 self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest);
                 self.put_link(shard, link);
             }
@@ -226,7 +227,7 @@ impl Coordinator {
             Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
             Decision::Cursor if self.held_name(&prepared.sql).is_some() => return Ok(Place::Held),
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
-            Decision::Refused(error) => return Err(self.refuse((**error).clone())),
+            Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
             Decision::Explain(_) => {
                 return Err(PgError::error(
                     SqlState::FEATURE_NOT_SUPPORTED,
@@ -238,7 +239,7 @@ impl Coordinator {
             Decision::CopyOut(plan, _) | Decision::Planned(plan) | Decision::Declare(plan, _) => plan,
         };
         if let Work::Refuse(refusal) = &plan.work {
-            return Err(self.refuse(refusal_error(refusal)));
+            return Err(self.refuse(refusal_error(refusal), refusal.reason));
         }
         let view = self.view().await?;
         let values = self.bound(prepared, bind);
@@ -251,8 +252,8 @@ impl Coordinator {
             }
             Target::Many(shards) => match decision {
                 Decision::Planned(plan) => {
-                    if let Err(error) = scatter_of(plan) {
-                        return Err(self.refuse(error));
+                    if let Err(refusal) = scatter_of(plan) {
+                        return Err(self.refuse(refusal_error(refusal), refusal.reason));
                     }
                     Ok(Place::Shards(shards))
                 }
@@ -401,7 +402,7 @@ impl Coordinator {
                     None if done => Kept::default(),
                     None => {
                         let Decision::Planned(plan) = &*self.decide(&prepared).await? else { return Ok(()) };
-                        let scatter = scatter_of(plan)?;
+                        let scatter = scatter_of(plan).map_err(refusal_error)?;
                         let reply = Reply::Rows { describe: false, limit };
                         let kept = self.scatter(&prepared, scatter, &shards, &bind, reply).await?;
                         return self.after_rows(&name, kept, limit);

@@ -32,6 +32,7 @@ impl Coordinator {
         view: &View,
         reply: Reply,
     ) -> Go<Option<Kept>> {
+        self.worker.metrics.gathered.inc();
         let mut held = 0;
         let mut inputs = Vec::new();
         for input in &scatter.inputs {

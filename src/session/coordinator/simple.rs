@@ -104,7 +104,7 @@ impl Coordinator {
             Decision::Home { writes } => self.pass_text(self.home(), &prepared.sql, *writes).await,
             Decision::Shard(shard) => self.pass_text(*shard, &prepared.sql, true).await,
             Decision::Cursor => self.cursor(prepared).await,
-            Decision::Refused(error) => Err(self.refuse((**error).clone())),
+            Decision::Refused(error, reason) => Err(self.refuse((**error).clone(), reason)),
             Decision::Explain(explain) => self.explain(prepared, explain).await,
             Decision::Planned(plan) => self.run_planned(prepared, plan).await,
             Decision::Declare(plan, cursor) => {
@@ -129,7 +129,7 @@ impl Coordinator {
 
     async fn run_planned(&mut self, prepared: &Prepared, plan: &sharded::Plan) -> Go {
         if let Work::Refuse(refusal) = &plan.work {
-            return Err(self.refuse(refusal_error(refusal)));
+            return Err(self.refuse(refusal_error(refusal), refusal.reason));
         }
         let view = self.view().await?;
         match self.target(&plan.access, &view, &|_| None)? {
@@ -137,7 +137,7 @@ impl Coordinator {
             Target::Many(shards) => {
                 let scatter = match scatter_of(plan) {
                     Ok(scatter) => scatter,
-                    Err(error) => return Err(self.refuse(error)),
+                    Err(refusal) => return Err(self.refuse(refusal_error(refusal), refusal.reason)),
                 };
                 let bind = Bind::default();
                 self.describe(prepared).await?;
@@ -153,6 +153,7 @@ impl Coordinator {
         if writes {
             self.may_write(shard)?;
         }
+        self.worker.metrics.routed.inc();
         let mut link = self.engage(shard).await?;
         link.query(sql, false);
         self.put_link(shard, link);
@@ -220,7 +221,8 @@ impl Coordinator {
     }
 
     /// Counts a refusal.
-    pub(super) fn refuse(&mut self, error: PgError) -> Stop {
+    pub(super) fn refuse(&mut self, error: PgError, reason: &'static str) -> Stop {
+        self.worker.metrics.refused(reason);
         Stop::Error(Box::new(error))
     }
 }

@@ -117,6 +117,7 @@ impl Coordinator {
         extra: &Extra,
         reply: Reply,
     ) -> Go<Option<Kept>> {
+        self.worker.metrics.scattered.inc();
         let (describe, now, keeps) = reply.parts();
         let described = prepared.described.get();
         let visible = described.map_or(0, |described| described.columns.len());
