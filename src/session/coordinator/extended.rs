@@ -203,12 +203,13 @@ impl Coordinator {
         let name = if unnamed { String::new() } else { format!("c{}", prepared.id) };
         let there = if unnamed { link.unnamed == prepared.id } else { link.prepared.contains(&prepared.id) };
         if !there {
+            let types = self.types_for(link.shard, &prepared.types);
             if unnamed {
-                message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
+                message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &types);
                 link.expect.push_back(Expect::Parse { ours: true });
                 link.unnamed = prepared.id;
             } else {
-                link.prepare(prepared.id, &name, &prepared.sql, &prepared.types);
+                link.prepare(prepared.id, &name, &prepared.sql, &types);
             }
         }
         message::put(&mut link.out, front::BIND, |out| {

@@ -18,6 +18,7 @@ mod route;
 pub mod shard;
 mod simple;
 mod stream;
+mod types;
 mod welcome;
 
 pub use describe::LocalSharded;

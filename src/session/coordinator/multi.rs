@@ -105,6 +105,7 @@ pub(super) struct Extra {
 }
 
 /// One question as it is sent.
+#[derive(Clone)]
 pub(super) struct Question {
     pub sql: String,
     pub types: Vec<Oid>,
@@ -204,7 +205,7 @@ impl Coordinator {
         let mut link = self.engage(shard).await?;
         let question =
             Question { sql: format!("SELECT {}", scatter.once.join(", ")), types: Vec::new(), results: vec![1] };
-        put_question(&mut link, &question, &Bind::default(), &Extra::default(), true, false);
+        put_question(&mut link, &self.question_for(shard, &question), &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;
         self.put_link(shard, link);

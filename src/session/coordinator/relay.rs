@@ -203,7 +203,10 @@ impl Coordinator {
             }
             _ => {
                 if !ours {
-                    self.output.extend_from_slice(bytes);
+                    match (frame.tag == back::ROW_DESCRIPTION).then(|| self.row_from(link.shard, body)).flatten() {
+                        Some(row) => super::welcome::put_body(&mut self.output, back::ROW_DESCRIPTION, &row),
+                        None => self.output.extend_from_slice(bytes),
+                    }
                 }
                 let done = match front {
                     Some(Expect::Query { .. } | Expect::Sync) | None => false,

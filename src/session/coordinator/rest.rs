@@ -91,7 +91,7 @@ impl Coordinator {
         let mut links = Vec::new();
         for &shard in &shards {
             let mut link = self.engage(shard).await?;
-            put_question(&mut link, &question, bind, extra, false, prepared.runs.get() > 1);
+            put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
             link.sync();
             links.push((shard, link, false));
         }
@@ -192,7 +192,7 @@ impl Coordinator {
         let types = all_types(prepared, all);
         let question = Question { sql, types, results: bind.results.clone() };
         let mut link = self.engage(shard).await?;
-        put_question(&mut link, &question, bind, all, true, false);
+        put_question(&mut link, &self.question_for(shard, &question), bind, all, true, false);
         link.sync();
         if keeps {
             let answer = self.ask(&mut link).await?;

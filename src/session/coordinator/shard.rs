@@ -63,6 +63,8 @@ pub enum Expect {
 
 /// The coordinator's side of one inner session.
 pub struct ShardLink {
+    /// Which one.
+    pub shard: usize,
     stream: Stream,
     pub input: Buffer,
     /// To be sent.
@@ -106,7 +108,7 @@ pub struct Origin {
 
 impl ShardLink {
     /// Starts an inner session on a shard; its welcome is the first that comes.
-    pub fn start(origin: &Origin, database: &Arc<Database>) -> Self {
+    pub fn start(shard: usize, origin: &Origin, database: &Arc<Database>) -> Self {
         let (ours, theirs) = pipe();
         let new = NewClient {
             stream: Stream::from_pipe(theirs),
@@ -129,6 +131,7 @@ impl ShardLink {
         };
         tokio::task::spawn_local(serve_within(seat, Box::new(new), mirror.clone()));
         Self {
+            shard,
             stream: Stream::from_pipe(ours),
             input: Buffer::default(),
             out: Vec::new(),

@@ -134,7 +134,7 @@ impl Coordinator {
         let mut sources = Vec::new();
         for &shard in shards {
             let mut link = self.engage(shard).await?;
-            put_question(&mut link, &question, bind, extra, false, prepared.runs.get() > 1);
+            put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
             link.sync();
             sources.push(Source { shard, link, state: State::Waiting });
         }

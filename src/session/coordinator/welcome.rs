@@ -90,7 +90,7 @@ impl Coordinator {
         let Some(database) = self.database.shared.shards.get(shard) else {
             return Err(PgError::error(SqlState::INTERNAL_ERROR, "no such shard").into());
         };
-        let link = ShardLink::start(&self.origin, database);
+        let link = ShardLink::start(shard, &self.origin, database);
         self.client.follow(Some(link.client.clone()));
         Ok(Box::new(link))
     }
