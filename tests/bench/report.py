@@ -76,8 +76,32 @@ def goal_rows(results):
     return out
 
 
+def shard_rows(results):
+    """The goals over shards beside what was measured."""
+    out = []
+    for name, cell in results.items():
+        if name[0] != "shards":
+            continue
+        if name[1].startswith("point select"):
+            cpu = ratio(cell["routed"]["cpu"], cell["pass-through"]["cpu"])
+            out.append([f"routed {name[1]}, 8 clients: CPU ≤ 1.15× the unsharded pass-through", f"{cell['routed']['cpu']:.1f} µs, {cpu:.2f}×",
+                        "yes" if cpu <= 1.15 else "no"])
+        elif name[1].startswith("ORDER BY"):
+            cpu = ratio(cell["routed"]["cpu"], cell["pass-through"]["cpu"])
+            out.append([f"{name[1]} over two shards, 8 clients: CPU (goal 35 µs where the pass-through takes about 13)",
+                        f"{cell['routed']['cpu']:.1f} µs, {cpu:.2f}× the pass-through", "yes" if cpu <= 2.7 else "no"])
+        elif name[1].startswith("GROUP BY"):
+            times = ratio(cell["over both"]["s"], cell["slowest shard alone"]["s"])
+            out.append([f"{name[1]}: time to the slowest shard's own, as near 1 as can be (two shards on the same cores)", f"{times:.2f}×", "–"])
+        else:
+            both = cell["over both"]
+            out.append([f"{name[1]}: rows a second, and memory that doesn't grow", f"{number(both['rows/s'])}/s, +{both['grown_kib'] / 1024:.1f} MiB",
+                        "yes" if both["grown_kib"] < 8192 else "no"])
+    return out
+
+
 def goals(results):
-    return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in goal_rows(results))
+    return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in [*goal_rows(results), *shard_rows(results)])
 
 
 def table(head, rows):
@@ -128,6 +152,9 @@ def markdown(facts_line, results, _options):
     if split:
         parts.append("## With a replica\n\nThe same with a streaming replica on the same cores, and reads going there; PgBouncer and the direct "
                      "connection use the primary alone.\n\n" + split + "\n")
+    over = shard_rows(results)
+    if over:
+        parts.append("## Two shards\n\n" + table(["goal", "measured", "met"], over) + "\n")
     idle = [[f"{name[1]:,}", *(number(cell[t]["kib"]) for t in ("pgbouncer", "pgbraid"))] for name, cell in results.items() if name[0] == "idle"]
     parts.append("## Idle clients\n\nGrowth of the process (proportional set size) a client that has run one query and is silent.\n\n"
                  + table(["clients", "PgBouncer KiB each", "pgbraid KiB each"], idle) + "\n")

@@ -15,19 +15,20 @@ import sys
 import time
 
 import report
+import shards
 from client import Client
 from servers import DATABASE, PASSWORD, USER, Failure, Servers, cpu_ns, forget_peak, memory_kib, peak_kib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PARTS = ("select", "tpcb", "connect", "idle", "rows", "replica")
+PARTS = ("select", "tpcb", "connect", "idle", "rows", "replica", "shards")
 CLIENTS = (1, 8, 32, 256)
 
 
 class Target:
     """Something to connect to: PostgreSQL itself or a proxy."""
 
-    def __init__(self, name, port, process=None, prepares=True):
-        self.name, self.port, self.process, self.prepares = name, port, process, prepares
+    def __init__(self, name, port, process=None, prepares=True, database=DATABASE):
+        self.name, self.port, self.process, self.prepares, self.database = name, port, process, prepares, database
 
     @property
     def pid(self):
@@ -45,7 +46,7 @@ class Bench:
     def pgbench(self, target, clients, seconds, *arguments):
         """One run of pgbench: transactions a second, milliseconds each, CPU of the proxy a transaction in microseconds."""
         command = [os.path.join(self.servers.bin, "pgbench"), "-n", "-h", "127.0.0.1", "-p", str(target.port), "-U", USER, "-c", str(clients),
-                   "-j", str(min(clients, 2)), "-T", str(seconds), *arguments, DATABASE]
+                   "-j", str(min(clients, 2)), "-T", str(seconds), *arguments, target.database]
         before = cpu_ns(target.pid) if target.pid else 0
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, PGPASSWORD=PASSWORD),
                               timeout=seconds + 120)
@@ -214,6 +215,8 @@ def measure(options):
                         kind = ["-S"] if part == "select" else ["-b", "tpcb-like"]
                         able = [t for t in (direct, bouncer, split) if protocol != "prepared" or t.prepares]
                         bench.cell(name, able, lambda t: bench.pgbench(t, n, options.seconds, "-M", protocol, *kind))
+        if "shards" in options.parts:
+            shards.measure(bench, servers, options.binary, Target)
         return facts, bench.results
 
 

@@ -185,7 +185,7 @@ class Servers:
             "ignore_startup_parameters = extra_float_digits", *(["max_prepared_statements = 200"] if prepares else []), ""]))
         return self.start("pgbouncer", [program, "-q", config], port), port, version[0], prepares
 
-    def pgbraid(self, binary, name="pgbraid", replica=None, service=True):
+    def pgbraid(self, binary, name="pgbraid", replica=None, service=True, extra=""):
         """pgbraid with its defaults: its process and port."""
         port = free_port()
         servers = ", ".join(f'"postgres://127.0.0.1:{p}/{DATABASE}"' for p in (self.port, replica) if p)
@@ -210,7 +210,7 @@ password = "{SERVICE}"
 {f'service_user = "{SERVICE}"' if service else ""}
 pool_size = {POOL}
 shards.s1 = [{servers}]
-""")
+{extra}""")
         # The unprivileged user may not be allowed to enter the build's folder.
         copy = os.path.join(self.dir, "pgbraid")
         if not os.path.exists(copy):
