@@ -103,9 +103,8 @@ impl Coordinator {
             | Kind::Release(_)
             | Kind::RollbackTo(_)
             | Kind::SetTransaction(_) => Decision::Transaction,
-            Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) => Decision::Settings,
+            Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) | Kind::Deallocate(_) => Decision::Settings,
             Kind::Show(_) | Kind::Listen(_) | Kind::Unlisten(_) | Kind::Notify => Decision::Home { writes: false },
-            Kind::Deallocate(_) => Decision::Home { writes: false },
             Kind::Fetch | Kind::Close(_) => Decision::Cursor,
             Kind::PrepareTransaction | Kind::FinishPrepared => {
                 refused("PREPARE TRANSACTION isn't supported on a sharded database", "Use COMMIT.")
@@ -297,6 +296,7 @@ fn is_control(kind: &Kind) -> bool {
             | Kind::Reset(_)
             | Kind::ResetAll
             | Kind::Discard(_)
+            | Kind::Deallocate(_)
     )
 }
 

@@ -554,6 +554,7 @@ fn is_control(kind: &Kind) -> bool {
             | Kind::Reset(_)
             | Kind::ResetAll
             | Kind::Discard(_)
+            | Kind::Deallocate(_)
     )
 }
 

@@ -167,6 +167,21 @@ impl Coordinator {
     pub(super) async fn control(&mut self, prepared: &Prepared) -> Go {
         let Some(step) = prepared.plan.steps.first() else { return Ok(()) };
         match &step.kind {
+            Kind::Deallocate(None) => {
+                self.statements.clear();
+                self.client.set_prepared(0);
+                message::command_complete(&mut self.output, "DEALLOCATE ALL");
+                Ok(())
+            }
+            Kind::Deallocate(Some((name, _))) => {
+                if self.statements.remove(name.as_bytes()).is_none() {
+                    let text = format!("prepared statement \"{name}\" does not exist");
+                    return Err(PgError::error(SqlState::INVALID_SQL_STATEMENT_NAME, text).into());
+                }
+                self.client.set_prepared(self.statements.len());
+                message::command_complete(&mut self.output, "DEALLOCATE");
+                Ok(())
+            }
             Kind::Discard(_) if self.block.is_some() => {
                 let text = "DISCARD ALL cannot run inside a transaction block";
                 Err(PgError::error(SqlState::ACTIVE_SQL_TRANSACTION, text).into())
