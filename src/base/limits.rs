@@ -136,5 +136,5 @@ pub const SHARD_MESSAGE: usize = 256 << 20;
 /// Bytes of rows that one statement over shards may collect in the proxy; beyond it 53400.
 pub const GATHER_BYTES: usize = 256 << 20;
 
-/// Statements of one client that are kept prepared on one shard's session; further ones are sent anew each time.
+/// Statements of one client that are kept prepared on one shard's session; beyond it another makes room.
 pub const SHARD_STATEMENTS: usize = 500;

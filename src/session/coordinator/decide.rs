@@ -103,7 +103,9 @@ impl Coordinator {
             | Kind::Release(_)
             | Kind::RollbackTo(_)
             | Kind::SetTransaction(_) => Decision::Transaction,
-            Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) | Kind::Deallocate(_) => Decision::Settings,
+            Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) | Kind::Deallocate(_) => {
+                Decision::Settings
+            }
             Kind::Show(_) | Kind::Listen(_) | Kind::Unlisten(_) | Kind::Notify => Decision::Home { writes: false },
             Kind::Fetch | Kind::Close(_) => Decision::Cursor,
             Kind::PrepareTransaction | Kind::FinishPrepared => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::describe::Prepared;
 use super::shard::{Expect, ShardLink};
 use super::{Coordinator, Go, Stop};
-use crate::base::{PgError, SqlState, limits};
+use crate::base::{PgError, SqlState};
 use crate::catalog::schema::Oid;
 use crate::plan::TransactionModes;
 use crate::plan::sharded::{Bound, Finish, Input, Piece, Scatter};
@@ -256,7 +256,7 @@ pub(super) fn put_question(
     describe: bool,
     again: bool,
 ) {
-    let named = again && link.prepared.len() < limits::SHARD_STATEMENTS;
+    let named = again;
     let id = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, (&question.sql, &question.types));
     let name = if named { format!("m{id:x}") } else { String::new() };
     if !named || !link.prepared.contains(&id) {

@@ -163,6 +163,16 @@ impl ShardLink {
 
     /// Prepares a statement there under this name, which may be there already.
     pub fn prepare(&mut self, id: u64, name: &str, sql: &str, types: &[u8]) {
+        if self.prepared.len() >= limits::SHARD_STATEMENTS
+            && let Some(old) = self.prepared.iter().copied().find(|old| !self.fresh.contains(old))
+        {
+            // One that may be needed again is prepared again then. Either name may be its.
+            self.prepared.remove(&old);
+            for name in [format!("c{old}"), format!("m{old:x}")] {
+                message::close_statement(&mut self.out, name.as_bytes());
+                self.expect.push_back(Expect::Close { ours: true });
+            }
+        }
         message::close_statement(&mut self.out, name.as_bytes());
         self.expect.push_back(Expect::Close { ours: true });
         message::parse(&mut self.out, name.as_bytes(), sql.as_bytes(), types);
