@@ -138,3 +138,6 @@ pub const GATHER_BYTES: usize = 256 << 20;
 
 /// Statements of one client that are kept prepared on one shard's session; beyond it another makes room.
 pub const SHARD_STATEMENTS: usize = 500;
+
+/// Clients that a worker gets before the next worker gets any.
+pub const WORKER_FEW: usize = 16;

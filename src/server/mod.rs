@@ -4,6 +4,7 @@ mod admission;
 mod build;
 mod control;
 mod reload;
+mod seats;
 mod shared;
 mod start;
 mod view;

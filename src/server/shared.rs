@@ -16,6 +16,7 @@ use crate::backend::{Offer, cancel};
 use crate::base::{PgError, Secret, SqlState, limits};
 use crate::config::Config;
 use crate::net::Detached;
+use crate::server::seats::{Seats, Taken};
 use crate::session::Client;
 use crate::session::accept::{AcceptSettings, NewClient};
 use crate::telemetry::Telemetry;
@@ -36,6 +37,7 @@ pub struct Shared {
     pub(super) passwords: Mutex<HashMap<(String, String), (Instant, Option<Secret>)>>,
     pub(super) offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     pub(super) mail: Vec<mpsc::UnboundedSender<Mail>>,
+    pub(super) seats: Seats,
     pub(super) stage: watch::Sender<Stage>,
     /// How the configuration is read again, if it can be.
     pub(super) origin: Option<Origin>,
@@ -79,8 +81,8 @@ pub enum Stage {
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Mail {
-    /// A client that came in by a Unix socket.
-    Client(Detached),
+    /// A client that came in elsewhere, and its place here.
+    Client(Detached, Taken),
     /// The configuration changed: databases may have gone.
     Reloaded,
 }
@@ -109,6 +111,7 @@ impl Shared {
             clients: Mutex::default(),
             passwords: Mutex::default(),
             offers,
+            seats: Seats::new(mail.len()),
             mail,
             stage: watch::Sender::new(Stage::Serving),
             origin,

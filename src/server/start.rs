@@ -138,18 +138,19 @@ async fn claim(listen: &[String]) -> Result<Vec<Claim>, PgError> {
     Ok(claimed)
 }
 
-/// Clients that come by Unix sockets can't share a port: one acceptor hands them out in turn.
+/// Clients that come by Unix sockets can't share a port: one acceptor hands them out.
 pub(super) async fn hand_out(acceptor: UnixAcceptor, shared: Arc<Shared>) {
     let mut stage = shared.stage.subscribe();
-    for turn in 0.. {
+    loop {
         let stream = tokio::select! {
             stream = acceptor.accept() => stream,
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => return,
         };
         match stream.and_then(net::Stream::detach) {
             Ok(detached) => {
-                if let Some(worker) = shared.mail.get(turn % shared.mail.len().max(1)) {
-                    let _ = worker.send(Mail::Client(detached));
+                let seat = shared.seats.take();
+                if let Some(worker) = shared.mail.get(seat.worker()) {
+                    let _ = worker.send(Mail::Client(detached, seat));
                 }
             }
             Err(error) => {

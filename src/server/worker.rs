@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::admission::{Admission, CONSOLE};
+use super::seats::Taken;
 use super::shared::{Mail, Shared, Stage};
 use crate::backend::Offer;
 use crate::base::{PgError, SqlState, limits};
@@ -77,7 +78,7 @@ async fn listen_on(acceptor: TcpAcceptor, door: Rc<Door>) {
         };
         match stream {
             Ok(stream) => {
-                spawn_local(door.clone().receive(stream));
+                door.clone().admit(stream);
             }
             Err(error) => {
                 tracing::error!("can't accept clients: {error}");
@@ -88,7 +89,18 @@ async fn listen_on(acceptor: TcpAcceptor, door: Rc<Door>) {
 }
 
 impl Door {
-    async fn receive(self: Rc<Self>, stream: Stream) {
+    /// Serves a client that came in here, or sends it to the worker where its place is.
+    fn admit(self: Rc<Self>, stream: Stream) {
+        let shared = self.admission.shared.clone();
+        let seat = shared.seats.take();
+        if seat.worker() == self.admission.worker.number {
+            spawn_local(self.receive(stream, seat));
+        } else if let (Some(other), Ok(detached)) = (shared.mail.get(seat.worker()), stream.detach()) {
+            let _ = other.send(Mail::Client(detached, seat));
+        }
+    }
+
+    async fn receive(self: Rc<Self>, stream: Stream, _seat: Taken) {
         let shared = self.admission.shared.clone();
         let _here = self.admission.worker.metrics.clients.raise();
         let Some((seat, new)) = Box::pin(self.let_in(stream)).await else { return };
@@ -181,9 +193,9 @@ async fn tell(stream: &mut Stream, error: &PgError) {
 async fn read_mail(mut mail: mpsc::UnboundedReceiver<Mail>, door: Rc<Door>) {
     while let Some(mail) = mail.recv().await {
         match mail {
-            Mail::Client(detached) => {
+            Mail::Client(detached, seat) => {
                 if let Ok(stream) = Detached::attach(detached) {
-                    spawn_local(door.clone().receive(stream));
+                    spawn_local(door.clone().receive(stream, seat));
                 }
             }
             Mail::Reloaded => {
