@@ -157,6 +157,16 @@ impl Coordinator {
         }
     }
 
+    /// Whether the client's text has the bytes that the servers store and hash: both sides are UTF-8.
+    pub(super) fn reads_utf8(&self) -> bool {
+        let settings = self.settings();
+        let client = settings.get("client_encoding").is_none_or(|name| {
+            let plain: String = crate::session::value_text(name).chars().filter(char::is_ascii_alphanumeric).collect();
+            ["utf8", "unicode"].contains(&plain.to_ascii_lowercase().as_str())
+        });
+        client && self.database.shared.last_view().is_none_or(|view| view.schema.encoding == "UTF8")
+    }
+
     /// A statement's description by the home shard.
     ///
     /// # Errors

@@ -93,6 +93,9 @@ impl Coordinator {
         };
         self.settle().await?;
         let sql = std::str::from_utf8(sql).map_err(|_| not_utf8())?;
+        if !self.reads_utf8() && !sql.is_ascii() {
+            return Err(not_utf8().into());
+        }
         if !name.is_empty() && self.statements.contains_key(name) {
             let text = format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name));
             return Err(PgError::error(SqlState::DUPLICATE_PREPARED_STATEMENT, text).into());
@@ -275,12 +278,18 @@ impl Coordinator {
         prepared: &'a Prepared,
         bind: &'a Bind,
     ) -> impl Fn(u32) -> Option<BoundValue<'a>> + use<'a> {
+        let utf8 = self.reads_utf8();
         move |number| {
             let at = number.checked_sub(1)? as usize;
             let value = bind.values.get(at)?;
             let type_oid: Oid =
                 prepared.described.get().and_then(|described| described.params.get(at).copied()).unwrap_or(0);
             let format = if bind.format(at) == 1 { Format::Binary } else { Format::Text };
+            let text = format == Format::Text || matches!(type_oid, 0 | 25 | 1042 | 1043);
+            if !utf8 && text && value.as_ref().is_some_and(|value| !value.is_ascii()) {
+                // Its bytes aren't those that the servers hash.
+                return None;
+            }
             Some(BoundValue { type_oid, format, value: value.as_deref() })
         }
     }

@@ -20,7 +20,8 @@ impl Coordinator {
     pub(super) async fn simple(&mut self, body: &[u8]) -> Go {
         let result = match split_cstr(body) {
             Some((sql, [])) => match std::str::from_utf8(sql) {
-                Ok(sql) => self.run_string(sql).await,
+                Ok(sql) if self.reads_utf8() || sql.is_ascii() => self.run_string(sql).await,
+                Ok(_) => Err(not_utf8().into()),
                 Err(_) => Err(not_utf8().into()),
             },
             _ => {
