@@ -295,7 +295,7 @@ impl AsyncWrite for Stream {
             Kind::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
             Kind::Pipe(pipe) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
-                pipe.poll_write(cx, first.map_or(&[][..], |buf| buf))
+                pipe.poll_write(cx, first.map(|buf| &**buf).unwrap_or_default())
             }
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),

@@ -12,7 +12,7 @@ use crate::config::model::Reads;
 use crate::plan::Kind;
 use crate::plan::sharded::{self, Access, Refusal, Scatter, Vouched, Work};
 use crate::plan::sharded::{BoundValue, ShardSet, shards};
-use crate::sql::ast::{CopySource, Explain, Query, Statement};
+use crate::sql::ast::{CopySource, Explain, Statement};
 use crate::sql::parse;
 
 /// What kind of work a statement is.
@@ -339,13 +339,5 @@ pub(super) fn scatter_of(plan: &sharded::Plan) -> Result<&Scatter, &Refusal> {
     match &plan.work {
         Work::Scatter(scatter) => Ok(scatter),
         Work::Route { otherwise } | Work::Refuse(otherwise) => Err(otherwise),
-    }
-}
-
-/// The query within an explained statement, if it is one.
-pub(super) fn explained_query(explain: &Explain) -> Option<&Query> {
-    match &explain.statement {
-        Statement::Query(query) => Some(query),
-        _ => None,
     }
 }
