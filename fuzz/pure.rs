@@ -8,5 +8,12 @@ pub mod catalog;
 pub mod plan;
 #[path = "../src/sql/mod.rs"]
 pub mod sql;
+/// Places of keys alone: the rest of it knows the configuration.
+#[path = "../src/topology"]
+pub mod topology {
+    pub mod placement;
+}
+#[path = "../src/value/mod.rs"]
+pub mod value;
 #[path = "../src/wire/mod.rs"]
 pub mod wire;

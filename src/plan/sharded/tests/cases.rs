@@ -1,6 +1,6 @@
 //! Golden cases: `cases.txt` holds a statement a block, with its plan indented behind it.
 
-use super::world::explain;
+use super::print::explain;
 
 const CASES: &str = include_str!("cases.txt");
 

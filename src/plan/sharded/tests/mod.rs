@@ -1,4 +1,5 @@
 //! Cases of planning: a statement, what becomes of it.
 
 mod cases;
+mod print;
 mod world;

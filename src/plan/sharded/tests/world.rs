@@ -1,6 +1,5 @@
 //! A small schema and its placement, by hand.
 
-use super::super::*;
 use crate::catalog::schema::*;
 use crate::topology::placement::{Placement, TablePlace};
 use crate::value::key::KeyType;
@@ -145,78 +144,4 @@ pub fn world() -> World {
         placement.tables.insert(("public".into(), name.into()), place);
     }
     World { schema, placement }
-}
-
-/// Plans and prints.
-pub fn explain(sql: &str) -> String {
-    let world = world();
-    let path = ["public".to_string()];
-    let vouched = |name: &str| (name == "price_of").then_some(Vouched::None);
-    let context = Context {
-        schema: &world.schema,
-        placement: &world.placement,
-        search_path: &path,
-        standard_strings: true,
-        vouched: &vouched,
-    };
-    let statement = match crate::sql::parse::parse(sql, true) {
-        Ok(statement) => statement,
-        Err(stopped) => return format!("not parsed: {stopped:?}"),
-    };
-    match plan(sql, &statement, &context, &[]) {
-        Ok(plan) => print(&plan),
-        Err(refusal) => format!("refused {}: {}", refusal.reason, refusal.message),
-    }
-}
-
-fn access(access: &Access) -> String {
-    match access {
-        Access::Home => "home".into(),
-        Access::Any => "any".into(),
-        Access::All => "all".into(),
-        Access::Keys(keys) => keys.iter().map(super::super::confine::sentence).collect::<Vec<_>>().join(" & "),
-    }
-}
-
-fn print(plan: &Plan) -> String {
-    let mut out = format!("{}{}", access(&plan.access), if plan.writes { " writes" } else { "" });
-    match &plan.work {
-        Work::Route { otherwise } => out.push_str(&format!("\n  route, else {}", otherwise.reason)),
-        Work::Refuse(refusal) => out.push_str(&format!("\n  refuse {}", refusal.reason)),
-        Work::Scatter(scatter) => {
-            for input in &scatter.inputs {
-                out.push_str(&format!("\n  [{}] {}", access(&input.access), shown(&input.sql)));
-            }
-            for once in &scatter.once {
-                out.push_str(&format!("\n  once {once}"));
-            }
-            match &scatter.finish {
-                Finish::Stream { order, hidden, limit, offset, with_ties, instead } => {
-                    out.push_str("\n  stream");
-                    for key in order {
-                        let down = if key.descending { " desc" } else { "" };
-                        let nulls = if key.nulls_first { " nulls first" } else { "" };
-                        out.push_str(&format!(" {}{down}{nulls}", key.column));
-                    }
-                    if *hidden > 0 {
-                        out.push_str(&format!(" hidden {hidden}"));
-                    }
-                    if let Some(limit) = limit {
-                        out.push_str(&format!(" limit {limit:?}"));
-                    }
-                    if let Some(offset) = offset {
-                        out.push_str(&format!(" offset {offset:?}"));
-                    }
-                    if *with_ties {
-                        out.push_str(" ties");
-                    }
-                    if !order.is_empty() && instead.is_none() {
-                        out.push_str(" no-instead");
-                    }
-                }
-                Finish::Rest { sql } => out.push_str(&format!("\n  rest {}", shown(sql))),
-            }
-        }
-    }
-    out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
