@@ -5,6 +5,7 @@ use super::{Coordinator, Go, Stop};
 use crate::backend::settings::script;
 use crate::base::{PgError, SqlState};
 use crate::plan::{Isolation, Kind, TransactionModes};
+use crate::wire::frame::front;
 use crate::wire::message;
 
 /// A transaction block of the client's.
@@ -18,6 +19,8 @@ pub(super) struct Block {
     pub isolation: Option<Isolation>,
     /// What shards that join later must be told: savepoints, settings.
     pub journal: Vec<String>,
+    /// The shards that joined.
+    pub members: Vec<usize>,
     /// The shard that rows were changed on.
     pub wrote: Option<usize>,
     /// REPEATABLE READ: all shards' snapshots were taken.
@@ -32,6 +35,7 @@ impl Block {
             failed: false,
             isolation: modes.isolation,
             journal: Vec::new(),
+            members: Vec::new(),
             wrote: None,
             fixed: false,
         }
@@ -74,6 +78,11 @@ impl Coordinator {
         }
         let answer = self.run_on(&mut link, &sql).await?;
         link.joined = link.status != b'I';
+        if link.joined
+            && let Some(block) = &mut self.block
+        {
+            block.members.push(shard);
+        }
         let result = answer.good();
         self.put_link(shard, link);
         result?;
@@ -112,7 +121,8 @@ impl Coordinator {
                 link
             }
         };
-        if shard != self.home() && link.status == b'I' {
+        // The home shard's differ only where its session had to be begun anew.
+        if link.status == b'I' && !link.open {
             let want = self.settings();
             let have = link.mirror.settings.borrow().clone();
             let other = !crate::backend::settings::same(&have, &want);
@@ -126,8 +136,7 @@ impl Coordinator {
 
     /// The session's settings, as its inner session on the home shard has them.
     pub(super) fn settings(&self) -> std::sync::Arc<crate::backend::settings::Settings> {
-        let home = self.links.get(self.home()).and_then(Option::as_ref);
-        home.map(|link| link.mirror.settings.borrow().clone()).unwrap_or_default()
+        self.home_mirror.as_ref().map(|mirror| mirror.settings.borrow().clone()).unwrap_or_default()
     }
 
     /// Notes that rows are about to be changed on a shard.
@@ -165,6 +174,11 @@ impl Coordinator {
                     Some(block) => {
                         block.explicit = true;
                         block.isolation = modes.isolation.or(block.isolation);
+                        block.begin = sql.to_owned();
+                        // What of the string has run already is part of it.
+                        if let Some(set) = set_transaction(*modes).filter(|_| !block.members.is_empty()) {
+                            self.tell_members(&set).await?;
+                        }
                     }
                     None => self.block = Some(Block::new(sql.to_owned(), *modes, true)),
                 }
@@ -209,7 +223,7 @@ impl Coordinator {
     pub(super) async fn end_shards(&mut self, block: &Block, commit: bool) -> Go<bool> {
         let mut order: Vec<usize> = (0..self.links.len()).collect();
         order.sort_by_key(|&shard| Some(shard) != block.wrote);
-        let mut commit = commit;
+        let mut commit = commit && self.whole(block);
         let mut failure = None;
         for shard in order {
             let Some(mut link) = self.links.get_mut(shard).and_then(Option::take) else { continue };
@@ -258,6 +272,9 @@ impl Coordinator {
         if self.block.as_ref().is_some_and(|block| block.failed) && !revives {
             return Err(aborted().into());
         }
+        if self.block.as_ref().is_some_and(|block| !self.whole(block)) {
+            return Err(aborted().hint("A shard's part of it is lost with its connection: ROLLBACK.").into());
+        }
         if !self.links.iter().flatten().any(|link| link.joined) {
             let link = self.join(home).await?;
             self.put_link(home, link);
@@ -277,13 +294,68 @@ impl Coordinator {
             answer.good()?;
         }
         if let Some(block) = &mut self.block {
-            block.journal.push(sql.to_owned());
             if let Kind::SetTransaction(modes) = kind {
+                // A transaction that is chained to this one has it too.
+                block.begin.push(';');
+                block.begin.push_str(sql);
                 block.isolation = modes.isolation.or(block.isolation);
+            }
+            if !matches!(kind, Kind::SetTransaction(_)) {
+                block.journal.push(sql.to_owned());
             }
             if revives {
                 block.failed = false;
             }
+        }
+        Ok(())
+    }
+
+    /// Every shard's part of a transaction is still there.
+    fn whole(&self, block: &Block) -> bool {
+        let joined = |shard: &usize| self.links.get(*shard).and_then(Option::as_ref).is_some_and(|link| link.joined);
+        block.members.iter().all(joined)
+    }
+
+    /// Runs a statement of our own on all shards that joined.
+    async fn tell_members(&mut self, sql: &str) -> Go {
+        let members = self.block.as_ref().map(|block| block.members.clone()).unwrap_or_default();
+        for shard in members {
+            let mut link = self.take_link(shard)?;
+            let answer = self.run_on(&mut link, sql).await?;
+            self.put_link(shard, link);
+            answer.good()?;
+        }
+        Ok(())
+    }
+
+    /// Extended messages since the last Sync are one transaction. Before a Sync of our own on a shard that has some of
+    /// them, they are made a block, which ends at the client's Sync.
+    pub(super) async fn hold_segment(&mut self) -> Go {
+        let open = |link: &Option<Box<ShardLink>>| link.as_ref().is_some_and(|link| link.open);
+        if self.block.is_some() || !self.links.iter().any(open) {
+            return Ok(());
+        }
+        self.settle().await?;
+        let mut block = Block::new("BEGIN".into(), TransactionModes::default(), false);
+        block.wrote = self.segment.wrote;
+        self.block = Some(block);
+        for shard in 0..self.links.len() {
+            if !self.links.get(shard).is_some_and(open) {
+                continue;
+            }
+            let mut link = self.take_link(shard)?;
+            message::parse(&mut link.out, b"", b"BEGIN", &[0, 0]);
+            message::put(&mut link.out, front::BIND, |out| out.extend_from_slice(b"pgbraid\0\0\0\0\0\0\0\0"));
+            message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(b"pgbraid\0\0\0\0\0"));
+            link.unnamed = 0;
+            link.sync();
+            let answer = self.ask(&mut link).await?;
+            link.joined = link.status != b'I';
+            self.put_link(shard, link);
+            if let Some(block) = &mut self.block {
+                block.members.push(shard);
+            }
+            answer.good()?;
         }
         Ok(())
     }
@@ -298,6 +370,18 @@ impl Coordinator {
         let failed = self.links.get(home).and_then(Option::as_ref).is_some_and(|link| link.query_failed);
         if failed { Err(Stop::Told) } else { Ok(()) }
     }
+}
+
+/// SET TRANSACTION with these modes. `None`: there are none.
+fn set_transaction(modes: TransactionModes) -> Option<String> {
+    let isolation = modes.isolation.map(|isolation| match isolation {
+        Isolation::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
+        Isolation::Serializable => "ISOLATION LEVEL SERIALIZABLE",
+        _ => "ISOLATION LEVEL READ COMMITTED",
+    });
+    let access = modes.read_only.map(|only| if only { "READ ONLY" } else { "READ WRITE" });
+    let words: Vec<&str> = isolation.into_iter().chain(access).collect();
+    (!words.is_empty()).then(|| format!("SET TRANSACTION {}", words.join(", ")))
 }
 
 fn word(commit: bool) -> &'static str {

@@ -176,6 +176,9 @@ impl Coordinator {
             return Ok(());
         }
         let home = self.home();
+        if self.links.get(home).and_then(Option::as_ref).is_some_and(|link| link.open) {
+            self.hold_segment().await?;
+        }
         let mut link = self.connect(home).await?;
         message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
         message::describe_statement(&mut link.out, b"");

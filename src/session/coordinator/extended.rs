@@ -392,6 +392,7 @@ impl Coordinator {
             }
             Place::Control => {
                 self.settle().await?;
+                self.hold_segment().await?;
                 self.control(&prepared).await
             }
             Place::Held => {
@@ -436,14 +437,13 @@ impl Coordinator {
     fn after_rows(&mut self, name: &[u8], kept: Option<Kept>, limit: usize) -> Go {
         let Some(portal) = self.portals.get_mut(name) else { return Ok(()) };
         portal.done = true;
-        if limit == 0 {
+        if limit == 0 || kept.is_none() {
             return Ok(());
         }
         let _: &sharded::Access = match portal.prepared.decision.get().map(|decision| &**decision) {
             Some(Decision::Planned(plan)) => &plan.access,
             _ => return Ok(()),
         };
-        // PostgreSQL suspends a portal also when exactly the last row was fetched.
         portal.kept = Some(kept.unwrap_or_default());
         put_body(&mut self.output, back::PORTAL_SUSPENDED, &[]);
         Ok(())
@@ -502,8 +502,24 @@ impl Coordinator {
 
     /// Sync.
     pub(super) async fn synced(&mut self) -> Go {
+        // No shard commits before the others have answered.
+        if !self.segment.skipping && self.links.iter().flatten().filter(|link| link.open).count() > 1 {
+            match self.settle().await {
+                Err(Stop::Over) => return Err(Stop::Over),
+                Err(Stop::Error(error)) => {
+                    self.tell(*error);
+                    self.segment.skipping = true;
+                }
+                _ => {}
+            }
+        }
         let segment = std::mem::take(&mut self.segment);
-        let result = self.sync_shards(&segment).await;
+        let mut result = self.sync_shards(&segment).await;
+        if let Some(block) = self.block.take_if(|block| !block.explicit) {
+            let good = result.is_ok() && !segment.skipping && !self.segment.skipping && !block.failed;
+            let ended = self.end_shards(&block, good).await.map(|_| ());
+            result = result.and(ended);
+        }
         if self.block.is_none() {
             self.portals.clear();
         }

@@ -54,6 +54,8 @@ pub struct Coordinator {
     sent: usize,
     /// One a shard, made when it is first needed.
     links: Vec<Option<Box<ShardLink>>>,
+    /// The settings of the inner session on the home shard, also while its link is worked with, and after its loss.
+    home_mirror: Option<Rc<shard::Mirror>>,
     /// What the client knows by ParameterStatus.
     reported: BTreeMap<String, String>,
     statements: FxHashMap<Vec<u8>, Rc<Prepared>>,

@@ -126,6 +126,7 @@ impl Coordinator {
         bind: &Bind,
         reply: Reply,
     ) -> Go<Option<Kept>> {
+        self.hold_segment().await?;
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();

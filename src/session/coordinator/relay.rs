@@ -32,6 +32,10 @@ impl Coordinator {
     }
 
     pub(super) fn put_link(&mut self, shard: usize, link: Box<ShardLink>) {
+        let known = self.home_mirror.as_ref().is_some_and(|mirror| std::rc::Rc::ptr_eq(mirror, &link.mirror));
+        if shard == self.home() && !known {
+            self.home_mirror = Some(link.mirror.clone());
+        }
         if let Some(slot) = self.links.get_mut(shard) {
             *slot = Some(link);
         }

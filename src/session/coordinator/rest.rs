@@ -89,8 +89,13 @@ impl Coordinator {
             results: described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
         };
         let mut links = Vec::new();
+        // All are reached before the first is asked.
         for &shard in &shards {
-            let mut link = self.engage(shard).await?;
+            let link = self.engage(shard).await?;
+            self.put_link(shard, link);
+        }
+        for &shard in &shards {
+            let mut link = self.take_link(shard)?;
             put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
             link.sync();
             links.push((shard, link, false));
@@ -208,6 +213,10 @@ impl Coordinator {
                     put_body(&mut row, back::DATA_ROW, body);
                     kept.push_back(row);
                 }
+            }
+            if answer.rows.len() < limit {
+                message::command_complete(&mut self.output, &format!("SELECT {}", answer.rows.len()));
+                return Ok(None);
             }
             return Ok(Some(kept));
         }

@@ -132,8 +132,13 @@ impl Coordinator {
         let hidden = results.len() > visible;
         let question = Question { sql, types: all_types(prepared, extra), results };
         let mut sources = Vec::new();
+        // All are reached before the first is asked.
         for &shard in shards {
-            let mut link = self.engage(shard).await?;
+            let link = self.engage(shard).await?;
+            self.put_link(shard, link);
+        }
+        for &shard in shards {
+            let mut link = self.take_link(shard)?;
             put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
             link.sync();
             sources.push(Source { shard, link, state: State::Waiting });
@@ -148,7 +153,8 @@ impl Coordinator {
             Some(order) => self.merge_rows(&mut sources, order, &mut sink, run.with_ties).await,
         };
         self.end_sources(sources, result).await?;
-        if !keeps {
+        // PostgreSQL suspends a portal also when exactly the last row was fetched.
+        if !keeps || (sink.told as usize) < now {
             message::command_complete(&mut self.output, &format!("SELECT {}", sink.told));
             return Ok(None);
         }

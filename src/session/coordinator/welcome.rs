@@ -45,6 +45,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         output: Vec::new(),
         sent: 0,
         links: (0..shards).map(|_| None).collect(),
+        home_mirror: None,
         reported: Default::default(),
         statements: Default::default(),
         unnamed: None,
