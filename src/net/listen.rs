@@ -56,8 +56,10 @@ impl Claim {
     /// Takes `address`; port 0 takes a free one.
     ///
     /// # Errors
-    /// As with [`TcpAcceptor::bind`].
+    /// As with [`TcpAcceptor::bind`]; also where a process of the same user listens that would share the port.
     pub fn new(address: SocketAddr) -> io::Result<Self> {
+        // A socket that shares nothing finds every listener. It goes before ours comes.
+        drop(opened(address, false)?);
         bound(address).map(Self)
     }
 
@@ -71,9 +73,13 @@ impl Claim {
 }
 
 fn bound(address: SocketAddr) -> io::Result<Socket> {
+    opened(address, true)
+}
+
+fn opened(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` may both be configured.
         socket.set_only_v6(true)?;

@@ -78,6 +78,23 @@ fn the_demo_stops_all_when_asked_or_killed() {
     }
 }
 
+/// Its own workers share a port; another process that would share it doesn't get half of the clients.
+#[test]
+fn a_port_in_use_is_an_error() {
+    let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    taken.set_reuse_address(true).unwrap();
+    taken.set_reuse_port(true).unwrap();
+    taken.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    taken.listen(8).unwrap();
+    let address = taken.local_addr().unwrap().as_socket().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("pgbraid.toml");
+    std::fs::write(&config, format!("[server]\nlisten = \"{address}\"\n{}", shop().configuration(""))).unwrap();
+    let (code, _, err) = run(pgbraid().arg("serve").arg("--config").arg(&config));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(&address) && err.contains("in use"), "{err}");
+}
+
 #[tokio::test]
 async fn explain_says_who_may_answer() {
     let folder = tempfile::tempdir().unwrap();
