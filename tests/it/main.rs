@@ -17,6 +17,7 @@ mod keys;
 mod login;
 mod monitor;
 mod operate;
+mod oracle;
 mod order;
 mod own_writes;
 mod proof;

@@ -299,9 +299,11 @@ fn push_bounds(planner: &Planner<'_>, bounds: &Bounds, edits: &mut Edits) {
             let limit = term(limit);
             let sum = match offset {
                 Some(offset) => format!("{limit} + greatest(coalesce({}, 0), 0)", term(offset)),
-                None => limit,
+                None => limit.clone(),
             };
-            Some(format!("(least(greatest({sum}, 0), 9223372036854775807))::bigint"))
+            // greatest() leaves NULL out.
+            let within = format!("least(greatest({sum}, 0), 9223372036854775807)");
+            Some(format!("(CASE WHEN {limit} IS NOT NULL THEN {within} END)::bigint"))
         }
     };
     match rows {

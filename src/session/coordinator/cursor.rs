@@ -110,6 +110,11 @@ impl Coordinator {
         }
     }
 
+    /// Whether a statement for a held cursor gives rows; MOVE and CLOSE don't.
+    pub(super) fn fetches(sql: &str) -> bool {
+        read(sql).is_some_and(|asked| asked.word == "fetch")
+    }
+
     /// The name of the cursor that a FETCH names, if it is held here.
     pub(super) fn held_name(&self, sql: &str) -> Option<String> {
         let asked = read(sql)?;

@@ -229,7 +229,18 @@ impl Coordinator {
             Decision::Transaction | Decision::Settings => return Ok(Place::Control),
             Decision::Home { writes } => return Ok(Place::Shard(self.home(), *writes)),
             Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
-            Decision::Cursor if self.held_name(&prepared.sql).is_some() => return Ok(Place::Held),
+            Decision::Cursor if self.held_name(&prepared.sql).is_some() => {
+                // Its rows were read as text when it was declared.
+                if bind.results.contains(&1) && Self::fetches(&prepared.sql) {
+                    return Err(PgError::error(
+                        SqlState::FEATURE_NOT_SUPPORTED,
+                        "FETCH from a cursor over several shards gives text only",
+                    )
+                    .hint("Ask for its results in the text format, or execute the query itself with a row limit.")
+                    .into());
+                }
+                return Ok(Place::Held);
+            }
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
             Decision::Explain(_) => {
@@ -345,7 +356,8 @@ impl Coordinator {
                 let sql = self.portals.get(name).map(|portal| portal.prepared.sql.clone());
                 let named = String::from_utf8_lossy(name).into_owned();
                 let fetched = sql.and_then(|sql| self.held_name(&sql)).unwrap_or(named);
-                let row = self.held_row(&fetched);
+                let rows = self.portals.get(name).is_none_or(|portal| Self::fetches(&portal.prepared.sql));
+                let row = self.held_row(&fetched).filter(|_| rows);
                 self.settle().await?;
                 match row {
                     Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, &row),

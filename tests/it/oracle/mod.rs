@@ -1,0 +1,50 @@
+//! The oracle: each statement on one plain PostgreSQL and on three shards behind the proxy; the answers are compared.
+
+mod answer;
+mod ask;
+mod compare;
+mod corpus;
+mod report;
+mod run;
+mod system;
+
+use std::path::Path;
+
+use report::Totals;
+use run::Runner;
+
+/// Only statements with this text in their class, name or SQL: for a person who looks for a fault.
+const ONLY: &str = "PGBRAID_ORACLE_ONLY";
+
+#[test]
+fn the_corpus_is_answered_as_by_one_postgresql() {
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let mut cases = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| !["schema.sql", "rows.sql"].iter().any(|name| file.ends_with(name))) {
+        cases.extend(corpus::read(&std::fs::read_to_string(file).unwrap()));
+    }
+    let statements: usize = cases.iter().map(|case| case.steps.len()).sum();
+    assert!(statements >= 600, "only {statements} statements");
+    let system = system::system();
+    let (totals, faults) = system.block_on(async {
+        let mut totals = Totals::default();
+        let mut runner = Runner::new(system).await;
+        for case in cases.iter().filter(|case| case.has(&only)) {
+            let verdict = runner.case(case).await;
+            totals.count(case, verdict);
+        }
+        (totals, system.same_rows().await)
+    });
+    eprintln!("{}", totals.table());
+    assert!(totals.wrong.is_empty(), "{} wrong:\n\n{}", totals.wrong.len(), totals.wrong.join("\n\n"));
+    assert!(faults.is_empty(), "rows after all statements: {faults:#?}");
+    if only.is_empty() {
+        report::document(&totals);
+    }
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/oracle"))
+}
