@@ -31,6 +31,8 @@ fn check(printed: &str, sql: &str) {
                 let node = open.last_mut().unwrap();
                 if before.ends_with(" span: Span ") {
                     node.own = Some(span);
+                } else if before.ends_with(" modifiers: Some(Span ") {
+                    // `interval '1' day`: the fields stand behind the value, outside the type's name.
                 } else {
                     node.inside.push(span);
                 }

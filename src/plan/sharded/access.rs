@@ -26,11 +26,7 @@ pub enum ShardSet {
 }
 
 /// The shards for the values given. A key that isn't known means all shards.
-pub fn shards<'a>(
-    access: &Access,
-    placement: &Placement,
-    param: &dyn Fn(u32) -> Option<Bound<'a>>,
-) -> ShardSet {
+pub fn shards<'a>(access: &Access, placement: &Placement, param: &dyn Fn(u32) -> Option<Bound<'a>>) -> ShardSet {
     let conditions = match access {
         Access::Home => return ShardSet::Home,
         Access::Any => return ShardSet::Any,
@@ -60,12 +56,12 @@ fn places<'a>(
     placement: &Placement,
     param: &dyn Fn(u32) -> Option<Bound<'a>>,
 ) -> Option<Vec<ShardIndex>> {
-    let one = |type_oid: u32, format: Format, bytes: Option<&[u8]>| {
-        match place(condition, type_oid, format, bytes, placement) {
-            KeyPlace::Shard(shard) => Some(vec![shard]),
-            KeyPlace::Nowhere => Some(Vec::new()),
-            KeyPlace::Unknown => None,
-        }
+    let one = |type_oid: u32, format: Format, bytes: Option<&[u8]>| match place(
+        condition, type_oid, format, bytes, placement,
+    ) {
+        KeyPlace::Shard(shard) => Some(vec![shard]),
+        KeyPlace::Nowhere => Some(Vec::new()),
+        KeyPlace::Unknown => None,
     };
     match value {
         KeyValue::Null => Some(Vec::new()),
@@ -113,10 +109,10 @@ fn place(
             let plain = matches!(type_oid, 0 | 25 | 1043)
                 || (matches!(type_oid, 20 | 21 | 23) && text.is_some_and(canonical_int));
             match text.filter(|_| plain) {
-                Some(text) => values.get(text).or(rest.as_ref().filter(|_| type_oid != 0)).map_or(
-                    KeyPlace::Unknown,
-                    |&shard| KeyPlace::Shard(shard),
-                ),
+                Some(text) => values
+                    .get(text)
+                    .or(rest.as_ref().filter(|_| type_oid != 0))
+                    .map_or(KeyPlace::Unknown, |&shard| KeyPlace::Shard(shard)),
                 None => KeyPlace::Unknown,
             }
         }

@@ -278,11 +278,7 @@ impl Splitter<'_, '_> {
 
     /// The shards' text and the rest's.
     #[allow(clippy::type_complexity)]
-    fn texts(
-        mut self,
-        query: &Query,
-        select: &Select,
-    ) -> Result<(Vec<Piece>, Vec<Piece>, Vec<String>), Refusal> {
+    fn texts(mut self, query: &Query, select: &Select) -> Result<(Vec<Piece>, Vec<Piece>, Vec<String>), Refusal> {
         let sql = self.planner.sql;
         let from = select.from.as_ref().ok_or_else(|| unsupported("query", "this query"))?;
         if self.list.is_empty() {

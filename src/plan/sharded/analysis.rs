@@ -66,11 +66,18 @@ pub struct Ref {
 
 #[derive(Clone)]
 pub enum Source {
-    Table { home: Home },
+    Table {
+        home: Home,
+    },
     /// A sub-query in the same text.
     Query,
-    View { inside: Range<RefId>, view: Rc<View> },
-    Cte { inside: Range<RefId> },
+    View {
+        inside: Range<RefId>,
+        view: Rc<View>,
+    },
+    Cte {
+        inside: Range<RefId>,
+    },
     Function,
 }
 

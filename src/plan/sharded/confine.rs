@@ -17,12 +17,7 @@ pub fn confined(analysis: &Analysis, id: RefId) -> Option<KeyCondition> {
     });
     let arrays = |values: &&Vec<KeyValue>| values.iter().any(|value| matches!(value, KeyValue::ParamArray { .. }));
     let values = lists.min_by_key(|values| (arrays(values), values.len()))?;
-    Some(KeyCondition {
-        column: analysis.display(key),
-        place: place.clone(),
-        values: values.clone(),
-        assigned: None,
-    })
+    Some(KeyCondition { column: analysis.display(key), place: place.clone(), values: values.clone(), assigned: None })
 }
 
 /// The conditions that together name all shards with rows of these tables; `None` if one of them isn't confined.

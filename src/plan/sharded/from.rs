@@ -104,7 +104,8 @@ impl Resolver<'_> {
         }
         let name = item.functions.first().map(figured_name).unwrap_or_default();
         let alias = item.alias.as_ref();
-        let mut columns: Vec<OutColumn> = alias.iter().flat_map(|alias| &alias.columns).map(|column| computed(column.value.clone())).collect();
+        let mut columns: Vec<OutColumn> =
+            alias.iter().flat_map(|alias| &alias.columns).map(|column| computed(column.value.clone())).collect();
         if columns.is_empty() {
             columns.push(computed(alias.map_or(name.clone(), |alias| alias.name.value.clone())));
             if item.ordinality {
@@ -116,7 +117,9 @@ impl Resolver<'_> {
             function.name = alias.name.value.clone();
         }
         let mut namespace = self.visible(id, None, true);
-        if let (false, Some(entry)) = (item.functions.len() == 1 && SCALARS.contains(&name.as_str()), namespace.entries.first_mut()) {
+        if let (false, Some(entry)) =
+            (item.functions.len() == 1 && SCALARS.contains(&name.as_str()), namespace.entries.first_mut())
+        {
             entry.open = true;
         }
         Ok(namespace)
@@ -155,7 +158,10 @@ impl Resolver<'_> {
             return self.view(table, relation, scope, level);
         }
         if relation.row_security && relation.code {
-            return Err(unsupported("policy", &format!("\"{}\", whose policies call functions of users,", relation.name)));
+            return Err(unsupported(
+                "policy",
+                &format!("\"{}\", whose policies call functions of users,", relation.name),
+            ));
         }
         let columns = columns(relation);
         let home = self.home(relation)?;
@@ -285,17 +291,17 @@ impl Resolver<'_> {
         let Some(item) = self.out.refs.get(id) else { return Namespace::default() };
         let columns: Vec<(String, Vec<Target>)> =
             item.columns.iter().enumerate().map(|(at, column)| (column.name.clone(), vec![(id, at)])).collect();
-        let entry = Entry { alias: item.name.clone(), schema, columns: columns.clone(), id: Some(id), open: item.columns.is_empty() };
+        let entry = Entry {
+            alias: item.name.clone(),
+            schema,
+            columns: columns.clone(),
+            id: Some(id),
+            open: item.columns.is_empty(),
+        };
         Namespace { entries: if named { vec![entry] } else { Vec::new() }, columns }
     }
 
-    fn join(
-        &mut self,
-        join: &Join,
-        scope: ScopeId,
-        level: ScopeId,
-        left: &Namespace,
-    ) -> Result<Namespace, Refusal> {
+    fn join(&mut self, join: &Join, scope: ScopeId, level: ScopeId, left: &Namespace) -> Result<Namespace, Refusal> {
         // What ON says holds for the side that gets NULLs instead; for both of an inner join.
         let inner = if join.kind == JoinKind::Inner { scope } else { self.child(scope) };
         self.out.joins.insert((self.text, join.span), inner);

@@ -33,7 +33,8 @@ const CLOCKS: &[&str] = &[
 const PER_ROW: &[&str] =
     &["random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"];
 /// STABLE functions whose answer hangs on the server or its moment.
-const SERVERS: &[&str] = &["txid_", "pg_", "inet_", "has_", "to_reg", "row_security", "lastval", "currval", "obj_", "col_"];
+const SERVERS: &[&str] =
+    &["txid_", "pg_", "inet_", "has_", "to_reg", "row_security", "lastval", "currval", "obj_", "col_"];
 /// Sequences live on the home shard; advisory locks too.
 const HOME_ONLY: &[&str] = &["nextval", "setval", "currval", "lastval"];
 
@@ -50,7 +51,10 @@ pub fn is_aggregate(context: &Context<'_>, name: &str) -> bool {
 pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> Result<(), Refusal> {
     for call in &analysis.calls {
         if call.name.contains("_to_xml") || QUERIES.contains(&call.name.as_str()) {
-            return Err(unsupported("query-function", &format!("function {}, which runs a query of its own,", call.name)));
+            return Err(unsupported(
+                "query-function",
+                &format!("function {}, which runs a query of its own,", call.name),
+            ));
         }
         if own(call, context) == Some(Volatility::Immutable) {
             continue;
@@ -101,7 +105,8 @@ pub fn behaviour(call: &Called, context: &Context<'_>) -> Behaviour {
     if CLOCKS.contains(&name) {
         return Behaviour::Once;
     }
-    if matches!(name, "current_user" | "session_user" | "user" | "current_role" | "current_catalog" | "current_schema") {
+    if matches!(name, "current_user" | "session_user" | "user" | "current_role" | "current_catalog" | "current_schema")
+    {
         return Behaviour::Same;
     }
     if call.special {

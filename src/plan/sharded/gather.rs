@@ -124,8 +124,7 @@ pub fn source(input: usize, columns: &[String], collations: &[Option<String>]) -
 
 fn table(planner: &mut Planner<'_>, id: RefId, item: &Ref, home: bool, edits: &Edits) -> Input {
     let mut columns = used(item);
-    let list: Vec<String> =
-        columns.iter().map(|column| format!("{}.{}", ident(&item.name), ident(column))).collect();
+    let list: Vec<String> = columns.iter().map(|column| format!("{}.{}", ident(&item.name), ident(column))).collect();
     let mut list = list.join(", ");
     if columns.is_empty() {
         // Only how many rows there are matters.
@@ -167,8 +166,7 @@ fn view(planner: &Planner<'_>, item: &Ref, _edits: &Edits) -> Option<Input> {
     if columns.is_empty() {
         return None;
     }
-    let list: Vec<String> =
-        columns.iter().map(|column| format!("{}.{}", ident(&item.name), ident(column))).collect();
+    let list: Vec<String> = columns.iter().map(|column| format!("{}.{}", ident(&item.name), ident(column))).collect();
     let sql = format!("SELECT {} FROM {}", list.join(", "), item.place.1.of(planner.sql));
     let statement = crate::sql::parse::parse(&sql, planner.context.standard_strings).ok()?;
     let Statement::Query(query) = &statement else { return None };

@@ -67,16 +67,7 @@ impl<'a> Resolver<'a> {
         let mut out = Analysis::default();
         out.texts.push(sql.into());
         out.scopes.push(None);
-        Self {
-            context,
-            params,
-            out,
-            frames: Vec::new(),
-            ctes: Vec::new(),
-            text: 0,
-            views: 0,
-            open: false,
-        }
+        Self { context, params, out, frames: Vec::new(), ctes: Vec::new(), text: 0, views: 0, open: false }
     }
 
     pub fn child(&mut self, scope: ScopeId) -> ScopeId {
@@ -264,13 +255,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// An expression of GROUP BY or DISTINCT ON, which may be an output's name.
-    fn named(
-        &mut self,
-        expr: &Expr,
-        outputs: &[OutColumn],
-        output_first: bool,
-        scope: ScopeId,
-    ) -> Result<(), Refusal> {
+    fn named(&mut self, expr: &Expr, outputs: &[OutColumn], output_first: bool, scope: ScopeId) -> Result<(), Refusal> {
         if let Some(name) = output_name(expr) {
             let output = outputs.iter().any(|output| output.name == name);
             let input = self.frames.last().is_some_and(|frame| frame.columns.iter().any(|(column, _)| column == name));
@@ -446,7 +431,8 @@ impl<'a> Resolver<'a> {
             for target in &targets {
                 self.use_column(*target);
             }
-            if let (3.., [.., column], Some(&(id, _)), 0) = (parts.len(), parts.as_slice(), targets.first(), self.text) {
+            if let (3.., [.., column], Some(&(id, _)), 0) = (parts.len(), parts.as_slice(), targets.first(), self.text)
+            {
                 self.out.long_names.push((name.span, id, format!(".{}", quote::ident(column))));
             }
             self.out.columns.insert((self.text, name.span), targets);

@@ -31,7 +31,8 @@ pub struct Argument<'a> {
 /// Splits an aggregate, or says that it can't be.
 pub fn split(call: &Argument<'_>) -> Result<Split, Refusal> {
     let text = call.text;
-    let plain = |partial: String, last: &str| Ok(Split { partials: vec![partial], last: last.to_string(), collated: false });
+    let plain =
+        |partial: String, last: &str| Ok(Split { partials: vec![partial], last: last.to_string(), collated: false });
     let whole = || unsupported("aggregate-function", &format!("aggregate {} split over shards", call.name));
     if call.star || call.name == "count" {
         let partial = if call.star { "count(*)".to_string() } else { format!("count({text})") };
@@ -72,9 +73,7 @@ fn average(call: &Argument<'_>) -> Option<Split> {
         oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
             (format!("sum(({text})::numeric)"), "(sum({0}) / nullif(sum({1}), 0))")
         }
-        oid::FLOAT4 | oid::FLOAT8 => {
-            (format!("sum(({text})::float8)"), "(sum({0}) / nullif(sum({1}), 0)::float8)")
-        }
+        oid::FLOAT4 | oid::FLOAT8 => (format!("sum(({text})::float8)"), "(sum({0}) / nullif(sum({1}), 0)::float8)"),
         oid::INTERVAL => (format!("sum({text})"), "(sum({0}) / nullif(sum({1}), 0)::float8)"),
         _ => return None,
     };

@@ -5,7 +5,9 @@ use super::confine::{conditions, sentence};
 use super::names::Resolver;
 use super::refuse::unsupported;
 use super::splice::Edits;
-use super::{Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, aggregate, functions, gather, scatter, walk};
+use super::{
+    Access, Context, Finish, Input, Piece, Plan, Refusal, Scatter, Work, aggregate, functions, gather, scatter, walk,
+};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
 
@@ -69,8 +71,12 @@ pub fn plan_with(
     functions::admissible(&analysis, context, kinds.sharded)?;
     let acts = analysis.calls.iter().any(|call| functions::acts(call, context));
     let locks = analysis.locks;
-    let mut plan =
-        Plan { access: Access::Home, work: Work::Route { otherwise: elsewhere() }, writes: acts || locks, proof: vec![] };
+    let mut plan = Plan {
+        access: Access::Home,
+        work: Work::Route { otherwise: elsewhere() },
+        writes: acts || locks,
+        proof: vec![],
+    };
     if into(query) && (kinds.sharded || kinds.reference) {
         return Err(unsupported("select-into", "SELECT INTO"));
     }
@@ -124,9 +130,11 @@ impl Planner<'_> {
             return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));
         }
         // What differs from row to row must not be evaluated apart on each shard for all rows.
-        let per_row = self.analysis.calls.iter().any(|call| {
-            functions::behaviour(call, self.context) == functions::Behaviour::PerRow
-        });
+        let per_row = self
+            .analysis
+            .calls
+            .iter()
+            .any(|call| functions::behaviour(call, self.context) == functions::Behaviour::PerRow);
         let simple = self.analysis.queries.len() == 1
             && self.analysis.refs.iter().all(|item| matches!(item.source, Source::Table { .. }));
         let scattered = if per_row && !simple {

@@ -55,14 +55,8 @@ fn plain_union(planner: &mut Planner<'_>, edits: Edits) -> Result<Scatter, Refus
     prover.union(&query.body, planner.level(query)?.scope)?;
     let columns = planner.level(query)?.outputs.iter().map(|output| output.name.clone()).collect();
     planner.proof.push("UNION ALL of queries that are each the sum of the shards'".to_string());
-    let finish = Finish::Stream {
-        order: Vec::new(),
-        hidden: 0,
-        limit: None,
-        offset: None,
-        with_ties: false,
-        instead: None,
-    };
+    let finish =
+        Finish::Stream { order: Vec::new(), hidden: 0, limit: None, offset: None, with_ties: false, instead: None };
     Ok(planner.single(edits.apply(planner.sql, query.span), columns, finish))
 }
 
@@ -90,15 +84,13 @@ impl Prover<'_, '_> {
                     _ => Err(unsupported("set-operation", "this UNION ALL")),
                 }
             }
-            QueryBody::Nested(query, _) if query.limit.is_none() && query.offset.is_none() => {
-                match &query.body {
-                    QueryBody::Select(select) => match self.rows(query, select, 0, false)? {
-                        Spread::By { .. } => Ok(()),
-                        Spread::Everywhere => Err(unsupported("set-operation", "this UNION ALL")),
-                    },
-                    body => self.union(body, scope),
-                }
-            }
+            QueryBody::Nested(query, _) if query.limit.is_none() && query.offset.is_none() => match &query.body {
+                QueryBody::Select(select) => match self.rows(query, select, 0, false)? {
+                    Spread::By { .. } => Ok(()),
+                    Spread::Everywhere => Err(unsupported("set-operation", "this UNION ALL")),
+                },
+                body => self.union(body, scope),
+            },
             _ => Err(unsupported("set-operation", "a set operation")),
         }
     }
@@ -135,8 +127,7 @@ impl Prover<'_, '_> {
             }
         }
         let keys = self.keys(&spread);
-        let exprs: Vec<&Expr> =
-            query.order_by.iter().flat_map(|order| &order.items).map(|item| &item.expr).collect();
+        let exprs: Vec<&Expr> = query.order_by.iter().flat_map(|order| &order.items).map(|item| &item.expr).collect();
         for expr in &exprs {
             self.expr(expr, text, &keys, scope)?;
         }
@@ -178,13 +169,7 @@ impl Prover<'_, '_> {
     }
 
     /// A SELECT's rows; whether it is grouped.
-    fn select(
-        &self,
-        select: &Select,
-        text: usize,
-        scope: ScopeId,
-        _top: bool,
-    ) -> Result<(Spread, bool), Refusal> {
+    fn select(&self, select: &Select, text: usize, scope: ScopeId, _top: bool) -> Result<(Spread, bool), Refusal> {
         if select.into.is_some() {
             return Err(unsupported("select-into", "SELECT INTO"));
         }
@@ -365,8 +350,12 @@ impl Prover<'_, '_> {
                 Source::Table { home: Home::Home | Home::Catalog, .. } => {
                     return Err(unsupported("home-table", "a join with a table of the home shard"));
                 }
-                Source::Cte { inside } if Kinds::of(self.analysis(), inside.clone()).sharded => {
-                    return Err(unsupported("cte", "a WITH query read in a sub-query"));
+                Source::Cte { inside } | Source::View { inside, .. } => {
+                    let kinds = Kinds::of(self.analysis(), inside.clone());
+                    let view = matches!(item.source, Source::View { .. });
+                    if kinds.home || kinds.catalog || (kinds.sharded && !view) {
+                        return Err(unsupported("cte", "a WITH query or view read in a sub-query"));
+                    }
                 }
                 _ => {}
             }
@@ -429,9 +418,10 @@ impl Prover<'_, '_> {
         match self.rows(query, select, text, false)? {
             Spread::Everywhere => Ok(Spread::Everywhere),
             Spread::By { group, keys } => {
-                let given = level.outputs.iter().enumerate().filter(|(_, output)| {
-                    output.origin.is_some_and(|origin| self.reaches(origin, &keys, level.scope))
-                });
+                let given =
+                    level.outputs.iter().enumerate().filter(|(_, output)| {
+                        output.origin.is_some_and(|origin| self.reaches(origin, &keys, level.scope))
+                    });
                 Ok(Spread::By { group, keys: given.map(|(at, _)| (id, at)).collect() })
             }
         }

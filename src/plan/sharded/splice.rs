@@ -38,15 +38,41 @@ impl Edits {
             if span.start < at {
                 continue;
             }
-            push(&mut out, Piece::Text(Span::new(at, span.start).of(sql).to_string()));
-            for piece in with {
-                push(&mut out, piece.clone());
+            join(&mut out, Piece::Text(Span::new(at, span.start).of(sql).to_string()));
+            for (turn, piece) in with.iter().enumerate() {
+                match turn {
+                    0 => join(&mut out, piece.clone()),
+                    _ => push(&mut out, piece.clone()),
+                }
             }
             at = span.end;
         }
-        push(&mut out, Piece::Text(Span::new(at, within.end).of(sql).to_string()));
+        join(&mut out, Piece::Text(Span::new(at, within.end).of(sql).to_string()));
         out
     }
+}
+
+/// Appends a piece at the border of a replacement: with a space, where two tokens would become one
+/// (`SELECT` and what replaces `-x` behind it).
+fn join(out: &mut Vec<Piece>, piece: Piece) {
+    let end = match out.last() {
+        Some(Piece::Text(text)) => text.bytes().last(),
+        Some(Piece::Once(_)) => Some(b'0'),
+        Some(Piece::Input(_)) | None => None,
+    };
+    let start = match &piece {
+        Piece::Text(text) => text.bytes().next(),
+        Piece::Once(_) => Some(b'$'),
+        Piece::Input(_) => None,
+    };
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'"' | b'\'') || byte >= 0x80;
+    let sign = |byte: u8| b"~!@#^&|`?+-*/%<>=:".contains(&byte);
+    if let (Some(end), Some(start)) = (end, start)
+        && ((word(end) && word(start)) || (sign(end) && sign(start)))
+    {
+        push(out, text(" "));
+    }
+    push(out, piece);
 }
 
 /// Appends a piece; neighbouring texts become one.

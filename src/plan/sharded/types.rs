@@ -22,10 +22,12 @@ pub fn type_of(planner: &Planner<'_>, expr: &Expr) -> Oid {
         ExprKind::Literal(Literal::Bool(_)) => oid::BOOL,
         ExprKind::Param(number) => super::constant::declared(*number, planner.params),
         ExprKind::Cast { target, .. } => named(target),
-        ExprKind::Prefix { operator, qualified: false, operand } if operator == "-" => match type_of(planner, operand) {
-            number if rank(number).is_some() => number,
-            _ => 0,
-        },
+        ExprKind::Prefix { operator, qualified: false, operand } if operator == "-" => {
+            match type_of(planner, operand) {
+                number if rank(number).is_some() => number,
+                _ => 0,
+            }
+        }
         ExprKind::Binary { operator, qualified: false, left, right }
             if matches!(operator.as_str(), "+" | "-" | "*" | "/" | "%") =>
         {

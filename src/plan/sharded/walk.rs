@@ -13,11 +13,8 @@ pub enum Part<'a> {
 pub fn parts(expr: &Expr) -> Vec<Part<'_>> {
     let mut out = Vec::new();
     match &expr.kind {
-        ExprKind::Column(_)
-        | ExprKind::WholeRow(_)
-        | ExprKind::Literal(_)
-        | ExprKind::Param(_)
-        | ExprKind::Default => {}
+        ExprKind::Column(_) | ExprKind::WholeRow(_) | ExprKind::Literal(_) | ExprKind::Param(_) | ExprKind::Default => {
+        }
         ExprKind::Paren(x) | ExprKind::Not(x) | ExprKind::FieldStar(x) => out.push(Part::Expr(x)),
         ExprKind::And(list) | ExprKind::Or(list) | ExprKind::Array(list) | ExprKind::Row(list) => {
             out.extend(list.iter().map(Part::Expr));

@@ -66,7 +66,10 @@ impl Resolver<'_> {
         match self.relation_of(table) {
             Some(relation) if sharded && relation.code => Err(unsupported(
                 "trigger",
-                &format!("a write to \"{}\", whose triggers, rules or defaults call functions of users,", relation.name),
+                &format!(
+                    "a write to \"{}\", whose triggers, rules or defaults call functions of users,",
+                    relation.name
+                ),
             )),
             _ => Ok(()),
         }
@@ -121,7 +124,10 @@ impl Resolver<'_> {
             refuse(
                 "insert-key",
                 format!("pgbraid can't prove to which shard a row without a value for \"{}\" belongs", key.name),
-                format!("Name \"{}\", the sharding key of \"{}\", in INSERT and give it a value.", key.name, relation.name),
+                format!(
+                    "Name \"{}\", the sharding key of \"{}\", in INSERT and give it a value.",
+                    key.name, relation.name
+                ),
             )
         };
         let at = match &insert.columns {
@@ -145,12 +151,7 @@ impl Resolver<'_> {
         }
         let InsertSource::Query(query) = &insert.source else { return Err(missing()) };
         let values = self.row_keys(query, at, &missing)?;
-        Ok(KeyCondition {
-            column: self.out.display((id, column)),
-            place,
-            values,
-            assigned: Some(key.typmod),
-        })
+        Ok(KeyCondition { column: self.out.display((id, column)), place, values, assigned: Some(key.typmod) })
     }
 
     /// How many columns the source gives, where that is plain.
@@ -159,7 +160,9 @@ impl Resolver<'_> {
             InsertSource::Query(Query { body: QueryBody::Values(values), .. }) => {
                 values.rows.first().map(|row| row.values.len())
             }
-            InsertSource::Query(query) => self.out.queries.get(&(self.text, query.span)).map(|level| level.outputs.len()),
+            InsertSource::Query(query) => {
+                self.out.queries.get(&(self.text, query.span)).map(|level| level.outputs.len())
+            }
             InsertSource::DefaultValues(_) => Some(0),
         }
     }

@@ -15,6 +15,8 @@ pub(super) struct Block {
     pub begin: String,
     /// False: the client didn't say BEGIN, a string of several statements is being run.
     pub explicit: bool,
+    /// Settings that statements are planned by were changed in it: what they are isn't known before it ends.
+    pub reread: bool,
     pub failed: bool,
     pub isolation: Option<Isolation>,
     /// What shards that join later must be told: savepoints, settings.
@@ -32,6 +34,7 @@ impl Block {
         Self {
             begin,
             explicit,
+            reread: false,
             failed: false,
             isolation: modes.isolation,
             journal: Vec::new(),
@@ -293,7 +296,14 @@ impl Coordinator {
             }
             answer.good()?;
         }
+        let reread = match kind {
+            Kind::Set(set) => PLANNING.contains(&set.name.as_str()),
+            Kind::Reset(name) => PLANNING.contains(&name.as_str()),
+            Kind::ResetAll => true,
+            _ => false,
+        };
         if let Some(block) = &mut self.block {
+            block.reread |= reread;
             if let Kind::SetTransaction(modes) = kind {
                 // A transaction that is chained to this one has it too.
                 block.begin.push(';');
@@ -383,6 +393,16 @@ fn set_transaction(modes: TransactionModes) -> Option<String> {
     let words: Vec<&str> = isolation.into_iter().chain(access).collect();
     (!words.is_empty()).then(|| format!("SET TRANSACTION {}", words.join(", ")))
 }
+
+/// Settings that hang together with how a statement is planned.
+const PLANNING: &[&str] = &[
+    "search_path",
+    "role",
+    "session_authorization",
+    "standard_conforming_strings",
+    "client_encoding",
+    "pgbraid.shard",
+];
 
 fn word(commit: bool) -> &'static str {
     if commit { "COMMIT" } else { "ROLLBACK" }

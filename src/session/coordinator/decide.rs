@@ -68,6 +68,7 @@ impl Coordinator {
 
     /// Decides about a statement, with PostgreSQL's own error first where it has one.
     pub(super) async fn decide(&mut self, prepared: &Prepared) -> Go<Rc<Decision>> {
+        self.refuse_reread(prepared)?;
         if let Some(decision) = prepared.decision.get() {
             return Ok(decision.clone());
         }
@@ -88,6 +89,22 @@ impl Coordinator {
         let decision = Rc::new(decision);
         let _ = prepared.decision.set(decision.clone());
         Ok(decision)
+    }
+
+    /// Within a block, statements after a change of what they are planned by aren't planned; nor is what would change
+    /// settings on one shard only.
+    fn refuse_reread(&self, prepared: &Prepared) -> Go {
+        let Some(block) = &self.block else { return Ok(()) };
+        let control = prepared.plan.steps.iter().all(|step| is_control(&step.kind));
+        if block.reread && !control {
+            let text = "a statement can't be planned over shards after SET of search_path, role or the like in its transaction";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("SET it before BEGIN.").into());
+        }
+        if prepared.sql.to_ascii_lowercase().contains("set_config") {
+            let text = "set_config in a transaction over shards would change one shard's session only";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Use SET or SET LOCAL.").into());
+        }
+        Ok(())
     }
 
     pub(super) fn judge(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {

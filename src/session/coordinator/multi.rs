@@ -130,7 +130,7 @@ impl Coordinator {
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();
-        if one_snapshot && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot() && block.explicit) {
+        if one_snapshot && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
             return Err(PgError::error(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 "this statement must ask a shard more than once, and in a READ COMMITTED transaction the answers could differ",

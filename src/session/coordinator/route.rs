@@ -37,7 +37,7 @@ struct Route {
 impl Coordinator {
     /// The shard that a statement of the simple protocol goes to, if its like has been planned before.
     pub(super) async fn known_route(&mut self, sql: &str) -> Go<Option<(usize, bool)>> {
-        if self.block.as_ref().is_some_and(|block| block.failed) {
+        if self.block.as_ref().is_some_and(|block| block.failed || block.reread) {
             return Ok(None);
         }
         let Some(key) = self.route_key(sql) else { return Ok(None) };

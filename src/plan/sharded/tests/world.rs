@@ -99,11 +99,26 @@ pub fn world() -> World {
         Some("SELECT orders.status, sum(orders.total) AS total FROM public.orders GROUP BY orders.status;"),
     );
     for (names, kind, volatility, builtin) in [
-        ("count sum avg min max string_agg array_agg bool_and bool_or every stddev variance var_pop bit_and json_agg percentile_cont mode", FunctionKind::Aggregate, Volatility::Immutable, true),
+        (
+            "count sum avg min max string_agg array_agg bool_and bool_or every stddev variance var_pop bit_and json_agg percentile_cont mode",
+            FunctionKind::Aggregate,
+            Volatility::Immutable,
+            true,
+        ),
         ("row_number rank lag", FunctionKind::Window, Volatility::Immutable, true),
-        ("lower upper round length abs generate_series substring row_to_json json_each", FunctionKind::Function, Volatility::Immutable, true),
+        (
+            "lower upper round length abs generate_series substring row_to_json json_each",
+            FunctionKind::Function,
+            Volatility::Immutable,
+            true,
+        ),
         ("now statement_timestamp to_char date_trunc pg_table_size", FunctionKind::Function, Volatility::Stable, true),
-        ("random nextval pg_sleep clock_timestamp pg_advisory_lock", FunctionKind::Function, Volatility::Volatile, true),
+        (
+            "random nextval pg_sleep clock_timestamp pg_advisory_lock",
+            FunctionKind::Function,
+            Volatility::Volatile,
+            true,
+        ),
         ("price_of own_volatile", FunctionKind::Function, Volatility::Volatile, false),
         ("own_immutable", FunctionKind::Function, Volatility::Immutable, false),
     ] {
@@ -122,11 +137,8 @@ pub fn world() -> World {
             });
         }
     }
-    let hash = |key: &str, group: &str| TablePlace::Hash {
-        key: key.into(),
-        key_type: KeyType::Int8,
-        group: group.into(),
-    };
+    let hash =
+        |key: &str, group: &str| TablePlace::Hash { key: key.into(), key_type: KeyType::Int8, group: group.into() };
     let mut placement = Placement {
         shards: vec!["s1".into(), "s2".into(), "s3".into()],
         home: 0,
