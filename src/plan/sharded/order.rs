@@ -83,7 +83,8 @@ pub fn plan(planner: &Planner<'_>, select: &Select, mut edits: Edits) -> Result<
     }
     let sql = edits.apply(planner.sql, query.span);
     let columns: Vec<String> = (0..visible + hidden.len()).map(|at| format!("c{at}")).collect();
-    let instead = instead(planner, &keys, visible, columns.len());
+    // Rows without columns can't be collected.
+    let instead = (!columns.is_empty()).then(|| instead(planner, &keys, visible, columns.len())).flatten();
     let finish = if bounds.pushable {
         let order = keys.iter().map(sort_key).collect();
         let with_ties = query.limit.as_ref().is_some_and(|limit| limit.with_ties);
