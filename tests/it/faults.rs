@@ -3,6 +3,7 @@
 use pgbraid::cli::cluster::{Cluster, ClusterOptions, PRIMARY};
 
 use crate::support::build;
+use crate::support::patience::Patience;
 use crate::support::proxy::{Inside, Proxy};
 use crate::support::raw::{Frame, Raw};
 
@@ -24,6 +25,14 @@ fn error(frames: &[Frame]) -> (String, String) {
     (error.sqlstate(), error.fields()[&'M'].clone())
 }
 
+/// Asks until the server answers again.
+async fn until_answered(raw: &mut Raw) {
+    let patience = Patience::new("the server answers again");
+    while raw.query("SELECT 3").await.unwrap()[0].kind == b'E' {
+        patience.more();
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_down() {
     let mut cluster = broken().await;
@@ -36,8 +45,10 @@ async fn a_server_that_is_down() {
     assert!(["57P03", "08006", "08001"].contains(&code.as_str()), "{code} {message}");
     assert!(raw.until_closed().await.unwrap().is_empty());
     cluster.restart(PRIMARY).await.unwrap();
+    let patience = Patience::new("the primary is back");
     let mut raw = loop {
         // The monitor has yet to see that it is back.
+        patience.more();
         let (raw, frames) = Raw::login_with(&target, &[]).await.unwrap();
         if frames.last().is_some_and(|frame| frame.kind == b'Z') {
             break raw;
@@ -53,7 +64,7 @@ async fn a_server_that_is_down() {
     assert!(["57P03", "08006", "08001"].contains(&code.as_str()), "{code} {message}");
     assert_eq!(frames.last().unwrap().body, b"I");
     cluster.restart(PRIMARY).await.unwrap();
-    while raw.query("SELECT 3").await.unwrap()[0].kind == b'E' {}
+    until_answered(&mut raw).await;
     assert_eq!(raw.value("SELECT 4").await, "4");
 }
 
@@ -169,7 +180,7 @@ async fn a_server_that_dies_or_hangs_while_it_is_asked_what_is_left() {
     let target = proxy.target("app", "app", "shop");
     let locker = cluster.connect(PRIMARY, "postgres").await.unwrap();
     // Sees the activity view before the catalog is locked.
-    let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    let kill = "SELECT count(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity
                 WHERE usename = 'app' AND wait_event_type = 'Lock'";
     locker.query_one(kill, &[]).await.unwrap();
     for dies in [true, false] {
@@ -181,12 +192,18 @@ async fn a_server_that_dies_or_hangs_while_it_is_asked_what_is_left() {
             raw.query("SELECT pg_advisory_xact_lock_shared(1)").await.unwrap();
         }
         keeps.query("SELECT pg_advisory_lock_shared(1)").await.unwrap();
+        // It has been asked what is left, so that the lock holds up none but the next such question.
+        assert_eq!(raw.value("SELECT 1").await, "1");
         locker.batch_execute("BEGIN; LOCK pg_catalog.pg_class IN ACCESS EXCLUSIVE MODE").await.unwrap();
         // Answered before it is asked.
-        assert_eq!(raw.query("DO $$BEGIN END$$").await.unwrap().last().unwrap().body, b"I");
-        assert_eq!(keeps.query("COMMIT").await.unwrap().last().unwrap().body, b"I");
+        let frames = raw.query("DO $$BEGIN END$$").await.unwrap();
+        assert_eq!(frames[0].tag().as_deref(), Some("DO"), "{frames:?}");
+        let frames = keeps.query("COMMIT").await.unwrap();
+        assert_eq!(frames[0].tag().as_deref(), Some("COMMIT"), "{frames:?}");
         let mut killed = 0;
+        let patience = Patience::new("both questions wait for the lock");
         while dies && killed < 2 {
+            patience.more();
             killed += locker.query_one(kill, &[]).await.unwrap().get::<_, i64>(0);
         }
         // What was there is gone, and that is said: once, and for good where something is known to be lost.
@@ -213,7 +230,7 @@ async fn a_server_that_never_answers() {
     let (code, message) = error(&frames);
     assert!(["57P03", "08006", "08001"].contains(&code.as_str()), "{code} {message}");
     cluster.thaw(PRIMARY).unwrap();
-    while raw.query("SELECT 3").await.unwrap()[0].kind == b'E' {}
+    until_answered(&mut raw).await;
     assert_eq!(holder.query("COMMIT").await.unwrap()[0].tag().as_deref(), Some("COMMIT"));
 }
 
