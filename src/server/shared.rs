@@ -21,6 +21,9 @@ use crate::session::Client;
 use crate::session::accept::{AcceptSettings, NewClient};
 use crate::telemetry::Telemetry;
 
+/// Stored passwords by user and database, with the moment at which they were looked up.
+type Passwords = HashMap<(String, String), (Instant, Option<Secret>)>;
+
 /// One running proxy. Nothing of it is global: two can run in one process.
 pub struct Shared {
     pub config: ArcSwap<Config>,
@@ -34,7 +37,7 @@ pub struct Shared {
     /// Keys of fingerprints: not to be guessed from outside.
     pub fingerprint_seed: u128,
     pub(super) clients: Mutex<HashMap<i32, Arc<Client>>>,
-    pub(super) passwords: Mutex<HashMap<(String, String), (Instant, Option<Secret>)>>,
+    pub(super) passwords: Mutex<Passwords>,
     pub(super) offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     pub(super) mail: Vec<mpsc::UnboundedSender<Mail>>,
     pub(super) seats: Seats,

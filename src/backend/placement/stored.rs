@@ -262,7 +262,7 @@ mod tests {
             "home = \"s1\"\n[databases.shop.tables]\norders = { key = \"customer_id\" }\n",
             "by `key customer_id`, and its rows are stored as `key id`",
         );
-        assert_eq!(stored().agrees(&config("home = \"s1\"\n"), &Schema::default()).is_ok(), true, "it was dropped");
+        assert!(stored().agrees(&config("home = \"s1\"\n"), &Schema::default()).is_ok(), "it was dropped");
         let mut other = stored();
         other.buckets[3] = "s3".into();
         let said = other.agrees(&config(&format!("home = \"s1\"\n{orders}")), &with_orders()).unwrap_err();

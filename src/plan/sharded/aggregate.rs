@@ -444,10 +444,11 @@ pub fn distinct(planner: &mut Planner<'_>, base: Edits) -> Result<Scatter, Refus
         query.offset.as_ref().map(|offset| offset.span),
         query.limit.as_ref().map(|limit| limit.span),
         query.order_by.as_ref().map(|order| order.span),
-    ] {
-        if let Some(span) = span {
-            edits.replace(span, "");
-        }
+    ]
+    .into_iter()
+    .flatten()
+    {
+        edits.replace(span, "");
     }
     let mut rest = vec![text(format!("SELECT DISTINCT {} FROM ", columns.join(", ")))];
     for piece in source(0, &columns, &collations) {

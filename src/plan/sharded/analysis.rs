@@ -93,7 +93,8 @@ pub enum Home {
     /// By its key, whose column's position is given.
     Sharded(TablePlace, usize),
     Reference,
-    Home,
+    /// Whole on the home shard.
+    Unsharded,
     Catalog,
 }
 

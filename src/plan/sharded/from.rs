@@ -210,7 +210,7 @@ impl Resolver<'_> {
             }
             at = self.context.schema.relation(Some(&schema), &name, &[]).and_then(|relation| relation.parent.clone());
         }
-        Ok(Home::Home)
+        Ok(Home::Unsharded)
     }
 
     /// A view is its query.

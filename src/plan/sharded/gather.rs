@@ -23,9 +23,9 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
             continue;
         }
         let input = match &item.source {
-            Source::Table { home: home @ (Home::Sharded(..) | Home::Home) } => {
+            Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded) } => {
                 check(item)?;
-                table(planner, id, item, matches!(home, Home::Home), &edits)
+                table(planner, id, item, matches!(home, Home::Unsharded), &edits)
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());

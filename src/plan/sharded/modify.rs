@@ -87,7 +87,7 @@ pub fn copy(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Re
             "Set pgbraid.shard to each shard in turn, and write there.",
         )),
         Home::Reference => Ok(route(Access::Any)),
-        Home::Home | Home::Catalog => Ok(route(Access::Home)),
+        Home::Unsharded | Home::Catalog => Ok(route(Access::Home)),
         Home::Sharded(..) => {
             let input = Input { sql: vec![text(copy.span.of(sql))], access: Access::All, columns: Vec::new() };
             let finish = Finish::Stream {

@@ -358,11 +358,12 @@ fn instead(planner: &Planner<'_>, keys: &[Key<'_>], visible: usize, width: usize
         tail.push_str(if descending { " DESC" } else { " ASC" });
         tail.push_str(if nulls { " NULLS FIRST" } else { " NULLS LAST" });
     }
-    for span in [query.offset.as_ref().map(|offset| offset.span), query.limit.as_ref().map(|limit| limit.span)] {
-        if let Some(span) = span {
-            tail.push(' ');
-            tail.push_str(span.of(planner.sql));
-        }
+    for span in [query.offset.as_ref().map(|offset| offset.span), query.limit.as_ref().map(|limit| limit.span)]
+        .into_iter()
+        .flatten()
+    {
+        tail.push(' ');
+        tail.push_str(span.of(planner.sql));
     }
     push(&mut out, text(tail));
     Some(out)

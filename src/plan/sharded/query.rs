@@ -39,7 +39,7 @@ impl Kinds {
             match &item.source {
                 Source::Table { home: Home::Sharded(..) } => kinds.sharded = true,
                 Source::Table { home: Home::Reference, .. } => kinds.reference = true,
-                Source::Table { home: Home::Home, .. } => kinds.home = true,
+                Source::Table { home: Home::Unsharded, .. } => kinds.home = true,
                 Source::Table { home: Home::Catalog, .. } => kinds.catalog = true,
                 _ => {}
             }

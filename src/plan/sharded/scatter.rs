@@ -129,7 +129,7 @@ impl Prover<'_, '_> {
         let keys = self.keys(&spread);
         let exprs: Vec<&Expr> = query.order_by.iter().flat_map(|order| &order.items).map(|item| &item.expr).collect();
         for expr in &exprs {
-            self.expr(expr, text, &keys, scope)?;
+            self.expr(expr, text, &keys)?;
         }
         if matches!(spread, Spread::By { .. }) {
             let ordered = exprs.iter().any(|expr| self.planner.aggregates(expr));
@@ -163,7 +163,7 @@ impl Prover<'_, '_> {
             spread = self.combine(spread, next, scope, JoinKind::Inner)?;
         }
         if let Some(filter) = &select.filter {
-            self.expr(&filter.expr, text, &self.keys(&spread), scope)?;
+            self.expr(&filter.expr, text, &self.keys(&spread))?;
         }
         Ok(spread)
     }
@@ -182,7 +182,7 @@ impl Prover<'_, '_> {
         let exprs: Vec<&Expr> = exprs.collect();
         let having = select.having.as_ref().map(|having| &having.expr);
         for expr in exprs.iter().copied().chain(having) {
-            self.expr(expr, text, &keys, scope)?;
+            self.expr(expr, text, &keys)?;
         }
         let aggregates = exprs.iter().copied().chain(having).any(|expr| self.planner.aggregates(expr));
         let grouped = aggregates || select.group_by.is_some() || having.is_some();
@@ -304,10 +304,10 @@ impl Prover<'_, '_> {
     }
 
     /// Sub-queries of an expression: over reference tables, or about rows with the outer row's key.
-    fn expr(&self, expr: &Expr, text: usize, keys: &[Target], scope: ScopeId) -> Result<(), Refusal> {
+    fn expr(&self, expr: &Expr, text: usize, keys: &[Target]) -> Result<(), Refusal> {
         for part in parts(expr) {
             match part {
-                Part::Expr(part) => self.expr(part, text, keys, scope)?,
+                Part::Expr(part) => self.expr(part, text, keys)?,
                 Part::Query(query) => self.subquery(query, text, keys)?,
             }
         }
@@ -347,7 +347,7 @@ impl Prover<'_, '_> {
                         return Err(unsupported("subquery", "a sub-query whose rows several shards have"));
                     }
                 }
-                Source::Table { home: Home::Home | Home::Catalog, .. } => {
+                Source::Table { home: Home::Unsharded | Home::Catalog, .. } => {
                     return Err(unsupported("home-table", "a join with a table of the home shard"));
                 }
                 Source::Cte { inside } | Source::View { inside, .. } => {
@@ -464,7 +464,7 @@ impl Prover<'_, '_> {
         let two = self.from(&join.right, text, scope, &before)?;
         let both = self.combine(one, two, inner, join.kind)?;
         if let JoinCondition::On(condition) = &join.condition {
-            self.expr(condition, text, &self.keys(&both), inner)?;
+            self.expr(condition, text, &self.keys(&both))?;
         }
         Ok(both)
     }

@@ -11,7 +11,7 @@ use crate::base::{PgError, limits};
 use crate::session::relay::{poll_fill, poll_send};
 use crate::session::run::going_away;
 use crate::session::upstream::protocol_error;
-use crate::wire::{Buffer, Frame, message};
+use crate::wire::{Frame, message};
 
 impl Coordinator {
     /// The next frame of the client's, whole at the start of the input.
@@ -44,7 +44,7 @@ impl Coordinator {
     /// Waits for the client, or for what shards say unasked (notifications).
     async fn more_input(&mut self) -> Go {
         if self.input.is_empty() && self.input.capacity() > 0 {
-            self.worker.give_buffer(std::mem::replace(&mut self.input, Buffer::default()));
+            self.worker.give_buffer(std::mem::take(&mut self.input));
         }
         if self.client.is_ending() && self.block.is_none() {
             return Err(self.tell_and_end(going_away()).await);

@@ -71,11 +71,9 @@ impl Coordinator {
                 back::COMMAND_COMPLETE => {
                     answer.tag = body.strip_suffix(b"\0").unwrap_or(body).to_vec();
                 }
-                back::ERROR_RESPONSE => {
-                    if answer.error.is_none() {
-                        answer.error_frame = bytes.to_vec();
-                        answer.error = Some(message::read_error(body).into_error());
-                    }
+                back::ERROR_RESPONSE if answer.error.is_none() => {
+                    answer.error_frame = bytes.to_vec();
+                    answer.error = Some(message::read_error(body).into_error());
                 }
                 back::PARAMETER_STATUS => {
                     let body = body.to_vec();

@@ -92,10 +92,10 @@ impl Parser<'_> {
             return Ok(call);
         }
         let double = self.are(&[K::Double, K::Precision]);
-        if double || self.tok.word.category() == Category::Column {
-            if let Some(constant) = self.typed_constant()? {
-                return Ok(constant);
-            }
+        if (double || self.tok.word.category() == Category::Column)
+            && let Some(constant) = self.typed_constant()?
+        {
+            return Ok(constant);
         }
         self.name_or_call()
     }

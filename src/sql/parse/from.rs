@@ -52,14 +52,12 @@ impl Parser<'_> {
                 _ if natural => return self.stop("JOIN"),
                 _ => break,
             };
-            if !cross {
-                if !self.take(K::Join) {
-                    self.advance();
-                    if kind != JoinKind::Inner {
-                        self.take(K::Outer);
-                    }
-                    self.want(K::Join)?;
+            if !cross && !self.take(K::Join) {
+                self.advance();
+                if kind != JoinKind::Inner {
+                    self.take(K::Outer);
                 }
+                self.want(K::Join)?;
             }
             self.tallest = 0;
             // Without a condition of its own a join takes one item; else what follows may be a join that ends first.
