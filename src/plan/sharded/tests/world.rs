@@ -98,6 +98,29 @@ pub fn world() -> World {
         view,
         Some("SELECT orders.status, sum(orders.total) AS total FROM public.orders GROUP BY orders.status;"),
     );
+    functions(&mut schema);
+    let hash =
+        |key: &str, group: &str| TablePlace::Hash { key: key.into(), key_type: KeyType::Int8, group: group.into() };
+    let mut placement = Placement {
+        shards: vec!["s1".into(), "s2".into(), "s3".into()],
+        home: 0,
+        tables: Default::default(),
+        epoch: 1,
+        buckets: (0..4096).map(|bucket| (bucket % 3) as u16).collect(),
+    };
+    for (name, place) in [
+        ("customers", hash("id", "customers")),
+        ("orders", hash("customer_id", "customers")),
+        ("order_items", hash("customer_id", "customers")),
+        ("events", hash("device", "events")),
+        ("countries", TablePlace::Reference),
+    ] {
+        placement.tables.insert(("public".into(), name.into()), place);
+    }
+    World { schema, placement }
+}
+
+fn functions(schema: &mut Schema) {
     for (names, kind, volatility, builtin) in [
         (
             "count sum avg min max string_agg array_agg bool_and bool_or every stddev variance var_pop bit_and json_agg percentile_cont mode",
@@ -137,23 +160,4 @@ pub fn world() -> World {
             });
         }
     }
-    let hash =
-        |key: &str, group: &str| TablePlace::Hash { key: key.into(), key_type: KeyType::Int8, group: group.into() };
-    let mut placement = Placement {
-        shards: vec!["s1".into(), "s2".into(), "s3".into()],
-        home: 0,
-        tables: Default::default(),
-        epoch: 1,
-        buckets: (0..4096).map(|bucket| (bucket % 3) as u16).collect(),
-    };
-    for (name, place) in [
-        ("customers", hash("id", "customers")),
-        ("orders", hash("customer_id", "customers")),
-        ("order_items", hash("customer_id", "customers")),
-        ("events", hash("device", "events")),
-        ("countries", TablePlace::Reference),
-    ] {
-        placement.tables.insert(("public".into(), name.into()), place);
-    }
-    World { schema, placement }
 }
