@@ -169,6 +169,14 @@ impl Database {
         true
     }
 
+    /// Something was committed here that may be acknowledged from now on; which tables it wrote isn't known.
+    pub fn written_elsewhere(&self) {
+        if self.shard.has_replicas() {
+            self.shard.tokens.raise_all();
+            self.urge.notify_one();
+        }
+    }
+
     /// A definition was changed and is about to be acknowledged: nothing is proven with the old catalog from here on.
     /// The monitor reads the new one at once.
     pub fn distrust_catalog(&self) {

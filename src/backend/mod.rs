@@ -1,6 +1,7 @@
 //! Server connections: login, pool, health, roles, replay positions.
 
 pub mod cancel;
+pub mod commits;
 pub mod conn;
 pub mod control;
 pub mod database;
@@ -10,10 +11,12 @@ pub mod login;
 pub mod monitor;
 pub mod placement;
 pub mod pool;
+pub mod recovery;
 pub mod settings;
 pub mod sharded;
 pub mod statements;
 
+pub use commits::Commits;
 pub use conn::{CancelTarget, ServerConn};
 pub use control::Control;
 pub use database::Database;

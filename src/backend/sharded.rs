@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
-use super::Database;
+use super::{Commits, Database};
 use crate::base::{PgError, SqlState};
 use crate::catalog::Difference;
 use crate::catalog::schema::{Oid, Schema};
@@ -22,6 +22,8 @@ pub struct ShardedDatabase {
     /// In the configuration's order.
     pub shards: Vec<Arc<Database>>,
     pub home: ShardIndex,
+    /// Transactions over several of the shards.
+    pub commits: Arc<Commits>,
     /// A shard's schema was read anew, or isn't believed any more.
     pub(super) changed: Arc<Notify>,
     standing: ArcSwap<Standing>,
@@ -88,6 +90,7 @@ impl ShardedDatabase {
             config,
             shards,
             home,
+            commits: Arc::default(),
             changed,
             standing: ArcSwap::from_pointee(Standing::Starting("it has just been started".to_owned())),
             turns: watch::Sender::new(0),

@@ -139,5 +139,17 @@ pub const GATHER_BYTES: usize = 256 << 20;
 /// Statements of one client that are kept prepared on one shard's session; beyond it another makes room.
 pub const SHARD_STATEMENTS: usize = 500;
 
+/// Decision rows of finished transactions over shards that wait to be removed, a shard.
+pub const FINISHED_COMMITS: usize = 100_000;
+
+/// A prepared transaction of another proxy's is left to its owner for so long.
+pub const PREPARED_AGE: Duration = Duration::from_secs(5);
+
+/// Time for finding out how a transaction over shards ended whose shard didn't say; beyond it the client is told so.
+pub const RESOLUTION: Duration = Duration::from_secs(60);
+
+/// A transaction that holds up a recovery for so long is taken for hung, and its server process ended.
+pub const HUNG_COMMIT: Duration = Duration::from_secs(20);
+
 /// Clients that a worker gets before the next worker gets any.
 pub const WORKER_FEW: usize = 16;

@@ -11,6 +11,7 @@ impl SqlState {
     pub const CONNECTION_DOES_NOT_EXIST: Self = Self(*b"08003");
     pub const CONNECTION_REJECTED: Self = Self(*b"08004");
     pub const CONNECTION_FAILURE: Self = Self(*b"08006");
+    pub const TRANSACTION_RESOLUTION_UNKNOWN: Self = Self(*b"08007");
     pub const PROTOCOL_VIOLATION: Self = Self(*b"08P01");
     pub const FEATURE_NOT_SUPPORTED: Self = Self(*b"0A000");
     pub const INVALID_PARAMETER_VALUE: Self = Self(*b"22023");

@@ -90,6 +90,7 @@ pub fn keep_until_restart(running: &Config, new: &mut Config) {
                 tables: old.tables.clone(),
                 functions: old.functions.clone(),
                 buckets: old.buckets,
+                cross_shard_commit: old.cross_shard_commit,
                 ..(**database).clone()
             });
         }

@@ -284,6 +284,12 @@ pub static DATABASE: &[Key<Database>] = &[
         "How many buckets the hashes of keys fall into, a power of two: the parts that move when a shard comes. Stored \
          at the first start; it can't be changed then."
         => buckets),
+    key!("cross_shard_commit", Kind::Choice(CrossShardCommit::NAMES), "\"two-phase\"", Restart,
+        "How a transaction that changed rows on several shards is committed. `two-phase`: everywhere or nowhere, whatever \
+         dies meanwhile; the servers need `max_prepared_transactions` of at least the connections that write. \
+         `best-effort`: on one shard after the other, for servers without it; what fails in between leaves the changes on \
+         some shards only."
+        => cross_shard_commit),
     Key {
         name: "tables",
         kind: Kind::Tables,

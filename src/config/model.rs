@@ -123,6 +123,8 @@ pub struct Database {
     pub functions: Vec<Function>,
     /// `buckets`: parts of the keys' hashes, a power of two.
     pub buckets: usize,
+    /// `cross_shard_commit`: how what was written on several shards is committed.
+    pub cross_shard_commit: CrossShardCommit,
     pub pool: Pool,
     pub replicas: Replicas,
 }
@@ -283,6 +285,16 @@ pub struct Replicas {
     pub wait: Duration,
     /// `health_interval`: how often each server is asked for role and position.
     pub health_interval: Duration,
+}
+
+/// How a transaction that wrote on several shards is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum CrossShardCommit {
+    /// Everywhere or nowhere.
+    #[default]
+    TwoPhase,
+    /// On one shard after the other: what dies in between leaves a part.
+    BestEffort,
 }
 
 /// What a read must see at least.

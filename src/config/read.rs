@@ -345,6 +345,7 @@ fn blank_database(name: &str) -> Database {
         tables: Vec::new(),
         functions: Vec::new(),
         buckets: 0,
+        cross_shard_commit: CrossShardCommit::TwoPhase,
         pool: Pool {
             mode: PoolMode::Transaction,
             size: 0,

@@ -15,7 +15,7 @@ use super::start::{cannot_listen, hand_out};
 use super::view::Shown;
 use crate::admin;
 use crate::backend::login::Identity;
-use crate::backend::{Database, ShardedDatabase, monitor, placement};
+use crate::backend::{Database, ShardedDatabase, monitor, placement, recovery};
 use crate::base::PgError;
 use crate::http;
 use crate::net::UnixAcceptor;
@@ -115,11 +115,13 @@ struct Kept {
     sharded: Arc<ShardedDatabase>,
     identity: Arc<Identity>,
     keeper: JoinHandle<()>,
+    recoverer: JoinHandle<()>,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         self.keeper.abort();
+        self.recoverer.abort();
     }
 }
 
@@ -150,6 +152,7 @@ impl Monitors {
                 running.remove(name).filter(|kept| Arc::ptr_eq(&kept.sharded, sharded) && *kept.identity == *identity);
             let kept = same.unwrap_or_else(|| Kept {
                 keeper: spawn_local(placement::run(sharded.clone(), identity.clone())),
+                recoverer: spawn_local(recovery::run(sharded.clone(), identity.clone())),
                 sharded: sharded.clone(),
                 identity,
             });

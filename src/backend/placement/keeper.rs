@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Trouble;
 use super::rows;
 use super::rules;
-use super::stored::{CREATE, CREATE_STAMP, LOCK, PRESENT, READ, Stored, insert_map, insert_table, literal};
+use super::stored::{CREATE, CREATE_COMMITS, CREATE_STAMP, LOCK, PRESENT, READ, Stored, insert_map, insert_table, literal};
 use crate::backend::control::Control;
 use crate::backend::exchange::TextRows;
 use crate::backend::login::Identity;
@@ -80,6 +80,8 @@ impl<'a> Session<'a> {
         let settled = self.settle_alone(places).await?;
         self.ask(home, "COMMIT").await?;
         self.stamp(&settled.stored, places).await?;
+        self.make_commits().await?;
+        self.sharded.commits.set_map(&settled.stored.id);
         Ok(settled)
     }
 
@@ -124,6 +126,17 @@ impl<'a> Session<'a> {
             }
         }
         Ok(settled)
+    }
+
+    /// What transactions over shards need, on every shard.
+    async fn make_commits(&mut self) -> Result<(), Trouble> {
+        for at in 0..self.shards.len() {
+            let present = self.ask(at, PRESENT).await?;
+            if present.first().and_then(|row| row.get(3)).and_then(Option::as_deref) != Some("true") {
+                self.ask(at, &format!("BEGIN READ WRITE; {LOCK}; {CREATE_COMMITS}; COMMIT")).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn read(&mut self, shard: usize) -> Result<Option<Stored>, Trouble> {

@@ -7,7 +7,7 @@ mod rules;
 mod stored;
 
 pub use preview::{Preview, preview};
-pub use stored::{Stored, read_stored};
+pub use stored::{Stored, literal, quoted, read_stored};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -15,7 +15,8 @@ pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(824593198
 
 /// Where what is stored may be seen, and a shard's own stamp.
 pub(super) const PRESENT: &str = "SELECT (pg_catalog.to_regclass('pgbraid.map') IS NOT NULL)::text, (pg_catalog.to_regnamespace('pgbraid') IS NOT NULL)::text, \
-            (pg_catalog.to_regclass('pgbraid.shard') IS NOT NULL)::text";
+            (pg_catalog.to_regclass('pgbraid.shard') IS NOT NULL)::text, \
+            (pg_catalog.to_regclass('pgbraid.commits') IS NOT NULL)::text";
 
 /// What is stored, in rows that begin with their kind.
 pub(super) const READ: &str = "\
@@ -44,6 +45,26 @@ CREATE TABLE pgbraid.shard (single boolean PRIMARY KEY DEFAULT true CHECK (singl
 pub fn read_stored() -> (&'static str, &'static str) {
     (PRESENT, READ)
 }
+
+/// What transactions over shards need on every shard: the decisions of those whose anchor it is, and a view of all that
+/// it knows. Any role may put a decision, for that is done in its own transaction. However it is put, its commit is
+/// flushed before it is acknowledged: a default sees to it, for `synchronous_commit` is the session's.
+pub(super) const CREATE_COMMITS: &str = "\
+CREATE TABLE pgbraid.commits (
+    gid text CONSTRAINT pgbraid_commits_gid PRIMARY KEY,
+    verdict text NOT NULL DEFAULT 'committed' CHECK (verdict IN ('committed', 'aborted')),
+    participants text[] NOT NULL DEFAULT '{}',
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    synchronous text NOT NULL DEFAULT pg_catalog.set_config('synchronous_commit',
+        CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true));
+CREATE TABLE pgbraid.gate ();
+CREATE VIEW pgbraid.transactions AS
+    SELECT gid, 'prepared' AS state, owner::text AS owner, prepared AS at, NULL::text[] AS participants
+    FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() AND gid LIKE 'pgbraid:%'
+    UNION ALL SELECT gid, verdict, NULL, at, participants FROM pgbraid.commits;
+GRANT USAGE ON SCHEMA pgbraid TO PUBLIC;
+GRANT INSERT ON pgbraid.commits TO PUBLIC;
+GRANT SELECT ON pgbraid.transactions TO PUBLIC";
 
 type Name = (String, String);
 
@@ -155,14 +176,14 @@ impl Stored {
 }
 
 /// A literal of SQL.
-pub(super) fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     let mut sql = String::new();
     push_literal(&mut sql, text);
     sql
 }
 
 /// A name, quoted.
-pub(super) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Block {
     pub journal: Vec<String>,
     /// The shards that joined.
     pub members: Vec<usize>,
-    /// The shard that rows were changed on.
-    pub wrote: Option<usize>,
+    /// The shards that rows were changed on.
+    pub wrote: Vec<usize>,
     /// REPEATABLE READ: all shards' snapshots were taken.
     pub fixed: bool,
 }
@@ -39,7 +39,7 @@ impl Block {
             isolation: modes.isolation,
             journal: Vec::new(),
             members: Vec::new(),
-            wrote: None,
+            wrote: Vec::new(),
             fixed: false,
         }
     }
@@ -143,26 +143,28 @@ impl Coordinator {
     }
 
     /// Notes that rows are about to be changed on a shard.
-    ///
-    /// # Errors
-    /// 0A000 where the transaction has changed rows on another.
-    pub(super) fn may_write(&mut self, shard: usize) -> Result<(), PgError> {
-        let wrote = match &mut self.block {
-            Some(block) => &mut block.wrote,
-            None => &mut self.segment.wrote,
-        };
-        match *wrote {
-            Some(other) if other != shard => Err(PgError::error(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "a transaction that changes rows on several shards isn't supported yet",
-            )
-            .detail("It has changed rows on one shard and would now change rows on another.")
-            .hint("Change rows of one key in each transaction.")),
-            _ => {
-                *wrote = Some(shard);
-                Ok(())
+    pub(super) async fn may_write(&mut self, shard: usize) -> Go {
+        if self.block.is_none() {
+            match self.segment.wrote {
+                // Extended messages up to Sync are one transaction, which must be committed on both.
+                Some(other) if other != shard => self.hold_segment().await?,
+                _ => {
+                    self.segment.wrote = Some(shard);
+                    return Ok(());
+                }
             }
         }
+        match &mut self.block {
+            Some(block) if !block.wrote.contains(&shard) => block.wrote.push(shard),
+            Some(_) => {}
+            None => {
+                let text = "rows of several shards can't be changed here";
+                return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                    .hint("Change them between BEGIN and COMMIT.")
+                    .into());
+            }
+        }
+        Ok(())
     }
 
     /// BEGIN, COMMIT and their like: what the client is told stands in the output.
@@ -222,49 +224,6 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Ends the transaction on all shards that joined it: first where rows were changed. Whether it was committed.
-    pub(super) async fn end_shards(&mut self, block: &Block, commit: bool) -> Go<bool> {
-        let mut order: Vec<usize> = (0..self.links.len()).collect();
-        order.sort_by_key(|&shard| Some(shard) != block.wrote);
-        let mut commit = commit && self.whole(block);
-        let mut failure = None;
-        for shard in order {
-            let Some(mut link) = self.links.get_mut(shard).and_then(Option::take) else { continue };
-            if !link.joined {
-                self.put_link(shard, link);
-                continue;
-            }
-            link.joined = false;
-            match self.run_on(&mut link, word(commit)).await {
-                Ok(answer) => {
-                    let tag = answer.tag == word(commit).as_bytes();
-                    let writer = block.wrote == Some(shard) || block.wrote.is_none();
-                    match answer.error {
-                        Some(error) if writer && failure.is_none() => failure = Some(error),
-                        _ => {}
-                    }
-                    if commit && (!tag || failure.is_some()) {
-                        commit = false;
-                    }
-                    self.put_link(shard, link);
-                }
-                Err(Stop::Over) => return Err(Stop::Over),
-                // What wasn't committed is rolled back by the loss; what only read doesn't matter.
-                Err(Stop::Error(error)) if commit && block.wrote == Some(shard) => {
-                    commit = false;
-                    failure = Some(
-                        error.detail("It isn't known whether the transaction was committed: the answer didn't come."),
-                    );
-                }
-                Err(_) => {}
-            }
-        }
-        match failure {
-            Some(error) => Err(error.into()),
-            None => Ok(commit),
-        }
-    }
-
     /// Savepoints, SET TRANSACTION, settings within a block: on every shard that joined, and on those that will.
     pub(super) async fn on_all_joined(&mut self, kind: &Kind, sql: &str) -> Go {
         if self.block.is_none() {
@@ -321,7 +280,7 @@ impl Coordinator {
     }
 
     /// Every shard's part of a transaction is still there.
-    fn whole(&self, block: &Block) -> bool {
+    pub(super) fn whole(&self, block: &Block) -> bool {
         let joined = |shard: &usize| self.links.get(*shard).and_then(Option::as_ref).is_some_and(|link| link.joined);
         block.members.iter().all(joined)
     }
@@ -347,7 +306,7 @@ impl Coordinator {
         }
         self.settle().await?;
         let mut block = Block::new("BEGIN".into(), TransactionModes::default(), false);
-        block.wrote = self.segment.wrote;
+        block.wrote.extend(self.segment.wrote);
         self.block = Some(block);
         for shard in 0..self.links.len() {
             if !self.links.get(shard).is_some_and(open) {
@@ -404,7 +363,7 @@ const PLANNING: &[&str] = &[
     "pgbraid.shard",
 ];
 
-fn word(commit: bool) -> &'static str {
+pub(super) fn word(commit: bool) -> &'static str {
     if commit { "COMMIT" } else { "ROLLBACK" }
 }
 

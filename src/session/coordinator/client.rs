@@ -133,6 +133,9 @@ impl Coordinator {
     /// Waits for something to come from shards; ends if the client goes meanwhile.
     pub(super) async fn or_gone<T>(&mut self, wait: impl Future<Output = T>) -> Go<T> {
         let mut wait = std::pin::pin!(wait);
+        if self.committing {
+            return Ok(wait.await);
+        }
         let client = self.client.clone();
         poll_fn(|cx| {
             if let Poll::Ready(value) = wait.as_mut().poll(cx) {

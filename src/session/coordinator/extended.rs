@@ -176,7 +176,7 @@ impl Coordinator {
                     self.settle().await?;
                 }
                 if writes {
-                    self.may_write(shard)?;
+                    self.may_write(shard).await?;
                 }
                 let mut link = self.engage_for_segment(shard).await?;
                 self.worker.metrics.routed.inc();

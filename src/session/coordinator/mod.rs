@@ -5,6 +5,7 @@
 mod block;
 mod client;
 mod collect;
+mod commit;
 mod copy;
 mod cursor;
 mod decide;
@@ -64,6 +65,8 @@ pub struct Coordinator {
     /// Cursors of SQL.
     cursors: FxHashMap<String, cursor::Cursor>,
     block: Option<Block>,
+    /// A transaction is being committed on several shards: not to be left in the middle.
+    committing: bool,
     segment: Segment,
     /// Characters of the client's string before the statement that runs.
     text_offset: usize,

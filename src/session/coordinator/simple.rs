@@ -152,7 +152,7 @@ impl Coordinator {
     /// The statement's text as it is to one shard; its answer to the client.
     pub(super) async fn pass_text(&mut self, shard: usize, sql: &str, writes: bool) -> Go {
         if writes {
-            self.may_write(shard)?;
+            self.may_write(shard).await?;
         }
         self.worker.metrics.routed.inc();
         let mut link = self.engage(shard).await?;

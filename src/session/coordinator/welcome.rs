@@ -52,6 +52,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         portals: Default::default(),
         cursors: Default::default(),
         block: None,
+        committing: false,
         segment: Segment::default(),
         text_offset: 0,
     });

@@ -1,4 +1,6 @@
 //! Sharded databases on real servers.
 
+mod commits;
 mod demo;
 mod placement;
+mod shards;
