@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::base::{Fault, limits};
 use crate::sql::siphash::SipHash;
+use crate::telemetry::CommitMetrics;
 use crate::topology::placement::ShardIndex;
 
 /// What the names of prepared transactions of ours begin with.
@@ -95,7 +96,7 @@ pub struct Commits {
     /// The recoverer has something to do.
     pub(super) urge: Notify,
     pub fault: Fault,
-    pub figures: Figures,
+    pub figures: Arc<CommitMetrics>,
 }
 
 #[derive(Debug, Default)]
@@ -105,19 +106,6 @@ struct State {
     orders: Vec<Order>,
     /// Decision rows that nobody needs any more, by anchor.
     finished: BTreeMap<ShardIndex, Vec<String>>,
-}
-
-/// What is counted.
-#[derive(Debug, Default)]
-pub struct Figures {
-    /// Transactions committed in two phases.
-    pub committed: AtomicU64,
-    /// Parts that the recoverer finished.
-    pub recovered: AtomicU64,
-    /// Parts that are prepared now, on all shards, of whichever proxy.
-    pub prepared: AtomicU64,
-    /// Those of them whose owner is gone, or too slow, and that couldn't be finished yet.
-    pub in_doubt: AtomicU64,
 }
 
 impl Default for Commits {
@@ -139,7 +127,7 @@ impl Commits {
             state: Mutex::default(),
             urge: Notify::new(),
             fault: Fault::from_environment(),
-            figures: Figures::default(),
+            figures: Arc::default(),
         }
     }
 

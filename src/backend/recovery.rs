@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::commits::{Name, Order, PREFIX, Verdict, label};
@@ -93,7 +92,7 @@ impl Recoverer {
             }
         }
         let count: usize = parts.values().map(Vec::len).sum();
-        commits.figures.prepared.store(count as u64, Ordering::Relaxed);
+        commits.figures.prepared.set(count as i64);
         self.serve_orders(&mut parts, &seen).await;
         let mut in_doubt = 0;
         for (name, parts) in parts {
@@ -102,7 +101,7 @@ impl Recoverer {
                 in_doubt += self.recover(&name, parts).await;
             }
         }
-        commits.figures.in_doubt.store(in_doubt, Ordering::Relaxed);
+        commits.figures.in_doubt.set(in_doubt);
         self.remove_finished().await;
         if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
@@ -134,18 +133,18 @@ impl Recoverer {
     }
 
     /// Finishes a transaction that nobody is at work on. How many of its parts remain.
-    async fn recover(&mut self, name: &Name, parts: Vec<Part>) -> u64 {
+    async fn recover(&mut self, name: &Name, parts: Vec<Part>) -> i64 {
         let verdict = match self.decide(name).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 self.tell_name(name, &error);
-                return parts.len() as u64;
+                return parts.len() as i64;
             }
         };
         let mut left = 0;
         for part in parts {
             if self.finish(&part, verdict).await {
-                self.sharded.commits.figures.recovered.fetch_add(1, Ordering::Relaxed);
+                self.sharded.commits.figures.recovered.inc();
                 tracing::warn!(
                     database = &*self.sharded.name,
                     "a transaction that was left prepared on the shard {} was finished: {verdict:?}",
@@ -220,7 +219,9 @@ impl Recoverer {
             // It must be waiting to be seen to wait.
             tokio::time::sleep(Duration::from_millis(500)).await;
             let ended = watcher.query(&end, QUESTION).await;
-            tracing::warn!("a commit on the shard {name} hung for long: its server process was told to end ({ended:?})");
+            tracing::warn!(
+                "a commit on the shard {name} hung for long: its server process was told to end ({ended:?})"
+            );
         };
         tokio::join!(self.ask(shard, sql), watch).0
     }

@@ -156,6 +156,7 @@ impl Monitors {
                 sharded: sharded.clone(),
                 identity,
             });
+            shared.telemetry.show_commits(name, &sharded.commits.figures);
             self.keepers.insert(name.clone(), kept);
         }
     }

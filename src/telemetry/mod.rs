@@ -5,6 +5,7 @@
 //! apart.
 
 pub mod cell;
+pub mod commits;
 pub mod log;
 pub mod pool;
 pub mod render;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use cell::{Counter, Gauge, Histogram, Raised};
+pub use commits::CommitMetrics;
 pub use pool::{PoolLabels, PoolMetrics, Totals};
 pub use server::ServerMetrics;
 pub use session::{SessionMetrics, SessionSnapshot};
@@ -39,6 +41,7 @@ struct State {
     pools: pool::Pools,
     sessions: session::Sessions,
     servers: server::Servers,
+    commits: commits::Commits,
     history: stats::History,
 }
 
@@ -57,6 +60,7 @@ impl Telemetry {
                 pools: pool::Pools::default(),
                 sessions: session::Sessions::default(),
                 servers: server::Servers::default(),
+                commits: commits::Commits::default(),
                 history: stats::History::new(Instant::now()),
             }),
         }))
@@ -75,6 +79,11 @@ impl Telemetry {
     /// A handle for a server's state, for its health check. One a server and database.
     pub fn server(&self, database: &str, server: &str) -> Arc<ServerMetrics> {
         self.state().servers.holder(Arc::from(database), Arc::from(server))
+    }
+
+    /// Shows a sharded database's commits on the page for as long as they are held.
+    pub fn show_commits(&self, database: &str, metrics: &Arc<CommitMetrics>) {
+        self.state().commits.show(Arc::from(database), metrics);
     }
 
     /// The sessions' figures now, over all handles.
@@ -101,9 +110,10 @@ impl Telemetry {
         let mut state = self.state();
         let (pools, sessions, servers) =
             (state.pools.snapshots(), state.sessions.snapshot(), state.servers.snapshots());
+        let commits = state.commits.all();
         drop(state);
         let started = self.0.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        render::render(&pools, &sessions, &servers, &render::Process { started, resident: resident_bytes() })
+        render::render(&pools, &sessions, &servers, &commits, &render::Process { started, resident: resident_bytes() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,12 +1,14 @@
 //! Every metric by name, and the page that Prometheus reads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::LabelSet;
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 
 use super::cell::{BOUNDS_US, HistogramSnapshot};
+use super::commits::CommitMetrics;
 use super::pool::{PoolLabels, PoolSnapshot};
 use super::server::{ServerLabels, ServerSnapshot};
 use super::session::SessionSnapshot;
@@ -162,6 +164,37 @@ const SERVERS: &[Row<ServerSnapshot>] = &[
     }),
 ];
 
+const COMMITS: &[Row<CommitMetrics>] = &[
+    row!(
+        counter,
+        "pgbraid_shard_commits_total",
+        &["database"],
+        "Transactions that were committed on several shards.",
+        |s| { Value::Count(s.committed.value()) }
+    ),
+    row!(
+        counter,
+        "pgbraid_recovered_parts_total",
+        &["database"],
+        "Prepared parts of such transactions that somebody left and that were finished by recovery.",
+        |s| Value::Count(s.recovered.value())
+    ),
+    row!(
+        gauge,
+        "pgbraid_prepared_parts",
+        &["database"],
+        "Parts that are prepared now, of all proxies' transactions.",
+        |s| { Value::Level(s.prepared.value()) }
+    ),
+    row!(
+        gauge,
+        "pgbraid_parts_in_doubt",
+        &["database"],
+        "Prepared parts whose owner is gone and that can't be finished yet.",
+        |s| Value::Level(s.in_doubt.value())
+    ),
+];
+
 /// The process itself.
 pub(super) struct Process {
     pub started: f64,
@@ -185,7 +218,8 @@ pub fn metrics() -> Vec<Metric> {
     let pools = POOLS.iter().map(|row| row.metric);
     let sessions = SESSIONS.iter().map(|row| row.metric);
     let servers = SERVERS.iter().map(|row| row.metric);
-    pools.chain(sessions).chain(servers).chain(PROCESS.iter().map(|row| row.metric)).collect()
+    let commits = COMMITS.iter().map(|row| row.metric);
+    pools.chain(sessions).chain(servers).chain(commits).chain(PROCESS.iter().map(|row| row.metric)).collect()
 }
 
 /// The page.
@@ -193,6 +227,7 @@ pub(super) fn render(
     pools: &BTreeMap<PoolLabels, PoolSnapshot>,
     sessions: &SessionSnapshot,
     servers: &[(ServerLabels, ServerSnapshot)],
+    commits: &[(Arc<str>, Arc<CommitMetrics>)],
     process: &Process,
 ) -> String {
     let mut page = String::with_capacity(8_192 + pools.len() * 6_144);
@@ -207,6 +242,8 @@ pub(super) fn render(
         .map(|((database, server), s)| (vec![("database", &**database), ("server", &**server)], s))
         .collect();
     families(&mut page, SERVERS, &servers);
+    let commits: Vec<_> = commits.iter().map(|(database, s)| (vec![("database", &**database)], &**s)).collect();
+    families(&mut page, COMMITS, &commits);
     families(&mut page, PROCESS, &[(Vec::new(), process)]);
     page
 }

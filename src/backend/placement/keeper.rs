@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Trouble;
 use super::rows;
 use super::rules;
-use super::stored::{CREATE, CREATE_COMMITS, CREATE_STAMP, LOCK, PRESENT, READ, Stored, insert_map, insert_table, literal};
+use super::stored::{
+    CREATE, CREATE_COMMITS, CREATE_STAMP, LOCK, PRESENT, READ, Stored, insert_map, insert_table, literal,
+};
 use crate::backend::control::Control;
 use crate::backend::exchange::TextRows;
 use crate::backend::login::Identity;

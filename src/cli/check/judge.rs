@@ -69,6 +69,25 @@ impl Judge<'_> {
             let text = format!("the service user `{name}` can't see why a replica lags: GRANT pg_monitor TO {name}");
             self.add(Level::Note, text);
         }
+        let sharded = self
+            .config
+            .databases
+            .values()
+            .any(|database| database.shards.len() > 1 && database.service_user.as_deref() == Some(name));
+        let outside: Vec<&str> = facts
+            .roles
+            .iter()
+            .filter(|role| role.as_str() != name && !facts.member_of.contains(role))
+            .map(String::as_str)
+            .collect();
+        if sharded && !facts.superuser && !outside.is_empty() {
+            let text = format!(
+                "the service user `{name}` can't finish what was left prepared of transactions over several shards: \
+                 GRANT {} TO {name}",
+                outside.join(", ")
+            );
+            self.add(Level::Note, text);
+        }
         if !facts.superuser && !facts.member_of.is_empty() {
             self.add(Level::Good, format!("the service user `{name}` is a member of {}", facts.member_of.join(", ")));
         }

@@ -64,7 +64,7 @@ pub(super) fn judge(database: &Database, answers: &[&Answer]) -> Vec<Finding> {
         });
         let Some(facts) = facts else { continue };
         if facts.prepared == 0 {
-            let text = "max_prepared_transactions is 0: a transaction that writes on several shards will need it";
+            let text = "max_prepared_transactions is 0: a transaction that changes rows on several shards needs it";
             findings.push(Finding { level: Level::Note, about: about(&shard.name), text: text.to_owned() });
         }
         if let Some(found) = &facts.stored {

@@ -98,7 +98,8 @@ async fn start(args: &args::Demo, shards: usize, replicas: usize) -> Result<Vec<
     let dir = |name: &String| args.dir.as_ref().map(|dir| if shards == 1 { dir.clone() } else { dir.join(name) });
     let starts = names.iter().map(|name| {
         let fsync = args.dir.is_some();
-        Cluster::start(ClusterOptions { replicas, dir: dir(name), fsync, ..Default::default() })
+        let settings = vec![("max_prepared_transactions".to_owned(), "100".to_owned())];
+        Cluster::start(ClusterOptions { replicas, dir: dir(name), fsync, settings, ..Default::default() })
     });
     futures_util::future::try_join_all(starts).await
 }

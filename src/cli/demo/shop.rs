@@ -159,7 +159,7 @@ fn sharded_steps(buckets: &[String], complete: &str) -> Vec<String> {
         .chain([
             SHARDED_FINISH.replace("{orders}", &ORDERS.to_string()),
             // The proxy keeps the map of keys there, and looks whether rows lie by it.
-            format!("RESET ROLE; GRANT CREATE ON DATABASE {DATABASE} TO {SERVICE_USER}; GRANT pg_read_all_data TO {SERVICE_USER}"),
+            format!("RESET ROLE; GRANT CREATE ON DATABASE {DATABASE} TO {SERVICE_USER}; GRANT pg_read_all_data, {APP_USER} TO {SERVICE_USER}"),
             format!("COMMENT ON DATABASE {DATABASE} IS '{complete}'"),
             "VACUUM (ANALYZE)".to_owned(),
         ])

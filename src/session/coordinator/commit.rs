@@ -4,7 +4,6 @@
 //! commit what they prepared. What is left when anybody dies in between is the recoverer's (`backend::recovery`).
 
 use std::future::poll_fn;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::block::{Block, word};
@@ -70,9 +69,7 @@ impl Coordinator {
                 Ok(answer) => {
                     let tag = answer.tag == word(commit).as_bytes();
                     match answer.error {
-                        Some(error)
-                            if (counts == Counts::All || counts == Counts::One(shard)) && failure.is_none() =>
-                        {
+                        Some(error) if (counts == Counts::All || counts == Counts::One(shard)) && failure.is_none() => {
                             failure = Some(error)
                         }
                         _ => {}
@@ -146,7 +143,7 @@ impl Coordinator {
                 return Err(error.into());
             }
         }
-        commits.figures.committed.fetch_add(1, Ordering::Relaxed);
+        commits.figures.committed.inc();
         let answers = self.on_each(all("COMMIT PREPARED", &parts), "finishing").await?;
         let late: Vec<usize> =
             answers.into_iter().filter(|(_, answer)| !is_finished(answer)).map(|(shard, _)| shard).collect();

@@ -62,7 +62,8 @@ pub fn system() -> &'static System {
 fn start() -> System {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (cluster, proxy) = runtime.block_on(async {
-        let settings = vec![("timezone".to_owned(), "UTC".to_owned())];
+        let settings = [("timezone", "UTC"), ("max_prepared_transactions", "100")];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let cluster = Cluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).await.unwrap();
         let roles = "CREATE ROLE app LOGIN PASSWORD 'app'; CREATE ROLE keeper LOGIN PASSWORD 'k';
             GRANT pg_read_all_data, pg_monitor TO keeper";

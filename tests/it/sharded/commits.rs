@@ -83,7 +83,8 @@ async fn what_fails_at_the_end_fails_on_both() {
         said(&mut raw, "BEGIN").await;
         let entry = format!("INSERT INTO entries VALUES (1, {}, 5)", broken);
         assert_eq!(said(&mut raw, &entry).await, "INSERT 0 1");
-        let gone = format!("UPDATE entries SET id = 2 WHERE account = {broken}; DELETE FROM accounts WHERE id = {broken}");
+        let gone =
+            format!("UPDATE entries SET id = 2 WHERE account = {broken}; DELETE FROM accounts WHERE id = {broken}");
         assert_eq!(said(&mut raw, &gone).await, "DELETE 1");
         assert_eq!(said(&mut raw, &format!("UPDATE accounts SET balance = 1 WHERE id = {good}")).await, "UPDATE 1");
         assert!(said(&mut raw, "COMMIT").await.starts_with("23503"), "a row refers to what is gone");

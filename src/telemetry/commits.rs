@@ -1,0 +1,33 @@
+//! Transactions over several shards: how many were committed, how many parts were left and finished by the recoverer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use super::{Counter, Gauge};
+
+/// One sharded database's.
+#[derive(Debug, Default)]
+pub struct CommitMetrics {
+    pub committed: Counter,
+    /// Parts that the recoverer finished.
+    pub recovered: Counter,
+    /// Parts that are prepared now, whichever proxy's.
+    pub prepared: Gauge,
+    /// Those of them whose owner is gone, or too slow, and that couldn't be finished yet.
+    pub in_doubt: Gauge,
+}
+
+/// All that somebody holds, by database; the newest holder is shown.
+#[derive(Debug, Default)]
+pub(super) struct Commits(BTreeMap<Arc<str>, Weak<CommitMetrics>>);
+
+impl Commits {
+    pub(super) fn show(&mut self, database: Arc<str>, metrics: &Arc<CommitMetrics>) {
+        self.0.insert(database, Arc::downgrade(metrics));
+    }
+
+    pub(super) fn all(&mut self) -> Vec<(Arc<str>, Arc<CommitMetrics>)> {
+        self.0.retain(|_, holder| holder.strong_count() > 0);
+        self.0.iter().filter_map(|(database, holder)| Some((database.clone(), holder.upgrade()?))).collect()
+    }
+}
