@@ -19,6 +19,8 @@ pub struct Step {
     pub limit: u32,
     /// Only in the simple protocol.
     pub simple: bool,
+    /// An error at run time (class 22) may come in one place only: it hangs on the order of evaluation.
+    pub risky: bool,
 }
 
 /// A parameter: the type's OID (0: not declared) and name, and the value as text.

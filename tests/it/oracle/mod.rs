@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod compare;
 mod corpus;
+pub mod random;
 mod report;
 mod run;
 mod system;

@@ -46,6 +46,17 @@ impl Totals {
         }
     }
 
+    /// How often what was refused.
+    pub fn reasons(&self) -> String {
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, why) in &self.refused {
+            *reasons.entry(why).or_default() += 1;
+        }
+        let mut list: Vec<_> = reasons.into_iter().collect();
+        list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        list.into_iter().map(|(why, count)| format!("{count} refused: {why}\n")).collect()
+    }
+
     pub fn table(&self) -> String {
         let mut text = String::from("| class | equal | refused | wrong |\n|---|---:|---:|---:|\n");
         let mut sum = Counts::default();

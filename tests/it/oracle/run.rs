@@ -72,14 +72,13 @@ impl Runner {
         );
         let plain = plain.expect("the plain database answers").expect("the plain database answers");
         let (plain, ours) = (self.answers(&plain, true), self.answers(&ours, false));
-        let ordered = orders(&step.sql);
         for (at, one) in plain.iter().enumerate() {
             let two = ours.get(at).cloned().unwrap_or_default();
             let all = match &step.check {
                 Check::Choice { of, .. } if one.error.is_none() => Some(self.all(of, step, way, at).await),
                 _ => None,
             };
-            match judge(one, &two, &step.check, ordered, all.as_ref()) {
+            match judge(one, &two, step, all.as_ref()) {
                 Verdict::Equal => {}
                 Verdict::Refused(why) => return Verdict::Refused(why),
                 Verdict::Wrong(what) => {
@@ -147,20 +146,4 @@ async fn patient(raw: &mut Raw, step: &Step, way: Way) -> Vec<Vec<Frame>> {
         Ok(Ok(answers)) => answers,
         Ok(Err(_)) | Err(_) => Vec::new(),
     }
-}
-
-/// Whether the outermost query has ORDER BY.
-pub fn orders(sql: &str) -> bool {
-    let mut depth = 0;
-    let mut quoted = false;
-    let upper = sql.to_ascii_uppercase();
-    upper.char_indices().any(|(at, c)| {
-        match c {
-            '\'' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth -= 1,
-            _ => {}
-        }
-        depth == 0 && !quoted && upper[at..].starts_with("ORDER BY")
-    })
 }
