@@ -3,17 +3,21 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint fuzz
+.PHONY: help build demo test bench lint fuzz oracle
 
 CARGO ?= cargo
 # More for the demo: make demo ARGS="--replicas 2"
 ARGS ?=
+# How many random statements make oracle asks, and from which seed.
+STATEMENTS ?= 20000
+SEED ?= $$(date +%s)
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 600
 
 help:
 	@echo "make demo    PostgreSQL servers with a sample shop, and pgbraid in front of them (ARGS=\"--replicas 2\")"
 	@echo "make test    all tests"
+	@echo "make oracle  random statements on one PostgreSQL and on three shards (STATEMENTS=20000 SEED=the time)"
 	@echo "make bench   pgbraid beside PgBouncer and a direct connection; writes docs/benchmarks.md"
 	@echo "make lint    format, clippy, licences"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600)"
@@ -31,6 +35,10 @@ demo:
 test:
 	@docker/deps.sh test
 	@ulimit -n "$$(ulimit -Hn)"; $(CARGO) test --locked --lib --tests
+
+oracle:
+	@docker/deps.sh --system test
+	PGBRAID_ORACLE_RANDOM=$(STATEMENTS) PGBRAID_ORACLE_SEED=$(SEED) $(CARGO) test --locked --test it -- random_statements --nocapture
 
 bench:
 	@docker/deps.sh bench

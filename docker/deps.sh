@@ -7,7 +7,8 @@
 # Profiles:
 #   build    a C compiler and linker for cargo
 #   server   build, and the PostgreSQL server and client programs (the demo, the integration tests)
-#   test     server, and what the tests of drivers use: PgBouncer, Python, Node.js, Java with their PostgreSQL drivers
+#   test     server, the locale en_US.UTF-8, and what the tests of drivers use: PgBouncer, Python, Node.js, Java with their
+#            PostgreSQL drivers
 #   bench    server, and PgBouncer and Python (the benchmarks)
 # --system: the system's packages alone, not the drivers under target/drivers.
 #
@@ -68,6 +69,7 @@ missing_packages() {
         has pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
         has_venv || echo python3-venv
         [ "$profile" = bench ] && continue
+        has_english || { has localedef && [ -e /usr/share/i18n/locales/en_US ]; } || echo locales
         has node || echo nodejs
         has npm || echo npm
         has_javac || echo default-jdk-headless
@@ -75,7 +77,19 @@ missing_packages() {
     done | sort -u
 }
 
+has_english() { locale -a 2>/dev/null | grep -qix 'en_US\.utf-\?8'; }
+
 as_root=()
+
+# The locale of the tests' text orders.
+english_locale() {
+    has_english && return
+    [ "$(id -u)" = 0 ] || ! has sudo || as_root=(sudo)
+    say "making the locale en_US.UTF-8"
+    "${as_root[@]}" localedef -i en_US -f UTF-8 en_US.UTF-8 </dev/null ||
+        say "it can't be made without root: the tests take ICU's English instead"
+}
+
 install_packages() {
     local packages=("$@")
     if ! has apt-get; then
@@ -174,6 +188,8 @@ node_drivers() {
 
 mapfile -t missing < <(missing_packages)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+
+case " ${profiles[*]} " in *" test "*) english_locale ;; esac
 
 if [ $system_only = no ] && [[ " ${profiles[*]} " == *" test "* ]]; then
     unless_done "$root/tests/drivers/python/requirements.txt" "$drivers/venv/.requirements" python_drivers

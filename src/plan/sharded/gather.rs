@@ -45,10 +45,15 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
             }
             _ => continue,
         };
-        let mut pieces = source(inputs.len(), &input.columns, &collations(planner, item));
+        // One question is asked once. It also keeps the text of a sub-query that stands twice one text, as what DISTINCT ON
+        // and ORDER BY, GROUP BY and the select list have in common must be.
+        let at = inputs.iter().position(|known| *known == input).unwrap_or(inputs.len());
+        let mut pieces = source(at, &input.columns, &collations(planner, item));
         push(&mut pieces, text(format!(" AS {} ({})", ident(&item.name), idents(&input.columns))));
         edits.pieces(item.place.1, pieces);
-        inputs.push(input);
+        if at == inputs.len() {
+            inputs.push(input);
+        }
         gathered.push(id);
     }
     for (span, id, name) in &analysis.long_names {

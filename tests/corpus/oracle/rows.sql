@@ -26,7 +26,8 @@ SELECT g,
     'c' || g % 6,
     CASE g % 4 WHEN 0 THEN NULL ELSE decode(lpad(to_hex(g * 7919), 6, '0'), 'hex') END,
     CASE g % 9 WHEN 0 THEN 'infinity' ELSE timestamp '1987-06-05 04:03:02' + g * interval '1 day 0.5 seconds' END,
-    CASE g % 3 WHEN 0 THEN NULL ELSE ARRAY['ok', 'happy']::mood[] END
+    CASE g % 3 WHEN 0 THEN NULL ELSE ARRAY['ok', 'happy']::mood[] END,
+    (ARRAY['Ada', 'ADA', 'bea', 'Bea', NULL])[1 + g % 5]
 FROM generate_series(1, 60) g;
 INSERT INTO orders
 SELECT g, 1 + g * 7 % 48,

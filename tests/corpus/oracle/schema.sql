@@ -36,7 +36,8 @@ CREATE TABLE customers (
     code char(6),
     photo bytea,
     seen timestamp,
-    moods mood[]
+    moods mood[],
+    handle text COLLATE folded
 );
 CREATE TABLE orders (
     id bigint,

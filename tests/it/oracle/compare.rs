@@ -9,6 +9,8 @@ pub enum Verdict {
     Equal,
     /// The proxy declines, and says why.
     Refused(String),
+    /// It was cut off by the session's own time limit, on either side.
+    Slow,
     /// What differs.
     Wrong(String),
 }
@@ -25,6 +27,9 @@ pub fn judge(plain: &Answer, ours: &Answer, step: &Step, all: Option<&Answer>) -
         return Verdict::Wrong("the connection was lost or is silent".to_owned());
     }
     let code = |answer: &Answer| answer.error.as_ref().map(|error| error.code.clone());
+    if code(plain).is_some_and(|code| code == "57014") || code(ours).is_some_and(|code| code == "57014") {
+        return Verdict::Slow;
+    }
     if code(plain) != code(ours) {
         if ours.is_refusal() {
             let message = ours.error.as_ref().map(|error| error.message.clone());

@@ -19,6 +19,8 @@ pub struct Totals {
     classes: BTreeMap<String, Counts>,
     /// Each with all that a person needs.
     pub wrong: Vec<String>,
+    /// Statements that took too long to be judged.
+    pub slow: Vec<String>,
     /// Refused statements and why.
     pub refused: Vec<(String, String)>,
 }
@@ -39,6 +41,9 @@ impl Totals {
                 counts.refused += 1;
                 self.refused.push((case.steps.iter().map(|step| step.sql.clone()).collect::<Vec<_>>().join("; "), why));
             }
+            Verdict::Slow => {
+                self.slow.push(case.steps.iter().map(|step| step.sql.clone()).collect::<Vec<_>>().join("; "))
+            }
             Verdict::Wrong(what) => {
                 counts.wrong += 1;
                 self.wrong.push(format!("[{}] {what}", case.class));
@@ -46,15 +51,22 @@ impl Totals {
         }
     }
 
-    /// How often what was refused.
+    /// How often what was refused, with an example each.
     pub fn reasons(&self) -> String {
-        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, why) in &self.refused {
-            *reasons.entry(why).or_default() += 1;
+        let mut reasons: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for (sql, why) in &self.refused {
+            let (count, shortest) = reasons.entry(why).or_insert((0, sql));
+            *count += 1;
+            if sql.len() < shortest.len() {
+                *shortest = sql;
+            }
         }
         let mut list: Vec<_> = reasons.into_iter().collect();
-        list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        list.into_iter().map(|(why, count)| format!("{count} refused: {why}\n")).collect()
+        list.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        list.into_iter().fold(String::new(), |mut out, (why, (count, example))| {
+            let _ = writeln!(out, "{count} refused: {why}\n    {example}");
+            out
+        })
     }
 
     pub fn table(&self) -> String {

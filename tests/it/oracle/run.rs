@@ -7,7 +7,7 @@ use super::ask::{WAYS, Way, ask};
 use super::compare::{Verdict, judge};
 use super::corpus::{Case, Check, Step};
 use super::system::System;
-use crate::support::raw::{Frame, Raw};
+use crate::support::raw::{Frame, Raw, Target};
 
 /// How long one statement may take; a test fails by it, none passes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ pub struct Runner {
 
 impl Runner {
     pub async fn new(system: &'static System) -> Self {
-        Self { system, plain: Raw::login(&system.plain()).await, ours: Raw::login(&system.sharded()).await }
+        Self { system, plain: session(&system.plain()).await, ours: session(&system.sharded()).await }
     }
 
     /// A case in all ways. The worst verdict counts.
@@ -34,6 +34,7 @@ impl Runner {
             match self.case_in(case, way).await {
                 Verdict::Equal => {}
                 Verdict::Refused(why) => worst = Verdict::Refused(why),
+                Verdict::Slow => worst = Verdict::Slow,
                 wrong @ Verdict::Wrong(_) => {
                     worst = wrong;
                     break;
@@ -50,8 +51,8 @@ impl Runner {
             match self.step(step, way).await {
                 Verdict::Equal => {}
                 // What follows in the session may differ for it.
-                Verdict::Refused(why) => {
-                    worst = Verdict::Refused(why);
+                refused @ (Verdict::Refused(_) | Verdict::Slow) => {
+                    worst = refused;
                     break;
                 }
                 Verdict::Wrong(what) => {
@@ -60,7 +61,10 @@ impl Runner {
                 }
             }
         }
-        self.settle(&worst).await;
+        // A single statement that is answered leaves nothing behind.
+        if case.steps.len() > 1 || worst != Verdict::Equal {
+            self.settle(&worst).await;
+        }
         worst
     }
 
@@ -80,7 +84,7 @@ impl Runner {
             };
             match judge(one, &two, step, all.as_ref()) {
                 Verdict::Equal => {}
-                Verdict::Refused(why) => return Verdict::Refused(why),
+                refused @ (Verdict::Refused(_) | Verdict::Slow) => return refused,
                 Verdict::Wrong(what) => {
                     let plan = self.plan(step).await;
                     let params = if step.params[0].is_empty() { String::new() } else { format!("{:?}\n", step.params) };
@@ -129,8 +133,8 @@ impl Runner {
     /// Leaves both sessions as they began.
     async fn settle(&mut self, verdict: &Verdict) {
         if matches!(verdict, Verdict::Wrong(_)) {
-            self.plain = Raw::login(&self.system.plain()).await;
-            self.ours = Raw::login(&self.system.sharded()).await;
+            self.plain = session(&self.system.plain()).await;
+            self.ours = session(&self.system.sharded()).await;
             return;
         }
         for raw in [&mut self.plain, &mut self.ours] {
@@ -138,6 +142,12 @@ impl Runner {
             assert_eq!(frames.last().map(|frame| frame.kind), Some(b'Z'));
         }
     }
+}
+
+/// A session whose statements end in time.
+async fn session(target: &Target) -> Raw {
+    let login = Raw::login_with(target, &[("options", "-c statement_timeout=6s")]).await;
+    login.expect("the login succeeds").0
 }
 
 /// Asks the proxy; what doesn't come in time is missing.

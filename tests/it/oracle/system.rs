@@ -102,6 +102,8 @@ async fn fill(cluster: &Cluster, name: &str, shard: Option<(usize, String)>) {
         let instead = "CREATE COLLATION english (provider = icu, locale = 'en-US')";
         cluster.execute(PRIMARY, name, instead).await.unwrap();
     }
+    let folded = "CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)";
+    cluster.execute(PRIMARY, name, folded).await.unwrap();
     cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{SCHEMA}")).await.unwrap();
     cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{ROWS}")).await.unwrap();
     let Some((at, mine)) = shard else { return };

@@ -59,7 +59,7 @@ impl Maker {
     }
 
     fn compound(&mut self, kind: Kind, env: &Env, depth: usize) -> Node {
-        if kind == Kind::Collated {
+        if matches!(kind, Kind::Collated | Kind::Folded) {
             // Two columns may have two collations, and errors for it come only where rows are compared.
             return self.leaf(kind, env);
         }
@@ -88,6 +88,7 @@ impl Maker {
                     let (stamp, unit) = (self.expr(kind, env, depth), *self.chance.pick(&["day", "hour", "month"]));
                     seq![format!("date_trunc('{unit}', "), stamp, ")"]
                 }
+                Kind::Texts if self.depth < 2 && self.tables > 0 => self.array_query(env),
                 Kind::Json => {
                     let (int, text) = (self.expr(Kind::Int, env, depth), self.expr(Kind::Text, env, depth));
                     seq!["jsonb_build_object('i', ", int, ", 't', ", text, ")"]
@@ -114,6 +115,10 @@ impl Maker {
             }
             7 => seq!["length(", self.expr(Kind::Text, env, depth), ")"],
             8 => seq!["(", self.expr(Kind::Date, env, depth), " - date '1995-03-01')"],
+            9 if self.chance.percent(50) => {
+                let field = *self.chance.pick(&["n", "g", "a"]);
+                seq!["(", self.expr(Kind::Json, env, 0), format!(" ->> '{field}')::int")]
+            }
             9 => seq!["extract(day from ", self.expr(Kind::Stamp, env, depth), ")::int"],
             10 if self.risky => seq!["(", a, " / ", self.expr(Kind::Int, env, depth), ")"],
             10 => seq!["(- ", a, ")"],
@@ -171,6 +176,7 @@ impl Maker {
             2 => seq!["upper(", a, ")"],
             3 => seq!["lower(", a, ")"],
             4 => seq!["left(", a, ", 2)"],
+            5 if self.chance.percent(50) => seq!["(", self.expr(Kind::Json, env, 0), " ->> 'n')"],
             5 => seq!["substring(", a, " from 2 for 3)"],
             6 => seq!["(", self.expr(Kind::Int, env, depth), ")::text"],
             7 if self.risky => seq!["(", a, ")::int::text"],
@@ -190,7 +196,8 @@ impl Maker {
             return self.key_condition(env);
         }
         let deeper = depth.saturating_sub(1);
-        match self.chance.below(if depth == 0 { 8 } else { 14 }) {
+        match self.chance.below(if depth == 0 { 9 } else { 15 }) {
+            8 => self.odd(env, deeper),
             0..=3 => self.comparison(env, deeper),
             4 => {
                 let kind = self.kind(env);
@@ -214,18 +221,43 @@ impl Maker {
                 let word = *self.chance.pick(&["LIKE", "NOT LIKE", "ILIKE"]);
                 seq!["(", self.expr(Kind::Text, env, deeper), format!(" {word} {pattern})")]
             }
-            8 | 9 => {
+            9 | 10 => {
                 let between = if self.chance.percent(60) { " AND " } else { " OR " };
                 let parts = (0..self.chance.between(2, 3)).map(|_| self.condition(env, deeper)).collect();
                 seq!["(", Node::list(parts, between, 1), ")"]
             }
-            10 => seq!["(NOT ", self.condition(env, deeper), ")"],
-            11 => {
+            11 => seq!["(NOT ", self.condition(env, deeper), ")"],
+            12 => {
                 let word = *self.chance.pick(&["IS TRUE", "IS NOT TRUE", "IS FALSE", "IS UNKNOWN"]);
                 seq!["(", self.condition(env, deeper), format!(" {word})")]
             }
             _ if self.depth < 2 && self.tables > 0 => self.query_condition(env),
             _ => self.comparison(env, deeper),
+        }
+    }
+
+    /// Conditions of rarer forms.
+    fn odd(&mut self, env: &Env, depth: usize) -> Node {
+        match self.chance.below(8) {
+            0 if !env.rows.is_empty() => {
+                let word = *self.chance.pick(&["IS NULL", "IS NOT NULL", "IS DISTINCT FROM NULL"]);
+                format!("({} {word})", self.chance.pick(&env.rows)).into()
+            }
+            1 => seq!["('x,\"y\"' = ANY (", self.expr(Kind::Texts, env, 0), "))"],
+            2 => seq!["(", self.expr(Kind::Stamp, env, depth), " < now())"],
+            3 => seq!["(", self.expr(Kind::Date, env, depth), " <> current_date)"],
+            4 => {
+                let operator = *self.chance.pick(&["=", "<", ">=", "<>"]);
+                let (a, b) = (self.expr(Kind::Int, env, depth), self.expr(Kind::Text, env, depth));
+                let (c, d) = (self.expr(Kind::Int, env, 0), self.expr(Kind::Text, env, 0));
+                seq!["((", a, ", ", b, format!(") {operator} ("), c, ", ", d, "))"]
+            }
+            5 => {
+                let (a, b) = (self.expr(Kind::Int, env, 0), self.expr(Kind::Bool, env, 0));
+                seq!["((", a, ", ", b, ") IN ((1, true), (5, false), (7, NULL)))"]
+            }
+            6 => seq!["(", self.expr(Kind::Json, env, 0), " @> '{\"n\": 1}')"],
+            _ => seq!["(", self.expr(Kind::Text, env, depth), " ~ '^[a-n]')"],
         }
     }
 
@@ -238,7 +270,7 @@ impl Maker {
         let left = self.expr(kind, env, depth);
         let right = match kind {
             // Two columns may have two collations.
-            Kind::Collated => self.literal(kind),
+            Kind::Collated | Kind::Folded => self.literal(kind),
             _ => self.expr(kind, env, depth),
         };
         seq!["(", left, format!(" {operator} "), right, ")"]

@@ -13,6 +13,8 @@ pub struct From {
     pub star: Option<Vec<Atom>>,
     /// Each item's name, and what `name.*` gives.
     pub items: Vec<(String, Vec<Atom>)>,
+    /// What WHERE must ask besides.
+    pub filters: Vec<Node>,
 }
 
 impl Maker {
@@ -27,6 +29,7 @@ impl Maker {
             from = self.join(from, around);
         }
         from.env.outer.clone_from(&around.outer);
+        from.env.rows = from.items.iter().map(|(name, _)| name.clone()).collect();
         let from = self.bare_names(from);
         From { node: seq![" FROM ", from.node], ..from }
     }
@@ -94,6 +97,7 @@ impl Maker {
             env,
             star: Some(atoms.clone()),
             items: vec![(alias, atoms)],
+            filters: Vec::new(),
         }
     }
 
@@ -122,6 +126,23 @@ impl Maker {
         }
     }
 
+    /// A join in parentheses.
+    fn nested(&mut self, around: &Env) -> From {
+        let one = self.item(around, false);
+        let inner = self.join(one, around);
+        // What WHERE asks can't stand inside an outer join's side as well as it would outside.
+        From { node: seq!["(", inner.node.clone(), ")"], ..inner }
+    }
+
+    /// Rows that hang on the items before.
+    fn lateral_series(&mut self, seen: &Env) -> From {
+        let alias = self.alias();
+        let int = self.expr(Kind::Int, &seen.inside(), 0);
+        let output = Output { name: "n".to_owned(), kind: Kind::Int, exact: true, rough: false };
+        let node = seq!["generate_series(1, least(", int, format!(", 4)) AS {alias}(n)")];
+        derived(node, &alias, &[output])
+    }
+
     fn sub_select(&mut self, around: &Env, lateral: bool) -> From {
         let around = if lateral { around.clone() } else { Env { outer: around.outer.clone(), ..Env::default() } };
         let inside = if lateral { around.inside() } else { Env { outer: around.outer, ..Env::default() } };
@@ -147,6 +168,10 @@ impl Maker {
         seen.outer.clone_from(&around.outer);
         let right = if lateral && self.depth < 2 && self.tables > 0 {
             self.sub_select(&seen, true)
+        } else if lateral {
+            self.lateral_series(&seen)
+        } else if self.tables > 1 && self.chance.percent(10) {
+            self.nested(around)
         } else {
             self.item(around, false)
         };
@@ -167,6 +192,12 @@ impl Maker {
         let mut both = joined(left_of(&left), left_of(&right), Node::none());
         both.env.outer.clone_from(&around.outer);
         let equality = self.equality(&left.env, &right.env);
+        if !lateral && kind == "JOIN" && left.comma() && right.comma() && self.chance.percent(25) {
+            let node = seq![left.node.clone(), ", ", right.node.clone()];
+            let mut both = joined(left, right, node);
+            both.filters.push(equality);
+            return both;
+        }
         let condition = if kind == "FULL JOIN" || self.chance.percent(70) {
             equality
         } else {
@@ -189,13 +220,22 @@ impl Maker {
             let (one, two) = self.chance.pick(&pairs).clone();
             return if self.chance.percent(50) { format!("{one} = {two}") } else { format!("{two} = {one}") }.into();
         }
-        for one in left.atoms.iter().filter(|atom| !matches!(atom.kind, Kind::Bool | Kind::Collated | Kind::Json)) {
+        for one in left
+            .atoms
+            .iter()
+            .filter(|atom| !matches!(atom.kind, Kind::Bool | Kind::Collated | Kind::Folded | Kind::Json))
+        {
             for two in right.atoms.iter().filter(|two| two.kind == one.kind) {
                 pairs.push((one.text.clone(), two.text.clone()));
             }
         }
+        // Few values make many pairs of rows: with a second equality fewer.
         if pairs.is_empty() {
             return "true = true".into();
+        }
+        if self.chance.percent(40) && pairs.len() > 1 {
+            let (one, two) = (self.chance.pick(&pairs).clone(), self.chance.pick(&pairs).clone());
+            return format!("{} = {} AND {} = {}", one.0, one.1, two.0, two.1).into();
         }
         let (one, two) = self.chance.pick(&pairs).clone();
         format!("{one} = {two}").into()
@@ -219,7 +259,8 @@ impl Maker {
                 Some(Atom { text: name.clone(), qualified: String::new(), name, exact: one.exact && two.exact, ..one })
             })
             .collect();
-        let rest = |from: &From| from.star.iter().flatten().filter(|atom| !names.contains(&atom.name)).cloned().collect();
+        let rest =
+            |from: &From| from.star.iter().flatten().filter(|atom| !names.contains(&atom.name)).cloned().collect();
         let (one, two): (Vec<Atom>, Vec<Atom>) = (rest(&left), rest(&right));
         both.star = Some(merged.iter().cloned().chain(one).chain(two).collect());
         // The bare names of what is merged are no longer the items' own.
@@ -232,9 +273,18 @@ impl Maker {
     }
 }
 
+impl From {
+    /// Whether a comma may stand beside it: no comma or JOIN is in it.
+    fn comma(&self) -> bool {
+        let text = self.node.sql(false);
+        !text.contains(" JOIN ") && !text.starts_with('(')
+    }
+}
+
 /// A copy without the text.
 fn left_of(from: &From) -> From {
-    From { node: Node::none(), env: from.env.clone(), star: from.star.clone(), items: from.items.clone() }
+    let filters = from.filters.clone();
+    From { node: Node::none(), env: from.env.clone(), star: from.star.clone(), items: from.items.clone(), filters }
 }
 
 /// The names that both sides' stars have once, of one kind.
@@ -264,7 +314,8 @@ fn joined(left: From, right: From, node: Node) -> From {
         (Some(one), Some(two)) => Some(one.into_iter().chain(two).collect()),
         _ => None,
     };
-    From { node, env, star, items: left.items.into_iter().chain(right.items).collect() }
+    let filters = left.filters.into_iter().chain(right.filters).collect();
+    From { node, env, star, items: left.items.into_iter().chain(right.items).collect(), filters }
 }
 
 /// An item with the columns of a query.
@@ -282,5 +333,5 @@ fn derived(node: Node, alias: &str, outputs: &[Output]) -> From {
     let unique = exact.then(|| atoms.iter().map(|atom| atom.qualified.clone()).collect());
     let keys = atoms.iter().filter(|atom| matches!(atom.name.as_str(), "customer_id" | "device")).cloned().collect();
     let env = Env { atoms: atoms.clone(), keys, unique, ..Env::default() };
-    From { node, env, star: Some(atoms.clone()), items: vec![(alias.to_owned(), atoms)] }
+    From { node, env, star: Some(atoms.clone()), items: vec![(alias.to_owned(), atoms)], filters: Vec::new() }
 }

@@ -58,6 +58,9 @@ impl Maker {
         let filter = self.filter(env);
         match self.chance.below(9) {
             0 | 1 => seq!["count(*)", filter],
+            2 if !env.rows.is_empty() && self.chance.percent(15) => {
+                seq!["count(", self.chance.pick(&env.rows).as_str(), ")", filter]
+            }
             2 => {
                 let kind = self.kind(env);
                 seq!["count(", self.expr(kind, env, 1), ")", filter]

@@ -20,7 +20,8 @@ impl Maker {
         let k = key.text.as_str();
         let n = self.chance.between(1, 52);
         let m = self.chance.between(1, 52);
-        match self.chance.below(40) {
+        match self.chance.below(44) {
+            40..=43 if self.depth < 2 && self.tables > 0 => self.key_query(k, env),
             0..=4 => format!("{k} = {n}").into(),
             5 => format!("({n} = {k})").into(),
             6 | 7 => {
@@ -72,13 +73,10 @@ impl Maker {
     fn other_key(&mut self, key: &Atom, env: &Env) -> Node {
         let k = key.text.as_str();
         let (one, two) = match key.kind {
-            Kind::Uuid => {
-                (self.literal(Kind::Uuid).sql(false), "'938429be-5d31-dc91-b053-2af798e9bd21'".to_owned())
+            Kind::Uuid => (self.literal(Kind::Uuid).sql(false), "'938429be-5d31-dc91-b053-2af798e9bd21'".to_owned()),
+            Kind::Text => {
+                (format!("'device {}'", self.chance.between(1, 13)), format!("'device {}'", self.chance.between(1, 13)))
             }
-            Kind::Text => (
-                format!("'device {}'", self.chance.between(1, 13)),
-                format!("'device {}'", self.chance.between(1, 13)),
-            ),
             _ => (self.literal(key.kind).sql(false), self.literal(key.kind).sql(false)),
         };
         match self.chance.below(12) {

@@ -1,5 +1,6 @@
 //! Random queries: WITH, set operations, ORDER BY, LIMIT, sub-queries in expressions.
 
+use super::from::From;
 use super::scope::{Env, Maker, Output};
 use super::select::{Select, Want};
 use super::tables::{KINDS, Kind};
@@ -80,7 +81,9 @@ impl Maker {
         let kind = *self.chance.pick(&[Kind::Int, Kind::Text]);
         let from = self.from(&Env::default());
         let start = self.strictly(true, |maker| maker.expr(kind, &from.env, 0));
-        let filter = self.condition(&from.env, 1);
+        let mut conditions = from.filters.clone();
+        conditions.push(self.condition(&from.env, 1));
+        let filter = Node::list(conditions, " AND ", 1);
         let all = if self.chance.percent(50) { " ALL" } else { "" };
         let cast = if kind == Kind::Int { "::bigint" } else { "::text" };
         let step = match kind {
@@ -119,7 +122,15 @@ impl Maker {
         let first = self.select(around, inner);
         let mut parts = vec![Node::same(&signature, "", first.node)];
         for _ in 0..self.chance.weighted(&[(75, 1), (25, 2)]) {
-            let word = *self.chance.pick(&["UNION", "UNION ALL", "UNION ALL", "INTERSECT", "EXCEPT", "EXCEPT ALL", "INTERSECT ALL"]);
+            let word = *self.chance.pick(&[
+                "UNION",
+                "UNION ALL",
+                "UNION ALL",
+                "INTERSECT",
+                "EXCEPT",
+                "EXCEPT ALL",
+                "INTERSECT ALL",
+            ]);
             let next = match self.chance.percent(15) {
                 true => {
                     let query = self.query(around, inner);
@@ -171,14 +182,17 @@ impl Maker {
     fn prefix(&mut self, select: &Select) -> Node {
         let mut items = Vec::new();
         match &select.env {
-            Some(env) if self.chance.percent(50) => items.push(seq![self.strictly(false, |maker| maker.sort_list(env, 1)), ", "]),
+            Some(env) if self.chance.percent(50) => {
+                items.push(seq![self.strictly(false, |maker| maker.sort_list(env, 1)), ", "])
+            }
             _ => {}
         }
         if self.chance.percent(60) {
             let at = self.chance.between(1, select.outputs.len());
             items.push(seq![at.to_string(), self.direction(), ", "]);
         }
-        let names: Vec<&String> = select.outputs.iter().map(|output| &output.name).filter(|name| !name.is_empty()).collect();
+        let names: Vec<&String> =
+            select.outputs.iter().map(|output| &output.name).filter(|name| !name.is_empty()).collect();
         if !names.is_empty() && self.chance.percent(25) {
             let name = *self.chance.pick(&names);
             if names.iter().filter(|other| **other == name).count() == 1 {
@@ -195,8 +209,9 @@ impl Maker {
 
     /// An order that leaves some to chance.
     fn partial(&mut self, select: &Select, _want: Want<'_>) -> (Node, Order) {
-        let exact: Vec<usize> =
-            (1..=select.outputs.len()).filter(|at| select.outputs[at - 1].exact && !select.outputs[at - 1].rough).collect();
+        let exact: Vec<usize> = (1..=select.outputs.len())
+            .filter(|at| select.outputs[at - 1].exact && !select.outputs[at - 1].rough)
+            .collect();
         if exact.is_empty() {
             return (Node::none(), Order::Rows);
         }
@@ -262,7 +277,7 @@ impl Maker {
         self.depth += 1;
         let (query, loose) = self.tracked(|maker| {
             let from = maker.from(&inside);
-            let filter = maker.inner_filter(&from.env);
+            let filter = maker.inner_filter(&from);
             if let Some(call) = maker.chance.percent(65).then(|| maker.aggregate(kind, &from.env)).flatten() {
                 return seq!["(SELECT ", call, from.node, filter, ")"];
             }
@@ -276,8 +291,9 @@ impl Maker {
     }
 
     /// WHERE of a sub-query: often tied to the rows outside.
-    fn inner_filter(&mut self, env: &Env) -> Node {
-        let mut conditions = Vec::new();
+    fn inner_filter(&mut self, from: &From) -> Node {
+        let env = &from.env;
+        let mut conditions = from.filters.clone();
         if !env.keys.is_empty() && self.chance.percent(55) {
             let key = self.chance.pick(&env.keys).clone();
             let same: Vec<_> = env.outer.iter().filter(|atom| atom.kind == key.kind).collect();
@@ -306,7 +322,7 @@ impl Maker {
         let node = match choice {
             0..=2 => {
                 let from = self.from(&inside);
-                let filter = self.inner_filter(&from.env);
+                let filter = self.inner_filter(&from);
                 let not = if self.chance.percent(35) { "NOT " } else { "" };
                 seq![format!("({not}EXISTS (SELECT 1"), from.node, filter, "))"]
             }
@@ -331,13 +347,40 @@ impl Maker {
         node
     }
 
+    /// An array of a query's values, in order.
+    pub fn array_query(&mut self, env: &Env) -> Node {
+        self.features.push("sub-query");
+        let inside = env.inside();
+        self.depth += 1;
+        let from = self.from(&inside);
+        let filter = self.inner_filter(&from);
+        let value = self.strictly(true, |maker| maker.expr(Kind::Text, &from.env, 1));
+        self.depth -= 1;
+        seq!["ARRAY(SELECT ", value, from.node, filter, " ORDER BY 1)"]
+    }
+
+    /// `key IN (SELECT key …)`
+    pub fn key_query(&mut self, key: &str, env: &Env) -> Node {
+        let inside = env.inside();
+        self.depth += 1;
+        let from = self.from(&inside);
+        let filter = self.inner_filter(&from);
+        let numbers: Vec<_> = from.env.keys.iter().filter(|key| key.kind == Kind::Int).cloned().collect();
+        let value = match numbers.is_empty() {
+            true => self.expr(Kind::Int, &from.env, 0),
+            false => self.chance.pick(&numbers).text.clone().into(),
+        };
+        self.depth -= 1;
+        seq![format!("({key} IN (SELECT "), value, from.node, filter, "))"]
+    }
+
     fn one_column(&mut self, kind: Kind, around: &Env) -> Node {
         if self.chance.percent(20) {
             let kinds = [kind];
             return self.query(around, Want { kinds: Some(&kinds), named: false, top: false }).node;
         }
         let from = self.from(around);
-        let filter = self.inner_filter(&from.env);
+        let filter = self.inner_filter(&from);
         seq!["SELECT ", self.expr(kind, &from.env, 1), from.node, filter]
     }
 }

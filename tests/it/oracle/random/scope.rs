@@ -27,6 +27,8 @@ pub struct Env {
     pub base: Option<Box<Env>>,
     /// Sharding keys among the atoms.
     pub keys: Vec<Atom>,
+    /// Names of items, which are whole rows.
+    pub rows: Vec<String>,
     /// Texts that together tell every row from every other.
     pub unique: Option<Vec<String>>,
 }
@@ -89,7 +91,7 @@ pub struct Maker {
 impl Maker {
     pub fn new(seed: u64, at: u64) -> Self {
         let mut chance = Chance::new(seed, at);
-        let tables = chance.weighted(&[(30, 1), (40, 2), (20, 3), (10, 5)]);
+        let tables = chance.weighted(&[(30, 1), (42, 2), (20, 3), (8, 4)]);
         let risky = chance.percent(2);
         Self {
             chance,

@@ -60,23 +60,25 @@ impl Maker {
         if from.items.len() > 1 {
             self.features.push("join");
         }
-        let filter = self.filter_clause(&from.env);
+        let filter = self.filter_clause(&from);
         let grouped = self.chance.percent(32);
         let distinct = !grouped && self.chance.percent(14);
         let on = distinct && self.chance.percent(35) && want.kinds.is_none();
         let before = self.exact;
         self.exact |= distinct;
-        let select = if grouped { self.grouped(&from, filter, want) } else { self.rows(&from, filter, want, distinct, on) };
+        let select =
+            if grouped { self.grouped(&from, filter, want) } else { self.rows(&from, filter, want, distinct, on) };
         self.exact = before;
         select
     }
 
     /// WHERE, with a key's condition more often than chance would give one.
-    fn filter_clause(&mut self, env: &Env) -> Node {
-        if self.chance.percent(25) {
+    fn filter_clause(&mut self, from: &From) -> Node {
+        let env = &from.env;
+        if self.chance.percent(25) && from.filters.is_empty() {
             return Node::none();
         }
-        let mut conditions = Vec::new();
+        let mut conditions = from.filters.clone();
         if !env.keys.is_empty() && self.chance.percent(30) {
             conditions.push(self.strictly(false, |maker| maker.key_condition(env)));
         }
@@ -108,8 +110,13 @@ impl Maker {
             word = seq!["SELECT ", Node::opt("DISTINCT ")];
             self.features.push("distinct");
         }
-        let node =
-            seq![word, Node::list(items.nodes, ", ", items.outputs.len()), from.node.clone(), filter, Node::opt(clause)];
+        let node = seq![
+            word,
+            Node::list(items.nodes, ", ", items.outputs.len()),
+            from.node.clone(),
+            filter,
+            Node::opt(clause)
+        ];
         let env = (!distinct || on).then(|| from.env.clone());
         let plain = !distinct && !windowed;
         Select { node, outputs: items.outputs, env, plain, first }
@@ -206,12 +213,19 @@ impl Maker {
         let sets = !groups.is_empty() && self.chance.percent(15);
         let texts: Vec<String> = groups.iter().map(|group| group.text.clone()).collect();
         let unique = (!sets).then(|| texts.clone()).filter(|texts| !texts.is_empty());
-        let env = Env { atoms: groups, outer: base.outer.clone(), base: Some(Box::new(base)), keys: Vec::new(), unique };
+        let env = Env {
+            atoms: groups,
+            outer: base.outer.clone(),
+            base: Some(Box::new(base)),
+            keys: Vec::new(),
+            rows: Vec::new(),
+            unique,
+        };
         let windowed = !self.exact && self.chance.percent(8);
         let frame = Frame { from, env: &env, want, grouped: true, window: None };
         let items = self.items(&frame, windowed);
         self.features.push(if sets { "grouping sets" } else { "group" });
-        let by = self.group_clause(&texts, sets);
+        let by = self.group_clause(&texts, sets, &items);
         let having = match self.chance.percent(20) {
             true => Node::opt(seq![" HAVING ", self.condition(&env, 1)]),
             false => Node::none(),
@@ -222,6 +236,16 @@ impl Maker {
         let node =
             seq!["SELECT ", Node::list(items.nodes, ", ", items.outputs.len()), from.node.clone(), filter, by, having];
         Select { node, outputs: items.outputs, env: Some(env), plain: false, first: None }
+    }
+
+    /// A group as it is, by its place or by its name among the outputs.
+    fn group_name(&mut self, text: &str, items: &Items) -> String {
+        let begins = |node: &Node| node.sql(false).split(" AS ").next() == Some(text);
+        match items.nodes.iter().position(begins) {
+            Some(at) if self.chance.percent(35) => (at + 1).to_string(),
+            Some(at) if self.chance.percent(35) && !items.outputs[at].name.is_empty() => items.outputs[at].name.clone(),
+            _ => text.to_owned(),
+        }
     }
 
     /// One group: a column, or an expression whose text is used again.
@@ -247,7 +271,11 @@ impl Maker {
         let (node, loose) = self.tracked(|maker| maker.expr(kind, env, 1));
         let text = node.sql(false);
         // A constant would be an ordinal; what is loose can't be a group.
-        if loose || !text.contains('.') || text.contains('$') { format!("length({}::text)", self.any_text(env)) } else { text }
+        if loose || !text.contains('.') || text.contains('$') {
+            format!("length({}::text)", self.any_text(env))
+        } else {
+            text
+        }
     }
 
     fn any_text(&mut self, env: &Env) -> String {
@@ -255,11 +283,12 @@ impl Maker {
         if exact.is_empty() { "'x'".to_owned() } else { self.chance.pick(&exact).text.clone() }
     }
 
-    fn group_clause(&mut self, texts: &[String], sets: bool) -> Node {
+    fn group_clause(&mut self, texts: &[String], sets: bool, items: &Items) -> Node {
         let list = |texts: &[String]| texts.join(", ");
         let Some((first, rest)) = texts.split_first() else { return Node::none() };
         if !sets {
-            return format!(" GROUP BY {}", list(texts)).into();
+            let list: Vec<Node> = texts.iter().map(|text| self.group_name(text, items).into()).collect();
+            return seq![" GROUP BY ", Node::list(list, ", ", 1)];
         }
         let text = match self.chance.below(4) {
             0 => format!(" GROUP BY ROLLUP ({})", list(texts)),

@@ -97,7 +97,6 @@ impl Statement {
         Self { tree, ..self.clone() }
     }
 
-
     /// The case to be judged.
     pub fn case(&self) -> Case {
         let sql = self.tree.sql(false);

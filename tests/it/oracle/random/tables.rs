@@ -28,6 +28,8 @@ pub enum Kind {
     Bytes,
     Bits,
     Moods,
+    /// Text under a collation that folds case.
+    Folded,
 }
 
 pub const KINDS: &[Kind] = &[Int, Num, Text, Bool, Date, Stamp, Float, Uuid, Mood, Json];
@@ -59,13 +61,14 @@ impl Kind {
             Texts => &["'{}'::text[]", "ARRAY['t1', NULL, 'x,\"y']"],
             Bytes => &["'\\x001eef'::bytea"],
             Bits => &["B'0101'"],
+            Folded => &["'ada'", "'BEA'"],
             Moods => &["'{ok}'::mood[]"],
         }
     }
 
     /// Whether min and max take it.
     pub fn extreme(self) -> bool {
-        !matches!(self, Bool | Uuid | Json | Bytes | Bits | Moods)
+        !matches!(self, Bool | Uuid | Json | Bytes | Bits | Moods | Folded)
     }
 
     /// What it is called in the kind of a node.
@@ -111,6 +114,7 @@ pub const TABLES: &[Table] = &[
             ("photo", Bytes, true),
             ("seen", Local, true),
             ("moods", Moods, true),
+            ("handle", Folded, false),
         ],
         key: Some(0),
         unique: &["id"],

@@ -8,9 +8,17 @@ pub enum Node {
     /// May be left out.
     Opt(Box<Node>),
     /// Items with a text between; some may be left out, as long as this many stay.
-    List { items: Vec<Node>, between: &'static str, least: usize },
+    List {
+        items: Vec<Node>,
+        between: &'static str,
+        least: usize,
+    },
     /// A part of the same kind may stand in its place, or this text if it isn't empty.
-    Same { kind: String, simple: String, node: Box<Node> },
+    Same {
+        kind: String,
+        simple: String,
+        node: Box<Node>,
+    },
     /// A bound on the rows, not printed where all rows are asked for.
     Bound(Box<Node>),
 }

@@ -27,22 +27,15 @@ impl Maker {
 
     fn insert(&mut self, table: &Table, value: &str) -> Node {
         let rows = self.chance.between(1, 3);
-        let number = |maker: &mut Self| 900 + maker.chance.below(50);
-        let (head, row): (&str, Box<dyn Fn(&mut Self) -> String>) = match table.name {
-            "customers" => ("id, name", Box::new(|_| format!("{value}, 'new one'"))),
-            "orders" => (
-                "customer_id, id, total",
-                Box::new(move |maker| format!("{value}, {}, {}.5", number(maker), maker.chance.below(9))),
-            ),
-            "items" => (
-                "customer_id, order_id, line, quantity",
-                Box::new(move |maker| format!("{value}, {}, 1, {}", number(maker), maker.chance.below(9))),
-            ),
-            "events" => ("id, kind", Box::new(|_| format!("{value}, 'new'"))),
-            _ => ("device, n, value", Box::new(move |maker| format!("{value}, {}, 1.5", number(maker)))),
+        let head = match table.name {
+            "customers" => "id, name",
+            "orders" => "customer_id, id, total",
+            "items" => "customer_id, order_id, line, quantity",
+            "events" => "id, kind",
+            _ => "device, n, value",
         };
         let rows = if matches!(table.name, "customers" | "events") { 1 } else { rows };
-        let list = (0..rows).map(|_| format!("({})", row(self)).into()).collect();
+        let list = (0..rows).map(|_| self.row(table.name, value).into()).collect();
         let second = head.split(", ").last().unwrap_or("id");
         let keys = table.unique.join(", ");
         let conflict = match self.chance.below(4) {
@@ -58,6 +51,18 @@ impl Maker {
             Node::opt(conflict),
             returning
         ]
+    }
+
+    /// A row to be inserted.
+    fn row(&mut self, table: &str, value: &str) -> String {
+        let (number, digit) = (900 + self.chance.below(50), self.chance.below(9));
+        match table {
+            "customers" => format!("({value}, 'new one')"),
+            "orders" => format!("({value}, {number}, {digit}.5)"),
+            "items" => format!("({value}, {number}, 1, {digit})"),
+            "events" => format!("({value}, 'new')"),
+            _ => format!("({value}, {number}, 1.5)"),
+        }
     }
 
     /// The condition that confines, with others.
