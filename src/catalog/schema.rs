@@ -5,6 +5,9 @@ use rustc_hash::FxHashMap;
 /// An object identifier of PostgreSQL.
 pub type Oid = u32;
 
+/// OIDs from here on are of what users have made, and differ from database to database.
+pub const FIRST_USER_OID: Oid = 16_384;
+
 /// Relations, functions, types and collations of one database, as one shard has them and all agree on.
 #[derive(Debug, Default)]
 pub struct Schema {

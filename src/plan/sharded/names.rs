@@ -13,6 +13,18 @@ use crate::sql::ast::*;
 /// System columns, which every table has.
 const SYSTEM: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
+/// Built-in functions that take any row.
+const ROWS: &[&str] = &["count", "row_to_json", "to_json", "to_jsonb", "json_agg", "jsonb_agg"];
+
+/// Whether a text read as a date or time would hang on the moment: 'now', 'today 10:00'.
+fn moment(text: &str) -> bool {
+    let words = || text.split_ascii_whitespace();
+    let now =
+        |word: &str| ["now", "today", "tomorrow", "yesterday"].iter().any(|moment| word.eq_ignore_ascii_case(moment));
+    let time = |word: &str| word.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-'));
+    words().any(now) && words().all(|word| now(word) || time(word))
+}
+
 /// What names of columns can mean at one level.
 #[derive(Clone, Default)]
 pub struct Namespace {
@@ -60,6 +72,8 @@ pub struct Resolver<'a> {
     pub views: usize,
     /// A `*` stood for columns that aren't known.
     pub open: bool,
+    /// What is resolved is looked at as a row only, whatever type it has.
+    pub row_only: bool,
 }
 
 impl<'a> Resolver<'a> {
@@ -67,7 +81,17 @@ impl<'a> Resolver<'a> {
         let mut out = Analysis::default();
         out.texts.push(sql.into());
         out.scopes.push(None);
-        Self { context, params, out, frames: Vec::new(), ctes: Vec::new(), text: 0, views: 0, open: false }
+        Self {
+            context,
+            params,
+            out,
+            frames: Vec::new(),
+            ctes: Vec::new(),
+            text: 0,
+            views: 0,
+            open: false,
+            row_only: false,
+        }
     }
 
     pub fn child(&mut self, scope: ScopeId) -> ScopeId {
@@ -346,10 +370,7 @@ impl<'a> Resolver<'a> {
     pub fn expr(&mut self, expr: &Expr, scope: ScopeId) -> Result<(), Refusal> {
         match &expr.kind {
             ExprKind::Column(name) => return self.column(name),
-            ExprKind::Literal(Literal::Text(Some(value))) => {
-                let word = value.trim().to_ascii_lowercase();
-                self.out.moments |= matches!(word.as_str(), "now" | "today" | "tomorrow" | "yesterday");
-            }
+            ExprKind::Literal(Literal::Text(Some(value))) => self.out.moments |= moment(value),
             ExprKind::WholeRow(name) => {
                 let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
                 return self.whole_row(alias).map_or_else(|| Err(unresolved(alias)), |()| Ok(()));
@@ -375,15 +396,33 @@ impl<'a> Resolver<'a> {
             }
             _ => {}
         }
+        let row_only = self.takes_rows(expr);
         for part in parts(expr) {
             match part {
-                Part::Expr(part) => self.expr(part, scope)?,
+                Part::Expr(part) => {
+                    self.row_only = row_only && matches!(part.kind, ExprKind::Column(_) | ExprKind::WholeRow(_));
+                    self.expr(part, scope)?;
+                    self.row_only = false;
+                }
                 Part::Query(query) => {
                     self.query(query, scope)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether an expression treats a row of a table as any row of these columns: `t IS NULL`, `count(t)`, JSON.
+    fn takes_rows(&self, expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::IsNull { .. } => true,
+            ExprKind::Function(call) => call.name.parts.last().is_some_and(|name| {
+                let functions = self.context.schema.functions.get(&name.value);
+                ROWS.contains(&name.value.as_str())
+                    && functions.is_some_and(|all| all.iter().all(|function| function.builtin))
+            }),
+            _ => false,
+        }
     }
 
     fn use_column(&mut self, target: Target) {
@@ -465,7 +504,7 @@ impl<'a> Resolver<'a> {
             self.use_column(*target);
         }
         if let Some(item) = id.and_then(|id| self.out.refs.get_mut(id)) {
-            item.whole = true;
+            item.whole |= !self.row_only;
         }
         Some(())
     }

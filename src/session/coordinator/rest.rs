@@ -52,8 +52,14 @@ impl Coordinator {
             return Err(too_much().into());
         }
         let home = self.home();
-        let shard =
-            if shards.contains(&home) || shards.is_empty() { home } else { shards.first().copied().unwrap_or(home) };
+        // Types of users have other OIDs elsewhere, and the result was described at home.
+        let users = prepared.described.get().is_some_and(|described| {
+            described.columns.iter().any(|column| column.type_oid >= crate::catalog::schema::FIRST_USER_OID)
+        });
+        let shard = match shards.first() {
+            Some(&first) if !shards.contains(&home) && !users => first,
+            _ => home,
+        };
         self.finish(prepared, text_of(sql, prepared, &items), shard, bind, &all, reply).await
     }
 

@@ -270,6 +270,15 @@ SELECT sum(big)::bigint FROM orders WHERE big > 0;
 -- name: a row beside an aggregate
 SELECT c.*, count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE c.id < 6 GROUP BY c.id ORDER BY c.id;
 
+-- name: a row of a table that is gathered
+SELECT count(a), count(b), count(*) FILTER (WHERE b IS NULL), count(*) FILTER (WHERE a IS NOT NULL) FROM orders a LEFT JOIN events b ON b.level = a.small AND b.customer_id = a.id;
+
+-- name: a row of a table that is gathered, as JSON
+SELECT row_to_json(s), to_jsonb(r.*) FROM settings s JOIN readings r ON r.n = s.n WHERE device = 'device 3' ORDER BY s.name;
+
+-- name: rows of a table that is gathered, as JSON
+SELECT c.id, json_agg(e ORDER BY e.id), jsonb_agg(c) FROM customers c JOIN events e ON e.customer_id = c.id WHERE c.id < 5 GROUP BY c.id ORDER BY 1;
+
 -- name: FILTER on every aggregate
 SELECT status, sum(total) FILTER (WHERE paid), avg(total) FILTER (WHERE NOT paid), count(*) FILTER (WHERE paid IS NULL), min(id) FILTER (WHERE id > 100), array_agg(id ORDER BY id) FILTER (WHERE id < 20) FROM orders GROUP BY status ORDER BY 1;
 

@@ -175,7 +175,7 @@ impl Maker {
             0 => (Kind::Int, "count(*)".into()),
             1 => {
                 let int = self.expr(Kind::Int, env, 0);
-                (Kind::Num, seq!["sum(", int, ")::numeric"])
+                (Kind::Num, seq!["sum(", int, ")"])
             }
             2 => (Kind::Num, self.strictly(true, |maker| seq!["sum(", maker.expr(Kind::Num, env, 0), ")"])),
             3 => {
