@@ -38,7 +38,7 @@ fn the_corpus_is_answered_as_by_one_postgresql() {
         }
         (totals, system.same_rows().await)
     });
-    eprintln!("{}", totals.table());
+    eprintln!("{}{}", totals.table(), totals.reasons());
     assert!(totals.slow.is_empty(), "too slow: {:#?}", totals.slow);
     assert!(totals.wrong.is_empty(), "{} wrong:\n\n{}", totals.wrong.len(), totals.wrong.join("\n\n"));
     assert!(faults.is_empty(), "rows after all statements: {faults:#?}");

@@ -103,6 +103,10 @@ async fn work(
         }
         let statement = Statement::new(seed, at);
         let verdict = judge(&mut runner, &statement, seed, at).await;
+        if let Verdict::Wrong(what) = &verdict {
+            // A long run that is ended has said what it found.
+            eprintln!("wrong: {what}");
+        }
         found.lock().unwrap().count(&statement.case(), verdict);
     }
 }
