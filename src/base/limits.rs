@@ -136,6 +136,12 @@ pub const SHARD_MESSAGE: usize = 256 << 20;
 /// Bytes of rows that one statement over shards may collect in the proxy; beyond it 53400.
 pub const GATHER_BYTES: usize = 256 << 20;
 
+/// Bytes of rows that one shard is asked for at a time, for a portal or cursor that is read bit by bit.
+pub const FLOW_BYTES: usize = 256 << 10;
+
+/// Rows of them.
+pub const FLOW_ROWS: usize = 1_000;
+
 /// Statements of one client that are kept prepared on one shard's session; beyond it another makes room.
 pub const SHARD_STATEMENTS: usize = 500;
 

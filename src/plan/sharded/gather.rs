@@ -9,8 +9,8 @@ use super::splice::{Edits, push, text};
 use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, functions, query};
 use crate::sql::ast::{QueryBody, Statement};
 
-/// A query whose tables are gathered one by one.
-pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refusal> {
+/// A query whose tables are gathered one by one. Reference tables stand in the rest, unless `all` are gathered.
+pub fn plan(planner: &mut Planner<'_>, mut edits: Edits, all: bool) -> Result<Scatter, Refusal> {
     if planner.analysis.locks {
         return Err(unsupported("locking", "FOR UPDATE over gathered rows"));
     }
@@ -25,11 +25,16 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
         let input = match &item.source {
             Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded) } => {
                 check(item)?;
-                table(planner, id, item, matches!(home, Home::Unsharded), &edits)
+                let access = matches!(home, Home::Unsharded).then_some(Access::Home);
+                table(planner, id, item, access, &edits)
+            }
+            Source::Table { home: Home::Reference } if all => {
+                check(item)?;
+                table(planner, id, item, Some(Access::Any), &edits)
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
-                if !kinds.sharded && !kinds.home {
+                if !kinds.sharded && !kinds.home && !(all && kinds.reference) {
                     rest_reads = true;
                     continue;
                 }
@@ -70,7 +75,7 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits) -> Result<Scatter, Refu
     }
     planner.proof.push("rows of the tables are gathered, and one PostgreSQL runs the statement over them".to_string());
     let sql = edits.apply(planner.sql, planner.query.span);
-    Ok(Scatter { inputs, finish: Finish::Rest { sql }, once: Vec::new(), rest_reads })
+    Ok(Scatter { inputs, finish: Finish::Rest { sql }, once: Vec::new(), rest_reads, within: None })
 }
 
 /// What a gathered row can't give.
@@ -127,7 +132,8 @@ pub fn source(input: usize, columns: &[String], collations: &[Option<String>]) -
     ]
 }
 
-fn table(planner: &mut Planner<'_>, id: RefId, item: &Ref, home: bool, edits: &Edits) -> Input {
+/// `access`: where the rows are, if their keys don't tell.
+fn table(planner: &mut Planner<'_>, id: RefId, item: &Ref, access: Option<Access>, edits: &Edits) -> Input {
     let mut columns = used(item);
     let list: Vec<String> = columns.iter().map(|column| format!("{}.{}", ident(&item.name), ident(column))).collect();
     let mut list = list.join(", ");
@@ -154,13 +160,13 @@ fn table(planner: &mut Planner<'_>, id: RefId, item: &Ref, home: bool, edits: &E
         }
         push(&mut sql, text(")"));
     }
-    let access = match confined(planner.analysis, id) {
-        _ if home => Access::Home,
-        Some(condition) => {
+    let access = match (access, confined(planner.analysis, id)) {
+        (Some(access), _) => access,
+        (None, Some(condition)) => {
             planner.proof.push(format!("{} confines {}", sentence(&condition), item.name));
             Access::Keys(vec![condition])
         }
-        None => Access::All,
+        (None, None) => Access::All,
     };
     Input { sql, access, columns }
 }
@@ -177,8 +183,8 @@ fn view(planner: &Planner<'_>, item: &Ref, _edits: &Edits) -> Option<Input> {
     let Statement::Query(query) = &statement else { return None };
     let plan = query::plan_with(&sql, query, planner.context, planner.params, false).ok()?;
     match plan.work {
-        Work::Route { .. } if plan.access == Access::Home => {
-            Some(Input { sql: vec![text(sql)], access: Access::Home, columns })
+        Work::Route { .. } if matches!(plan.access, Access::Home | Access::Any) => {
+            Some(Input { sql: vec![text(sql)], access: plan.access, columns })
         }
         Work::Scatter(mut scatter) if scatter.once.is_empty() => match &scatter.finish {
             Finish::Stream { order, hidden: 0, limit: None, offset: None, .. } if order.is_empty() => {

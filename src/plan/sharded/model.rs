@@ -95,6 +95,9 @@ pub struct Scatter {
     pub once: Vec<String>,
     /// The rest reads tables too (reference tables that stand in it): it must see the inputs' snapshot.
     pub rest_reads: bool,
+    /// Where the rest reads tables: the same with their rows among the inputs, for a transaction in which each statement
+    /// sees a snapshot of its own.
+    pub within: Option<Box<Scatter>>,
 }
 
 /// One question, asked of each shard of its access.

@@ -100,7 +100,13 @@ pub fn copy(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Re
             };
             Ok(Plan {
                 access: Access::All,
-                work: Work::Scatter(Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false }),
+                work: Work::Scatter(Scatter {
+                    inputs: vec![input],
+                    finish,
+                    once: Vec::new(),
+                    rest_reads: false,
+                    within: None,
+                }),
                 writes: false,
                 proof: vec!["the shards' rows one after another are the table's".to_string()],
             })

@@ -158,8 +158,17 @@ impl Planner<'_> {
         if let Ok(scatter) = by_parts {
             return Ok(Scatter { once, ..scatter });
         }
-        let scatter = gather::plan(self, edits)?;
-        Ok(Scatter { once: if scatter.once.is_empty() { once } else { scatter.once.clone() }, ..scatter })
+        let mut scatter = gather::plan(self, edits.clone(), false)?;
+        if scatter.once.is_empty() {
+            scatter.once.clone_from(&once);
+        }
+        if scatter.rest_reads && scatter.within.is_none() {
+            let proofs = self.proof.len();
+            let within = gather::plan(self, edits, true).ok().filter(|within| !within.rest_reads);
+            self.proof.truncate(proofs);
+            scatter.within = within.map(|within| Box::new(Scatter { once: scatter.once.clone(), ..within }));
+        }
+        Ok(scatter)
     }
 
     /// Replaces what must be evaluated once; refuses what acts on one server.
@@ -189,7 +198,7 @@ impl Planner<'_> {
     /// A scatter of one input.
     pub fn single(&self, sql: Vec<Piece>, columns: Vec<String>, finish: Finish) -> Scatter {
         let input = Input { sql, access: self.access.clone(), columns };
-        Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false }
+        Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false, within: None }
     }
 
     /// The level of a query of the statement's own text.

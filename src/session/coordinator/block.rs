@@ -1,10 +1,12 @@
 //! Transaction blocks over shards: begun on each shard when it is first touched, ended on all.
 
+use std::sync::Arc;
+
 use super::shard::ShardLink;
 use super::{Coordinator, Go, Stop};
-use crate::backend::settings::script;
+use crate::backend::settings::{Event, Settings, Tracker, Value, script};
 use crate::base::{PgError, SqlState};
-use crate::plan::{Isolation, Kind, TransactionModes};
+use crate::plan::{Isolation, Kind, SetValue, TransactionModes};
 use crate::wire::frame::front;
 use crate::wire::message;
 
@@ -27,6 +29,12 @@ pub(super) struct Block {
     pub wrote: Vec<usize>,
     /// REPEATABLE READ: all shards' snapshots were taken.
     pub fixed: bool,
+    /// The session's settings as it has changed them so far.
+    pub settings: Option<Tracker>,
+    /// Its savepoints, and how many cursors and portals the session had made by then.
+    pub savepoints: Vec<(String, u64)>,
+    /// How many cursors and portals the session had made when it began.
+    pub begun: u64,
 }
 
 impl Block {
@@ -41,6 +49,9 @@ impl Block {
             members: Vec::new(),
             wrote: Vec::new(),
             fixed: false,
+            settings: None,
+            savepoints: Vec::new(),
+            begun: 0,
         }
     }
 
@@ -126,7 +137,7 @@ impl Coordinator {
         };
         // The home shard's differ only where its session had to be begun anew.
         if link.status == b'I' && !link.open {
-            let want = self.settings();
+            let want = self.session_settings();
             let have = link.mirror.settings.borrow().clone();
             let other = !crate::backend::settings::same(&have, &want);
             if let Some(script) = other.then(|| script(&have, &want)).flatten() {
@@ -137,8 +148,16 @@ impl Coordinator {
         Ok(link)
     }
 
-    /// The session's settings, as its inner session on the home shard has them.
-    pub(super) fn settings(&self) -> std::sync::Arc<crate::backend::settings::Settings> {
+    /// The settings that statements mean now, with what the block has changed.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        match self.block.as_ref().and_then(|block| block.settings.as_ref()) {
+            Some(tracker) => tracker.current().clone(),
+            None => self.session_settings(),
+        }
+    }
+
+    /// The session's settings, as its inner session on the home shard has them, without what the block has changed.
+    fn session_settings(&self) -> Arc<Settings> {
         self.home_mirror.as_ref().map(|mirror| mirror.settings.borrow().clone()).unwrap_or_default()
     }
 
@@ -185,7 +204,11 @@ impl Coordinator {
                             self.tell_members(&set).await?;
                         }
                     }
-                    None => self.block = Some(Block::new(sql.to_owned(), *modes, true)),
+                    None => {
+                        let mut block = Block::new(sql.to_owned(), *modes, true);
+                        block.begun = self.made;
+                        self.block = Some(block);
+                    }
                 }
                 let tag = if sql.trim_start().to_ascii_lowercase().starts_with("start") {
                     "START TRANSACTION"
@@ -202,7 +225,7 @@ impl Coordinator {
     }
 
     async fn end_block(&mut self, commit: bool, chain: bool) -> Go {
-        let Some(block) = self.block.take() else {
+        let Some(mut block) = self.block.take() else {
             if chain {
                 let text = format!("{} AND CHAIN can only be used in transaction blocks", word(commit));
                 return Err(PgError::error(SqlState::NO_ACTIVE_SQL_TRANSACTION, text).into());
@@ -212,13 +235,24 @@ impl Coordinator {
             return Ok(());
         };
         let commit = commit && !block.failed;
-        let result = self.end_shards(&block, commit).await;
-        self.portals.clear();
-        self.cursors.clear();
+        let since = block.begun;
+        let mut held = Ok(());
+        if commit {
+            // Rows of cursors WITH HOLD are read within the transaction.
+            self.block = Some(block);
+            held = self.hold_cursors(since).await;
+            let Some(back) = self.block.take() else { return held };
+            block = back;
+        }
+        let result = self.end_shards(&block, commit && held.is_ok()).await;
+        self.end_cursors();
         let committed = result?;
+        held?;
         if chain {
             let modes = TransactionModes { isolation: block.isolation, read_only: None };
-            self.block = Some(Block::new(block.begin, modes, true));
+            let mut next = Block::new(block.begin, modes, true);
+            next.begun = self.made;
+            self.block = Some(next);
         }
         message::command_complete(&mut self.output, word(committed));
         Ok(())
@@ -237,32 +271,30 @@ impl Coordinator {
         if self.block.as_ref().is_some_and(|block| !self.whole(block)) {
             return Err(aborted().hint("A shard's part of it is lost with its connection: ROLLBACK.").into());
         }
-        if !self.links.iter().flatten().any(|link| link.joined) {
+        // The home shard's session keeps the settings for all, and reports them.
+        let sets = matches!(kind, Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll);
+        if sets || !self.links.iter().flatten().any(|link| link.joined) {
             let link = self.join(home).await?;
             self.put_link(home, link);
         }
-        let joined: Vec<usize> = (0..self.links.len())
+        let mut joined: Vec<usize> = (0..self.links.len())
             .filter(|&at| self.links.get(at).and_then(Option::as_ref).is_some_and(|link| link.joined))
             .collect();
+        joined.sort_by_key(|&shard| shard != home);
         for (turn, shard) in joined.iter().copied().enumerate() {
             let mut link = self.take_link(shard)?;
             let answer = self.run_on(&mut link, sql).await?;
             self.put_link(shard, link);
             if turn == 0 && answer.error.is_none() {
+                self.output.extend_from_slice(&answer.notices);
                 message::put(&mut self.output, crate::wire::frame::back::COMMAND_COMPLETE, |body| {
                     message::put_cstr(body, &answer.tag);
                 });
             }
             answer.good()?;
         }
-        let reread = match kind {
-            Kind::Set(set) => PLANNING.contains(&set.name.as_str()),
-            Kind::Reset(name) => PLANNING.contains(&name.as_str()),
-            Kind::ResetAll => true,
-            _ => false,
-        };
+        self.note_settings(kind);
         if let Some(block) = &mut self.block {
-            block.reread |= reread;
             if let Kind::SetTransaction(modes) = kind {
                 // A transaction that is chained to this one has it too.
                 block.begin.push(';');
@@ -279,6 +311,58 @@ impl Coordinator {
         Ok(())
     }
 
+    /// What a statement of the block's does to settings, savepoints and what was made since them.
+    fn note_settings(&mut self, kind: &Kind) {
+        let before = self.session_settings();
+        let made = self.made;
+        let Some(block) = &mut self.block else { return };
+        let event = match kind {
+            Kind::Set(set) => match &set.value {
+                SetValue::List(values) => Some(Event::Set(set.name.clone(), Value::List(values.clone()))),
+                _ => {
+                    block.reread |= PLANNING.contains(&set.name.as_str());
+                    None
+                }
+            },
+            // What RESET returns to is known at the end of the block.
+            Kind::Reset(name) => {
+                block.reread |= PLANNING.contains(&name.as_str());
+                None
+            }
+            Kind::ResetAll => {
+                block.reread = true;
+                None
+            }
+            Kind::Savepoint(name) => {
+                block.savepoints.push((name.clone(), made));
+                Some(Event::Savepoint(name.clone()))
+            }
+            Kind::Release(name) => Some(Event::Release(name.clone())),
+            Kind::RollbackTo(name) => Some(Event::RollbackTo(name.clone())),
+            _ => None,
+        };
+        if let Some(event) = event {
+            block.settings.get_or_insert_with(|| Tracker::new(before)).apply(&event);
+        }
+        let place = |block: &Block, name: &str| block.savepoints.iter().rposition(|(other, _)| other == name);
+        match kind {
+            Kind::Release(name) => {
+                if let Some(at) = place(block, name) {
+                    block.savepoints.truncate(at);
+                }
+            }
+            Kind::RollbackTo(name) => {
+                if let Some(at) = place(block, name) {
+                    block.savepoints.truncate(at + 1);
+                    let until = block.savepoints.last().map_or(0, |(_, made)| *made);
+                    self.portals.retain(|_, portal| portal.made <= until);
+                    self.cursors.retain(|_, cursor| cursor.made <= until);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Every shard's part of a transaction is still there.
     pub(super) fn whole(&self, block: &Block) -> bool {
         let joined = |shard: &usize| self.links.get(*shard).and_then(Option::as_ref).is_some_and(|link| link.joined);
@@ -293,6 +377,17 @@ impl Coordinator {
             let answer = self.run_on(&mut link, sql).await?;
             self.put_link(shard, link);
             answer.good()?;
+        }
+        Ok(())
+    }
+
+    /// Portals over shards live in a block: one that ends at the client's Sync, if there is none.
+    pub(super) async fn hold_portals(&mut self) -> Go {
+        self.hold_segment().await?;
+        if self.block.is_none() {
+            let mut block = Block::new("BEGIN".into(), TransactionModes::default(), false);
+            block.begun = self.made;
+            self.block = Some(block);
         }
         Ok(())
     }

@@ -181,6 +181,8 @@ impl Coordinator {
     }
 
     pub(super) fn ready(&mut self) {
+        self.report();
+        self.output.append(&mut self.tail);
         let status = self.status();
         message::ready_for_query(&mut self.output, status);
     }

@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub rows: Vec<Vec<u8>>,
     /// The last CommandComplete's.
     pub tag: Vec<u8>,
+    /// Notices, whole.
+    pub notices: Vec<u8>,
     pub error: Option<PgError>,
     /// The error as it came: its place and all.
     pub error_frame: Vec<u8>,
@@ -36,8 +38,13 @@ impl Answer {
 }
 
 impl Coordinator {
+    /// Whether so many bytes may be held for one statement.
+    pub(super) fn within_memory(&self, held: usize) -> Result<(), PgError> {
+        if held <= limits::GATHER_BYTES { Ok(()) } else { Err(too_much()) }
+    }
+
     /// Sends what stands in the link's `out` and takes the answer up to ReadyForQuery. Nothing of it reaches the client
-    /// but what servers say to everybody (notices are dropped, settings are passed on).
+    /// but what servers say to everybody: settings and notifications.
     pub(super) async fn ask(&mut self, link: &mut ShardLink) -> Go<Answer> {
         let mut answer = Answer::default();
         let mut held = 0;
@@ -77,8 +84,10 @@ impl Coordinator {
                 }
                 back::PARAMETER_STATUS => {
                     let body = body.to_vec();
-                    self.pass_parameter(&body);
+                    self.pass_parameter(link.shard, &body);
                 }
+                back::NOTIFICATION_RESPONSE => self.tail.extend_from_slice(bytes),
+                back::NOTICE_RESPONSE => answer.notices.extend_from_slice(bytes),
                 back::READY_FOR_QUERY => {
                     link.status = body.first().copied().unwrap_or(b'I');
                     link.input.consume(frame.len);

@@ -46,8 +46,9 @@ pub(super) struct Cursor {
     pub name: String,
     /// Its query's text.
     pub query: String,
-    /// Neither BINARY nor WITH HOLD.
-    pub plain: bool,
+    pub binary: bool,
+    pub hold: bool,
+    pub scroll: Option<bool>,
 }
 
 /// Where one execution runs.
@@ -75,12 +76,15 @@ impl Coordinator {
         let view = self.view().await?;
         let mut decision = self.judge(prepared, &view, &[]);
         let wants_types = match &decision {
+            // PostgreSQL's own error, if it has one, comes first.
             Decision::Refused(..) | Decision::CopyOut(..) => true,
             Decision::Planned(plan) => !matches!(plan.work, Work::Route { .. }),
             Decision::Declare(..) => false,
             _ => false,
         };
-        let describable = matches!(prepared.plan.steps.first().map(|step| &step.kind), Some(Kind::Read | Kind::Write));
+        let describable = prepared.plan.steps.first().is_some_and(|step| {
+            matches!(step.kind, Kind::Read | Kind::Write | Kind::Unknown | Kind::CopyOut | Kind::CopyIn)
+        });
         if wants_types && describable && prepared.plan.steps.len() == 1 {
             self.describe(prepared).await?;
             let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
@@ -202,7 +206,9 @@ impl Coordinator {
                         Cursor {
                             name: declare.name.value.clone(),
                             query: declare.query.span.of(sql).to_owned(),
-                            plain: !declare.binary && !declare.hold,
+                            binary: declare.binary,
+                            hold: declare.hold,
+                            scroll: declare.scroll,
                         },
                     ),
                     Err((error, reason)) => Decision::Refused(error, reason),

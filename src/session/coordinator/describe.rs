@@ -51,6 +51,8 @@ pub(super) struct Prepared {
     pub types: Vec<u8>,
     pub plan: plan::Plan,
     pub generation: u64,
+    /// The settings that it was read with.
+    pub key: Key,
     pub decision: OnceCell<Rc<Decision>>,
     pub described: OnceCell<Described>,
     /// How often it was run: what is run again is prepared on the shards.
@@ -77,6 +79,12 @@ pub(super) struct Column {
 }
 
 impl Key {
+    /// Whether both read a text alike.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        (&self.search_path, &self.role, self.standard_strings)
+            == (&other.search_path, &other.role, other.standard_strings)
+    }
+
     pub fn reads_standard_strings(&self) -> bool {
         self.standard_strings
     }
@@ -132,6 +140,7 @@ impl Prepared {
             types: key.types.to_vec(),
             plan,
             generation,
+            key: key.clone(),
             decision: OnceCell::new(),
             described: OnceCell::new(),
             runs: Cell::new(0),

@@ -2,19 +2,20 @@
 
 use std::rc::Rc;
 
-use super::cursor::Cursor;
+use super::cursor::CursorPlace;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
-use super::multi::{Bind, Kept, Reply};
+use super::flow::{Flow, To};
+use super::multi::Bind;
 use super::shard::{Expect, ShardLink};
 use super::simple::not_utf8;
 use super::welcome::{NO_DATA, put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState, limits};
 use crate::catalog::schema::Oid;
+use crate::plan::Kind;
 use crate::plan::sharded::BoundValue;
 use crate::plan::sharded::Work;
-use crate::plan::{Kind, sharded};
 use crate::session::upstream::protocol_error;
 use crate::value::key::Format;
 use crate::wire::frame::{back, front, split_cstr};
@@ -48,8 +49,10 @@ pub(super) struct Portal {
     place: Place,
     bind: Rc<Bind>,
     /// Rows beyond the limit of an earlier Execute.
-    kept: Option<Kept>,
+    flow: Option<Flow>,
     done: bool,
+    /// The session's count of cursors and portals when it was made.
+    pub made: u64,
 }
 
 enum Place {
@@ -142,7 +145,8 @@ impl Coordinator {
 
     /// The statement as it means now: the schema may have changed since it was prepared.
     async fn fresh(&mut self, prepared: Rc<Prepared>) -> Go<Rc<Prepared>> {
-        if prepared.generation == self.database.shared.generation() {
+        let reads_as_then = prepared.key.reads_as(&self.key("", &[]));
+        if prepared.generation == self.database.shared.generation() && reads_as_then {
             return Ok(prepared);
         }
         let fresh = self.database.prepared(self.key(&prepared.sql, &prepared.types), &self.worker, true);
@@ -163,6 +167,9 @@ impl Coordinator {
         };
         let prepared = self.statement(name)?;
         self.refuse_in_failed(&prepared)?;
+        if let Some(name) = std::str::from_utf8(portal).ok().filter(|name| !name.is_empty()) {
+            self.is_free(name)?;
+        }
         let prepared = self.fresh(prepared).await?;
         let Some(bind) = read_bind(rest) else {
             return Err(self.tell_and_end(protocol_error("invalid message format: Bind".into())).await);
@@ -189,7 +196,14 @@ impl Coordinator {
             }
         }
         let portal = portal.to_vec();
-        self.portals.insert(portal, Portal { prepared, place, bind: Rc::new(bind), kept: None, done: false });
+        self.made += 1;
+        let made = self.made;
+        let new = Portal { prepared, place, bind: Rc::new(bind), flow: None, done: false, made };
+        if let Some(mut old) = self.portals.insert(portal, new)
+            && let Some(flow) = &mut old.flow
+        {
+            self.close_flow(flow);
+        }
         Ok(())
     }
 
@@ -230,17 +244,24 @@ impl Coordinator {
             Decision::Home { writes } => return Ok(Place::Shard(self.home(), *writes)),
             Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
             Decision::Cursor if self.held_name(&prepared.sql).is_some() => {
-                // Its rows were read as text when it was declared.
-                if bind.results.contains(&1) && Self::fetches(&prepared.sql) {
+                // Its rows are read as it was declared.
+                let held = self.held_name(&prepared.sql).and_then(|name| self.held_row(&name));
+                let binary = held.is_some_and(|(_, binary)| binary);
+                let asked = |format: &i16| (*format == 1) != binary;
+                let other = if bind.results.is_empty() { binary } else { bind.results.iter().any(asked) };
+                if other && Self::fetches(&prepared.sql) {
                     return Err(PgError::error(
                         SqlState::FEATURE_NOT_SUPPORTED,
-                        "FETCH from a cursor over several shards gives text only",
+                        "FETCH from a cursor over several shards gives values in the format that it was declared with",
                     )
-                    .hint("Ask for its results in the text format, or execute the query itself with a row limit.")
+                    .hint(
+                        "DECLARE it BINARY if its values are wanted so, or execute the query itself with a row limit.",
+                    )
                     .into());
                 }
                 return Ok(Place::Held);
             }
+            Decision::Cursor if super::simple::closes_all(prepared) => return Ok(Place::Held),
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
             Decision::Explain(_) => {
@@ -261,7 +282,8 @@ impl Coordinator {
         match self.target(&plan.access, &view, &|number| values(number))? {
             Target::One(shard) => {
                 if let Decision::Declare(_, cursor) = decision {
-                    self.cursors.insert(cursor.name.clone(), Cursor::Shard(shard));
+                    self.is_free(&cursor.name)?;
+                    self.note_cursor(cursor, CursorPlace::Shard(shard));
                 }
                 Ok(Place::Shard(shard, plan.writes))
             }
@@ -318,16 +340,18 @@ impl Coordinator {
                 out.extend_from_slice(&(params.len() as u16).to_be_bytes());
                 params.iter().for_each(|oid| out.extend_from_slice(&oid.to_be_bytes()));
             });
-            match described.and_then(|described| described.row.as_deref()) {
+            let fetched = self.held_name(&prepared.sql).filter(|_| Self::fetches(&prepared.sql));
+            let held = fetched.and_then(|name| self.held_row(&name)).map(|(row, _)| with_formats(&row, &[]));
+            match held.as_deref().or_else(|| described.and_then(|described| described.row.as_deref())) {
                 Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, row),
                 None => put_body(&mut self.output, NO_DATA, &[]),
             }
             return Ok(());
         }
         let cursor = std::str::from_utf8(name).ok().and_then(|name| self.cursors.get(name));
-        let cursor = cursor.map(|cursor| match cursor {
-            Cursor::Shard(shard) => Place::Shard(*shard, false),
-            Cursor::Held(_) => Place::Held,
+        let cursor = cursor.map(|cursor| match cursor.place {
+            CursorPlace::Shard(shard) => Place::Shard(shard, false),
+            CursorPlace::Rows(_) => Place::Held,
         });
         let place = match (self.portals.get(name), &cursor) {
             (Some(portal), _) => &portal.place,
@@ -357,7 +381,7 @@ impl Coordinator {
                 let named = String::from_utf8_lossy(name).into_owned();
                 let fetched = sql.and_then(|sql| self.held_name(&sql)).unwrap_or(named);
                 let rows = self.portals.get(name).is_none_or(|portal| Self::fetches(&portal.prepared.sql));
-                let row = self.held_row(&fetched).filter(|_| rows);
+                let row = self.held_row(&fetched).filter(|_| rows).map(|(row, _)| row);
                 self.settle().await?;
                 match row {
                     Some(row) => put_body(&mut self.output, back::ROW_DESCRIPTION, &row),
@@ -386,20 +410,26 @@ impl Coordinator {
             return Err(self.tell_and_end(protocol_error("invalid message format: Execute".into())).await);
         };
         let name = name.to_vec();
+        if !self.portals.contains_key(&name)
+            && let Some(cursor) = std::str::from_utf8(&name).ok().map(str::to_owned)
+            && self.held_row(&cursor).is_some()
+        {
+            self.settle().await?;
+            self.hold_segment().await?;
+            return self.execute_cursor(&cursor, limit).await;
+        }
+        if !self.portals.contains_key(&name)
+            && let Some(shard) = self.shard_cursor(&name)
+        {
+            return self.execute_on(shard, body).await;
+        }
         let Some(portal) = self.portals.get_mut(&name) else { return Err(no_portal(&name).into()) };
         let prepared = portal.prepared.clone();
         match &portal.place {
             Place::Shard(shard, _) => {
                 let shard = *shard;
-                if self.segment.active.is_some_and(|active| active != shard) {
-                    self.settle().await?;
-                }
-                let mut link = self.take_link(shard)?;
-                message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(body));
-                link.expect.push_back(Expect::Execute);
-                link.open = true;
-                self.put_link(shard, link);
-                self.segment.active = Some(shard);
+                self.execute_on(shard, body).await?;
+                self.forget_closed(&prepared);
                 Ok(())
             }
             Place::Control => {
@@ -410,55 +440,73 @@ impl Coordinator {
             Place::Held => {
                 let bind = portal.bind.clone();
                 self.settle().await?;
+                self.hold_segment().await?;
                 match &*self.decide(&prepared).await? {
-                    Decision::Declare(_, cursor) => self.declare(cursor, &bind).await,
-                    _ => self.held_cursor(&prepared.sql, false).map(|_| ()),
+                    Decision::Declare(_, cursor) => self.declare(&prepared, cursor, &bind).await,
+                    _ if super::simple::closes_all(&prepared) => self.close_all().await,
+                    _ => self.held_cursor(&prepared.sql, false).await.map(|_| ()),
                 }
             }
             Place::Shards(shards) => {
                 let (shards, bind) = (shards.clone(), portal.bind.clone());
-                let (kept, done) = (portal.kept.take(), portal.done);
+                let (flow, done) = (portal.flow.take(), std::mem::replace(&mut portal.done, true));
                 self.settle().await?;
-                let limit = limit as usize;
-                let kept = match kept {
-                    Some(kept) => kept,
-                    None if done => Kept::default(),
+                let flow = match flow {
+                    Some(flow) => flow,
+                    None if done => {
+                        message::command_complete(&mut self.output, "SELECT 0");
+                        return Ok(());
+                    }
                     None => {
                         let Decision::Planned(plan) = &*self.decide(&prepared).await? else { return Ok(()) };
                         let scatter = scatter_of(plan).map_err(refusal_error)?;
-                        let reply = Reply::Rows { describe: false, limit };
-                        let kept = self.scatter(&prepared, scatter, &shards, &bind, reply).await?;
-                        return self.after_rows(&name, kept, limit);
+                        if limit == 0 {
+                            return self.scatter(&prepared, scatter, &shards, &bind, false).await;
+                        }
+                        self.hold_portals().await?;
+                        self.open_flow(&prepared, scatter, &shards, &bind).await?
                     }
                 };
-                let mut kept = kept;
-                let now = if limit == 0 { kept.len() } else { limit.min(kept.len()) };
-                for row in kept.drain(..now) {
-                    self.output.extend_from_slice(&row);
-                }
-                if limit == 0 || now < limit {
-                    message::command_complete(&mut self.output, &format!("SELECT {now}"));
-                    return Ok(());
-                }
-                self.after_rows(&name, Some(kept), limit)
+                self.execute_flow(&name, flow, limit).await
             }
         }
     }
 
-    /// Rows were told; with a limit, PortalSuspended or the end.
-    fn after_rows(&mut self, name: &[u8], kept: Option<Kept>, limit: usize) -> Go {
-        let Some(portal) = self.portals.get_mut(name) else { return Ok(()) };
-        portal.done = true;
-        if limit == 0 || kept.is_none() {
+    /// Execute of a shard's own portal.
+    async fn execute_on(&mut self, shard: usize, body: &[u8]) -> Go {
+        if self.segment.active.is_some_and(|active| active != shard) {
+            self.settle().await?;
+        }
+        let mut link = self.take_link(shard)?;
+        message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(body));
+        link.expect.push_back(Expect::Execute);
+        link.open = true;
+        self.put_link(shard, link);
+        self.segment.active = Some(shard);
+        Ok(())
+    }
+
+    /// The next rows of a portal over shards.
+    async fn execute_flow(&mut self, name: &[u8], mut flow: Flow, limit: u32) -> Go {
+        let most = if limit == 0 { usize::MAX } else { limit as usize };
+        let told = self.flow_rows(&mut flow, most, &mut To::Client).await?;
+        // PostgreSQL suspends a portal also when exactly the last row was fetched.
+        if told < most {
+            message::command_complete(&mut self.output, &format!("SELECT {told}"));
             return Ok(());
         }
-        let _: &sharded::Access = match portal.prepared.decision.get().map(|decision| &**decision) {
-            Some(Decision::Planned(plan)) => &plan.access,
-            _ => return Ok(()),
-        };
-        portal.kept = Some(kept.unwrap_or_default());
         put_body(&mut self.output, back::PORTAL_SUSPENDED, &[]);
+        if let Some(portal) = self.portals.get_mut(name) {
+            portal.flow = Some(flow);
+        }
         Ok(())
+    }
+
+    fn shard_cursor(&self, name: &[u8]) -> Option<usize> {
+        match self.cursors.get(std::str::from_utf8(name).ok()?)?.place {
+            CursorPlace::Shard(shard) => Some(shard),
+            CursorPlace::Rows(_) => None,
+        }
     }
 
     async fn close(&mut self, body: &[u8]) -> Go {
@@ -489,8 +537,12 @@ impl Coordinator {
                 self.statements.remove(name);
                 self.client.set_prepared(self.statements.len());
             }
-        } else {
-            self.portals.remove(name);
+        } else if let Some(mut portal) = self.portals.remove(name) {
+            if let Some(flow) = &mut portal.flow {
+                self.close_flow(flow);
+            }
+        } else if let Ok(name) = std::str::from_utf8(name) {
+            self.drop_cursor(name);
         }
         message::put(&mut self.output, back::CLOSE_COMPLETE, |_| {});
         Ok(())
@@ -533,7 +585,7 @@ impl Coordinator {
             result = result.and(ended);
         }
         if self.block.is_none() {
-            self.portals.clear();
+            self.end_cursors();
         }
         self.segment = Segment::default();
         match result {

@@ -12,6 +12,8 @@ mod decide;
 mod describe;
 mod explain;
 mod extended;
+mod fetch;
+mod flow;
 mod multi;
 mod relay;
 mod rest;
@@ -19,6 +21,7 @@ mod route;
 pub mod shard;
 mod simple;
 mod stream;
+mod together;
 mod types;
 mod welcome;
 
@@ -59,11 +62,16 @@ pub struct Coordinator {
     home_mirror: Option<Rc<shard::Mirror>>,
     /// What the client knows by ParameterStatus.
     reported: BTreeMap<String, String>,
+    /// What it is to be told before the next ReadyForQuery: settings that differ from that, and notifications.
+    news: BTreeMap<String, String>,
+    tail: Vec<u8>,
     statements: FxHashMap<Vec<u8>, Rc<Prepared>>,
     unnamed: Option<Rc<Prepared>>,
     portals: FxHashMap<Vec<u8>, Portal>,
     /// Cursors of SQL.
     cursors: FxHashMap<String, cursor::Cursor>,
+    /// Portals and cursors made so far.
+    made: u64,
     block: Option<Block>,
     /// A transaction is being committed on several shards: not to be left in the middle.
     committing: bool,

@@ -76,27 +76,6 @@ impl Bind {
     }
 }
 
-/// How the client is answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reply {
-    /// Rows and CommandComplete; `describe`: RowDescription before. `limit`: at most so many rows, the rest is kept for
-    /// the next Execute; 0: all.
-    Rows { describe: bool, limit: usize },
-    /// All rows are kept.
-    Keep,
-}
-
-impl Reply {
-    /// Whether RowDescription comes first, and how many rows the client may have now.
-    pub fn parts(self) -> (bool, usize, bool) {
-        match self {
-            Self::Rows { describe, limit: 0 } => (describe, usize::MAX, false),
-            Self::Rows { describe, limit } => (describe, limit, true),
-            Self::Keep => (false, 0, true),
-        }
-    }
-}
-
 /// Values that are sent besides the client's own parameters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extra {
@@ -113,31 +92,21 @@ pub(super) struct Question {
     pub results: Vec<i16>,
 }
 
-/// Rows that wait for the next Execute.
-pub(super) type Kept = std::collections::VecDeque<Vec<u8>>;
-
 impl Coordinator {
-    /// Runs a scatter. What lies beyond the reply's limit is given back.
+    /// Runs a scatter to its end. `describe`: RowDescription comes first.
     pub(super) async fn scatter(
         &mut self,
         prepared: &Prepared,
         scatter: &Scatter,
         shards: &[usize],
         bind: &Bind,
-        reply: Reply,
-    ) -> Go<Option<Kept>> {
+        describe: bool,
+    ) -> Go {
         self.hold_segment().await?;
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();
-        if one_snapshot && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
-            return Err(PgError::error(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "this statement must ask a shard more than once, and in a READ COMMITTED transaction the answers could differ",
-            )
-            .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
-            .into());
-        }
+        let scatter = self.suited(scatter)?;
         if own_block {
             let modes =
                 TransactionModes { read_only: Some(true), isolation: Some(crate::plan::Isolation::RepeatableRead) };
@@ -146,7 +115,7 @@ impl Coordinator {
             block.fixed = true;
             self.block = Some(block);
         }
-        let result = self.scatter_within(prepared, scatter, shards, bind, reply).await;
+        let result = self.scatter_within(prepared, scatter, shards, bind, describe).await;
         if own_block && let Some(block) = self.block.take() {
             if matches!(result, Err(Stop::Over)) {
                 return result;
@@ -156,21 +125,34 @@ impl Coordinator {
         result
     }
 
+    /// In a READ COMMITTED transaction two statements on a shard could see different rows: the variant whose inputs come
+    /// in one statement from each shard, and whose rest reads no table.
+    pub(super) fn suited<'a>(&self, scatter: &'a Scatter) -> Result<&'a Scatter, PgError> {
+        if !scatter.rest_reads || self.block.as_ref().is_none_or(Block::keeps_snapshot) {
+            return Ok(scatter);
+        }
+        scatter.within.as_deref().ok_or_else(|| {
+            let text = "this statement must ask a shard more than once, and in a READ COMMITTED transaction the answers could differ";
+            PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
+        })
+    }
+
     async fn scatter_within(
         &mut self,
         prepared: &Prepared,
         scatter: &Scatter,
         shards: &[usize],
         bind: &Bind,
-        reply: Reply,
-    ) -> Go<Option<Kept>> {
+        describe: bool,
+    ) -> Go {
         prepared.runs.set(prepared.runs.get().saturating_add(1));
         let view = self.view().await?;
         let extra = self.once(scatter, shards).await?;
         match &scatter.finish {
             Finish::Stream { order, hidden, limit, offset, with_ties, instead } => {
                 let Some(input) = scatter.inputs.first() else { return Err(nothing_asked().into()) };
-                let merge = self.merge_order(prepared, input, order, *hidden, &view, &extra).await?;
+                let merge = self.merge_order(prepared, input, order, &view, &extra).await?;
                 match (merge, instead) {
                     (Some(merge), _) => {
                         let run = super::stream::Run {
@@ -181,23 +163,20 @@ impl Coordinator {
                             offset: bind.rows(offset.as_ref(), true)?.unwrap_or(0),
                             with_ties: *with_ties,
                         };
-                        self.stream(prepared, run, shards, bind, &extra, reply).await
+                        self.stream(prepared, run, shards, bind, &extra, describe).await
                     }
-                    (None, Some(rest)) => self.rest(prepared, scatter, rest, shards, bind, &extra, &view, reply).await,
-                    (None, None) => Err(PgError::error(
-                        SqlState::FEATURE_NOT_SUPPORTED,
-                        "rows of several shards can't be put in this order",
-                    )
-                    .hint("Sort by a column whose type and collation pgbraid can compare, or by COLLATE \"C\".")
-                    .into()),
+                    (None, Some(rest)) => {
+                        self.rest(prepared, scatter, rest, shards, bind, &extra, &view, describe).await
+                    }
+                    (None, None) => Err(no_order().into()),
                 }
             }
-            Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, reply).await,
+            Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
         }
     }
 
     /// Values that must be the same on all shards: `now()` and its like.
-    async fn once(&mut self, scatter: &Scatter, shards: &[usize]) -> Go<Extra> {
+    pub(super) async fn once(&mut self, scatter: &Scatter, shards: &[usize]) -> Go<Extra> {
         let mut extra = Extra::default();
         if scatter.once.is_empty() {
             return Ok(extra);
@@ -257,6 +236,24 @@ pub(super) fn put_question(
     describe: bool,
     again: bool,
 ) {
+    put_portal(link, question, bind, extra, again, "");
+    if describe {
+        message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));
+        link.expect.push_back(Expect::Describe { ours: true });
+    }
+    message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(&[0, 0, 0, 0, 0]));
+    link.expect.push_back(Expect::Execute);
+}
+
+/// The same up to Bind, of this portal.
+pub(super) fn put_portal(
+    link: &mut ShardLink,
+    question: &Question,
+    bind: &Bind,
+    extra: &Extra,
+    again: bool,
+    portal: &str,
+) {
     let named = again;
     let id = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, (&question.sql, &question.types));
     let name = if named { format!("m{id:x}") } else { String::new() };
@@ -271,7 +268,7 @@ pub(super) fn put_question(
         }
     }
     message::put(&mut link.out, front::BIND, |out| {
-        out.push(0);
+        message::put_cstr(out, portal.as_bytes());
         message::put_cstr(out, name.as_bytes());
         let count = bind.values.len() + extra.values.len();
         out.extend_from_slice(&(count as u16).to_be_bytes());
@@ -297,12 +294,6 @@ pub(super) fn put_question(
         }
     });
     link.expect.push_back(Expect::Bind { ours: true });
-    if describe {
-        message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));
-        link.expect.push_back(Expect::Describe { ours: true });
-    }
-    message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(&[0, 0, 0, 0, 0]));
-    link.expect.push_back(Expect::Execute);
     link.open = true;
 }
 
@@ -333,6 +324,12 @@ pub(super) fn text_of(pieces: &[Piece], prepared: &Prepared, inputs: &[String]) 
     text
 }
 
-fn nothing_asked() -> PgError {
+/// The order hangs on what the proxy can't compare, and PostgreSQL can't be asked either.
+pub(super) fn no_order() -> PgError {
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "rows of several shards can't be put in this order")
+        .hint("Sort by a column whose type and collation pgbraid can compare, or by COLLATE \"C\".")
+}
+
+pub(super) fn nothing_asked() -> PgError {
     PgError::error(SqlState::INTERNAL_ERROR, "a plan over shards is empty")
 }

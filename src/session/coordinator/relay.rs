@@ -197,7 +197,7 @@ impl Coordinator {
                     }
                 }
             }
-            back::PARAMETER_STATUS => self.pass_parameter(body),
+            back::PARAMETER_STATUS => self.pass_parameter(link.shard, body),
             back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE => self.output.extend_from_slice(bytes),
             back::COPY_IN_RESPONSE | back::COPY_BOTH_RESPONSE => {
                 self.output.extend_from_slice(bytes);
@@ -245,12 +245,22 @@ impl Coordinator {
         }
     }
 
-    /// A setting that servers report: told when it is news.
-    pub(super) fn pass_parameter(&mut self, body: &[u8]) {
-        let Some((name, value)) = message::read_parameter_status(body) else { return };
-        if self.reported.get(&name) != Some(&value) {
-            message::parameter_status(&mut self.output, &name, &value);
-            self.reported.insert(name, value);
+    /// A setting that servers report. The home shard's session has what the client's is to have.
+    pub(super) fn pass_parameter(&mut self, shard: usize, body: &[u8]) {
+        if shard == self.home()
+            && let Some((name, value)) = message::read_parameter_status(body)
+        {
+            self.news.insert(name, value);
+        }
+    }
+
+    /// Tells settings that changed, as PostgreSQL does before ReadyForQuery.
+    pub(super) fn report(&mut self) {
+        for (name, value) in std::mem::take(&mut self.news) {
+            if self.reported.get(&name) != Some(&value) {
+                message::parameter_status(&mut self.output, &name, &value);
+                self.reported.insert(name, value);
+            }
         }
     }
 
@@ -286,6 +296,10 @@ impl Coordinator {
                         link.out.extend_from_slice(self.input.filled().get(..frame.len).unwrap_or_default());
                         self.input.consume(frame.len);
                         if frame.tag != front::COPY_DATA {
+                            if self.in_extended() {
+                                // The server keeps its answer back until it is asked for it.
+                                message::put(&mut link.out, front::FLUSH, |_| {});
+                            }
                             return Ok(());
                         }
                     }

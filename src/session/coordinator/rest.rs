@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::describe::Prepared;
-use super::multi::{Bind, Extra, Kept, Question, Reply, all_types, put_question, text_of};
+use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use super::relay::shard_lost;
 use super::shard::{Expect, ShardLink};
 use super::welcome::{put_body, with_formats};
@@ -30,13 +30,34 @@ impl Coordinator {
         bind: &Bind,
         extra: &Extra,
         view: &View,
-        reply: Reply,
-    ) -> Go<Option<Kept>> {
+        describe: bool,
+    ) -> Go {
+        let (sql, all, shard) = self.gathered(prepared, scatter, sql, shards, bind, extra, view).await?;
+        self.finish(prepared, sql, shard, bind, &all, describe).await
+    }
+
+    /// Collects the inputs. The text of the rest, its parameters, and where it runs.
+    #[allow(clippy::too_many_arguments, reason = "what an execution is made of")]
+    pub(super) async fn gathered(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        sql: &[Piece],
+        shards: &[usize],
+        bind: &Bind,
+        extra: &Extra,
+        view: &View,
+    ) -> Go<(String, Extra, usize)> {
         self.worker.metrics.gathered.inc();
         let mut held = 0;
         let mut inputs = Vec::new();
-        for input in &scatter.inputs {
-            inputs.push(self.collect_input(prepared, input, bind, extra, view, &mut held).await?);
+        let together = scatter.inputs.len() > 1 && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot());
+        if together {
+            inputs = self.collect_together(prepared, scatter, bind, extra, view, &mut held).await?;
+        } else {
+            for input in &scatter.inputs {
+                inputs.push(self.collect_input(prepared, input, bind, extra, view, &mut held).await?);
+            }
         }
         let own = prepared.described.get().map_or(0, |described| described.params.len());
         let mut all = extra.clone();
@@ -60,7 +81,7 @@ impl Coordinator {
             Some(&first) if !shards.contains(&home) && !users => first,
             _ => home,
         };
-        self.finish(prepared, text_of(sql, prepared, &items), shard, bind, &all, reply).await
+        Ok((text_of(sql, prepared, &items), all, shard))
     }
 
     /// One input's rows, from all its shards at once.
@@ -74,21 +95,8 @@ impl Coordinator {
         held: &mut usize,
     ) -> Go<Vec<Column>> {
         let described = self.input_columns(prepared, input, extra).await?;
-        let mut columns = Vec::new();
-        for column in described.iter() {
-            let Some(made) = Column::new(column.type_oid, &view.schema) else {
-                let text = format!("values of the column \"{}\" can't be collected over shards", column.name);
-                return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
-                    .hint("Cast it to a type that a table's column can have.")
-                    .into());
-            };
-            columns.push(made);
-        }
-        let values = self.bound(prepared, bind);
-        let shards = match self.target(&input.access, view, &|number| values(number))? {
-            Target::One(shard) => vec![shard],
-            Target::Many(shards) => shards,
-        };
+        let mut columns = made_columns(&described, view)?;
+        let shards = self.input_shards(prepared, input, bind, view)?;
         let question = Question {
             sql: text_of(&input.sql, prepared, &[]),
             types: all_types(prepared, extra),
@@ -106,7 +114,32 @@ impl Coordinator {
             link.sync();
             links.push((shard, link, false));
         }
-        let result = self.collect_rows(&mut links, &mut columns, held).await;
+        let mut take = |_: usize, values: Vec<Option<&[u8]>>| {
+            for (column, value) in columns.iter_mut().zip(values) {
+                column.push(value);
+            }
+        };
+        self.collect_links(links, held, &mut take).await?;
+        Ok(columns)
+    }
+
+    /// Which shards an input's rows are on.
+    pub(super) fn input_shards(&self, prepared: &Prepared, input: &Input, bind: &Bind, view: &View) -> Go<Vec<usize>> {
+        let values = self.bound(prepared, bind);
+        Ok(match self.target(&input.access, view, &|number| values(number))? {
+            Target::One(shard) => vec![shard],
+            Target::Many(shards) => shards,
+        })
+    }
+
+    /// Takes the rows of shards that were asked, and puts the links back.
+    pub(super) async fn collect_links(
+        &mut self,
+        mut links: Vec<(usize, Box<ShardLink>, bool)>,
+        held: &mut usize,
+        take: &mut dyn FnMut(usize, Vec<Option<&[u8]>>),
+    ) -> Go {
+        let result = self.collect_rows(&mut links, held, take).await;
         for (_, link, ended) in &links {
             if result.is_err() && !ended {
                 link.cancel();
@@ -125,20 +158,20 @@ impl Coordinator {
             link.rest(&self.worker);
             self.put_link(shard, link);
         }
-        result.map(|()| columns)
+        result
     }
 
     async fn collect_rows(
         &mut self,
         links: &mut [(usize, Box<ShardLink>, bool)],
-        columns: &mut [Column],
         held: &mut usize,
+        take: &mut dyn FnMut(usize, Vec<Option<&[u8]>>),
     ) -> Go {
         let worker = self.worker.clone();
         let mut news = Vec::new();
         let collected = self
             .or_gone(poll_fn(|cx| {
-                for (_, link, ended) in links.iter_mut() {
+                for (shard, link, ended) in links.iter_mut() {
                     while !*ended {
                         let frame = match link.poll_frame(cx, &worker) {
                             Poll::Pending => break,
@@ -157,9 +190,7 @@ impl Coordinator {
                                 else {
                                     return Poll::Ready(Err(too_much().into()));
                                 };
-                                for (column, value) in columns.iter_mut().zip(values) {
-                                    column.push(value);
-                                }
+                                take(*shard, values);
                             }
                             back::ERROR_RESPONSE => {
                                 let error = message::read_error(body).into_error();
@@ -167,7 +198,9 @@ impl Coordinator {
                                 link.failed = true;
                                 return Poll::Ready(Err(error.into()));
                             }
-                            back::PARAMETER_STATUS => news.push(body.to_vec()),
+                            back::PARAMETER_STATUS | back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE => {
+                                news.push((*shard, frame.tag, body.to_vec()));
+                            }
                             back::READY_FOR_QUERY => {
                                 link.status = body.first().copied().unwrap_or(b'I');
                                 let failed = link.failed;
@@ -182,9 +215,7 @@ impl Coordinator {
                 if links.iter().all(|(_, _, ended)| *ended) { Poll::Ready(Ok(())) } else { Poll::Pending }
             }))
             .await;
-        for body in news {
-            self.pass_parameter(&body);
-        }
+        self.pass_news(news);
         collected?
     }
 
@@ -196,36 +227,14 @@ impl Coordinator {
         shard: usize,
         bind: &Bind,
         all: &Extra,
-        reply: Reply,
-    ) -> Go<Option<Kept>> {
-        let (describe, limit, keeps) = reply.parts();
+        describe: bool,
+    ) -> Go {
         let described = prepared.described.get();
         let types = all_types(prepared, all);
         let question = Question { sql, types, results: bind.results.clone() };
         let mut link = self.engage(shard).await?;
         put_question(&mut link, &self.question_for(shard, &question), bind, all, true, false);
         link.sync();
-        if keeps {
-            let answer = self.ask(&mut link).await?;
-            self.put_link(shard, link);
-            let answer = answer.good()?;
-            same_types(described, answer.row.as_deref())?;
-            let mut kept = Kept::default();
-            for (at, body) in answer.rows.iter().enumerate() {
-                if at < limit {
-                    put_body(&mut self.output, back::DATA_ROW, body);
-                } else {
-                    let mut row = Vec::new();
-                    put_body(&mut row, back::DATA_ROW, body);
-                    kept.push_back(row);
-                }
-            }
-            if answer.rows.len() < limit {
-                message::command_complete(&mut self.output, &format!("SELECT {}", answer.rows.len()));
-                return Ok(None);
-            }
-            return Ok(Some(kept));
-        }
         // Its description is compared before the first row is passed on.
         let row = self.await_description(&mut link).await?;
         if let Some(row) = &row {
@@ -246,7 +255,7 @@ impl Coordinator {
             self.segment.skipping = false;
             return Err(Stop::Told);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Takes the answers up to RowDescription. None: an error comes instead.
@@ -260,7 +269,7 @@ impl Coordinator {
             }
             let body = link.input.filled().get(HEADER..frame.len).unwrap_or_default().to_vec();
             if frame.tag == back::PARAMETER_STATUS {
-                self.pass_parameter(&body);
+                self.pass_parameter(link.shard, &body);
             }
             link.input.consume(frame.len);
             if matches!(frame.tag, back::PARSE_COMPLETE | back::BIND_COMPLETE | back::CLOSE_COMPLETE) {
@@ -276,8 +285,21 @@ impl Coordinator {
     }
 }
 
+/// Where an input's values are collected.
+pub(super) fn made_columns(described: &[super::describe::Column], view: &View) -> Result<Vec<Column>, PgError> {
+    let mut columns = Vec::new();
+    for column in described {
+        columns.push(Column::new(column.type_oid, &view.schema).ok_or_else(|| {
+            let text = format!("values of the column \"{}\" can't be collected over shards", column.name);
+            PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("Cast it to a type that a table's column can have.")
+        })?);
+    }
+    Ok(columns)
+}
+
 /// Columns of the rest have the types that the statement's own have.
-fn same_types(described: Option<&super::describe::Described>, row: Option<&[u8]>) -> Result<(), PgError> {
+pub(super) fn same_types(described: Option<&super::describe::Described>, row: Option<&[u8]>) -> Result<(), PgError> {
     let (Some(described), Some(row)) = (described, row) else { return Ok(()) };
     let found = super::describe::read_columns(row);
     let same = found.len() == described.columns.len()

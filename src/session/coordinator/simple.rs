@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::block::{Block, aborted};
-use super::cursor::Cursor;
+use super::cursor::CursorPlace;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
-use super::multi::{Bind, Reply};
+use super::multi::Bind;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
 use crate::plan::sharded::{self, Work};
@@ -112,10 +112,15 @@ impl Coordinator {
                 let view = self.view().await?;
                 match self.target(&plan.access, &view, &|_| None)? {
                     Target::One(shard) if !matches!(plan.work, Work::Refuse(_)) => {
-                        self.cursors.insert(cursor.name.clone(), Cursor::Shard(shard));
-                        self.pass_text(shard, &prepared.sql, false).await
+                        self.is_free(&cursor.name)?;
+                        self.pass_text(shard, &prepared.sql, false).await?;
+                        self.note_cursor(cursor, CursorPlace::Shard(shard));
+                        if self.block.is_none() {
+                            self.hold_cursors(self.made).await?;
+                        }
+                        Ok(())
                     }
-                    _ => self.declare(cursor, &Bind::default()).await,
+                    _ => self.declare(prepared, cursor, &Bind::default()).await,
                 }
             }
             Decision::CopyOut(plan, inner) => {
@@ -142,9 +147,7 @@ impl Coordinator {
                 };
                 let bind = Bind::default();
                 self.describe(prepared).await?;
-                self.scatter(prepared, scatter, &shards, &bind, Reply::Rows { describe: true, limit: 0 })
-                    .await
-                    .map(|_| ())
+                self.scatter(prepared, scatter, &shards, &bind, true).await
             }
         }
     }
@@ -199,6 +202,7 @@ impl Coordinator {
                     }
                 }
                 self.statements.clear();
+                self.cursors.clear();
                 for link in self.links.iter_mut().flatten() {
                     link.prepared.clear();
                 }
@@ -217,11 +221,23 @@ impl Coordinator {
 
     /// FETCH, MOVE, CLOSE: on the shard that has the cursor.
     async fn cursor(&mut self, prepared: &Prepared) -> Go {
-        if self.held_cursor(&prepared.sql, true)? {
+        if closes_all(prepared) {
+            return self.close_all().await;
+        }
+        if self.held_cursor(&prepared.sql, true).await? {
             return Ok(());
         }
         let shard = self.cursor_shard(&prepared.sql);
-        self.pass_text(shard, &prepared.sql, false).await
+        self.pass_text(shard, &prepared.sql, false).await?;
+        self.forget_closed(prepared);
+        Ok(())
+    }
+
+    /// A cursor that its shard has closed.
+    pub(super) fn forget_closed(&mut self, prepared: &Prepared) {
+        if let Some(Kind::Close(Some(name))) = prepared.plan.steps.first().map(|step| &step.kind) {
+            self.cursors.remove(name);
+        }
     }
 
     /// In a failed transaction only its end, and ROLLBACK TO, are carried out.
@@ -241,6 +257,11 @@ impl Coordinator {
         self.worker.metrics.refused(reason);
         Stop::Error(Box::new(error))
     }
+}
+
+/// `CLOSE ALL`
+pub(super) fn closes_all(prepared: &Prepared) -> bool {
+    matches!(prepared.plan.steps.first().map(|step| &step.kind), Some(Kind::Close(None)))
 }
 
 pub(super) fn not_utf8() -> PgError {

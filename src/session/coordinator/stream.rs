@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::describe::Prepared;
-use super::multi::{Bind, Extra, Kept, Question, Reply, all_types, put_question, text_of};
+use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use super::relay::shard_lost;
 use super::shard::ShardLink;
 use super::welcome::{put_body, with_formats};
@@ -22,6 +22,9 @@ use crate::value::compare::{Comparator, comparator};
 use crate::value::key::Format;
 use crate::wire::frame::{HEADER, back};
 use crate::wire::{Frame, message};
+
+/// What servers say besides answers: which shard, the message's tag and body.
+pub(super) type News = (usize, u8, Vec<u8>);
 
 /// One streaming execution.
 pub(super) struct Run<'a> {
@@ -73,11 +76,7 @@ struct Sink {
     hidden: bool,
     offset: u64,
     left: Option<u64>,
-    /// Rows that the client may have now; the rest is kept.
-    now: usize,
     told: u64,
-    kept: Kept,
-    held: usize,
 }
 
 impl Coordinator {
@@ -87,7 +86,6 @@ impl Coordinator {
         prepared: &Prepared,
         input: &Input,
         order: &[SortKey],
-        _hidden: usize,
         view: &View,
         extra: &Extra,
     ) -> Go<Option<Merge>> {
@@ -115,10 +113,9 @@ impl Coordinator {
         shards: &[usize],
         bind: &Bind,
         extra: &Extra,
-        reply: Reply,
-    ) -> Go<Option<Kept>> {
+        describe: bool,
+    ) -> Go {
         self.worker.metrics.scattered.inc();
-        let (describe, now, keeps) = reply.parts();
         let described = prepared.described.get();
         let visible = described.map_or(0, |described| described.columns.len());
         let mut results: Vec<i16> = (0..visible).map(|at| bind.result(at)).collect();
@@ -146,19 +143,14 @@ impl Coordinator {
         if describe && let Some(row) = described.and_then(|described| described.row.as_deref()) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
-        let mut sink =
-            Sink { visible, hidden, offset: run.offset, left: run.limit, now, told: 0, kept: Kept::default(), held: 0 };
+        let mut sink = Sink { visible, hidden, offset: run.offset, left: run.limit, told: 0 };
         let result = match &order {
             None => self.pass_rows(&mut sources, &mut sink).await,
             Some(order) => self.merge_rows(&mut sources, order, &mut sink, run.with_ties).await,
         };
         self.end_sources(sources, result).await?;
-        // PostgreSQL suspends a portal also when exactly the last row was fetched.
-        if !keeps || (sink.told as usize) < now {
-            message::command_complete(&mut self.output, &format!("SELECT {}", sink.told));
-            return Ok(None);
-        }
-        Ok(Some(sink.kept))
+        message::command_complete(&mut self.output, &format!("SELECT {}", sink.told));
+        Ok(())
     }
 
     /// Rows as they come, from whichever shard has some.
@@ -235,25 +227,14 @@ impl Coordinator {
             if let Some(left) = &mut sink.left {
                 *left -= 1;
             }
-            let keep = sink.told as usize >= sink.now;
-            let mut bytes = Vec::new();
-            let out = if keep { &mut bytes } else { &mut self.output };
             if sink.hidden {
-                if !row::put_visible(out, frame.get(HEADER..).unwrap_or_default(), sink.visible) {
+                if !row::put_visible(&mut self.output, frame.get(HEADER..).unwrap_or_default(), sink.visible) {
                     return Err(malformed().into());
                 }
             } else {
-                out.extend_from_slice(frame);
+                self.output.extend_from_slice(frame);
             }
-            if keep {
-                sink.held += bytes.len();
-                if sink.held > limits::GATHER_BYTES {
-                    return Err(super::collect::too_much().into());
-                }
-                sink.kept.push_back(bytes);
-            } else {
-                sink.told += 1;
-            }
+            sink.told += 1;
         }
         source.link.input.consume(length);
         Ok(())
@@ -280,10 +261,24 @@ impl Coordinator {
                 if enough(sources) { Poll::Ready(Ok(())) } else { Poll::Pending }
             }))
             .await;
-        for body in news {
-            self.pass_parameter(&body);
-        }
+        self.pass_news(news);
         waited?
+    }
+
+    /// What shards said besides their answers. The same notice of several shards is told once.
+    pub(super) fn pass_news(&mut self, news: Vec<News>) {
+        for (at, (shard, tag, body)) in news.iter().enumerate() {
+            match *tag {
+                back::PARAMETER_STATUS => self.pass_parameter(*shard, body),
+                back::NOTIFICATION_RESPONSE => put_body(&mut self.tail, *tag, body),
+                _ => {
+                    let again = |other: &News| other.1 == *tag && other.0 != *shard && other.2 == *body;
+                    if !news.iter().take(at).any(again) {
+                        put_body(&mut self.output, *tag, body);
+                    }
+                }
+            }
+        }
     }
 
     /// All shards come to rest. After an error the others are cancelled, and what they still say is dropped.
@@ -340,7 +335,7 @@ impl Source {
         &mut self,
         cx: &mut Context<'_>,
         worker: &crate::session::Worker,
-        news: &mut Vec<Vec<u8>>,
+        news: &mut Vec<News>,
     ) -> Poll<Result<(), Stop>> {
         loop {
             let frame = match self.link.poll_frame(cx, worker) {
@@ -358,7 +353,9 @@ impl Source {
                     return Poll::Ready(Ok(()));
                 }
                 back::COMMAND_COMPLETE => self.state = State::Done,
-                back::PARAMETER_STATUS => news.push(body.to_vec()),
+                back::PARAMETER_STATUS | back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE => {
+                    news.push((self.shard, frame.tag, body.to_vec()));
+                }
                 back::ERROR_RESPONSE => {
                     let error = message::read_error(body).into_error();
                     self.link.input.consume(frame.len);
@@ -382,7 +379,7 @@ impl Source {
 
 /// The order by keys that come in a form that can be compared. A key that is an output column in the client's text format
 /// is asked for once more, in binary, behind the others.
-fn order_of(keys: Vec<Key>, results: &mut Vec<i16>, sql: &mut String, own: usize) -> Order {
+pub(super) fn order_of(keys: Vec<Key>, results: &mut Vec<i16>, sql: &mut String, own: usize) -> Order {
     let mut again = Vec::new();
     let mut pairs = Vec::new();
     for Key { mut key, type_oid, comparator } in keys {
@@ -408,7 +405,7 @@ fn lost(error: &io::Error) -> Stop {
     shard_lost(error).into()
 }
 
-fn malformed() -> PgError {
+pub(super) fn malformed() -> PgError {
     PgError::error(SqlState::PROTOCOL_VIOLATION, "a shard sent a row that can't be read")
 }
 

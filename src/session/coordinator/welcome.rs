@@ -47,10 +47,13 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         links: (0..shards).map(|_| None).collect(),
         home_mirror: None,
         reported: Default::default(),
+        news: Default::default(),
+        tail: Vec::new(),
         statements: Default::default(),
         unnamed: None,
         portals: Default::default(),
         cursors: Default::default(),
+        made: 0,
         block: None,
         committing: false,
         segment: Segment::default(),
@@ -78,6 +81,7 @@ impl Coordinator {
         self.put_link(home, link);
         self.worker.metrics.logins.inc();
         let client = self.client.clone();
+        self.report();
         message::backend_key_data(&mut self.output, client.process_id, &client.key);
         self.ready();
         self.flush().await

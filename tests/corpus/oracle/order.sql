@@ -8,7 +8,11 @@ SELECT id FROM orders ORDER BY id USING <;
 
 SELECT id FROM orders ORDER BY id USING >;
 
-SELECT id, name, email, city, nick FROM customers ORDER BY <<name, id|email, id|city, id|nick, id|city DESC, id|nick DESC NULLS LAST, id|name COLLATE "de-x-icu", id|name COLLATE english DESC, id|city COLLATE "C", id|nick COLLATE "en-x-icu", id|email COLLATE english, id|lower(name), id|code, id|mood, id|mood DESC NULLS LAST, id|born, id|joined DESC|score, id|score DESC, id|credit DESC NULLS LAST, id|vip, id|vip DESC, id|tags, id|profile, id|photo, id|seen, id|moods, id|country || name, id|(profile->>'a')::int, id|name > 'b', id>>;
+SELECT id, name, email, city, nick FROM customers ORDER BY <<name, id|email, id|city, id|nick, id|city DESC, id|nick DESC NULLS LAST, id|name COLLATE "de-x-icu", id|name COLLATE english DESC, id|city COLLATE "C", id|nick COLLATE "en-x-icu", id|email COLLATE english, id|lower(name), id|code, id|mood, id|mood DESC NULLS LAST, id|born, id|joined DESC|score, id|score DESC, id|credit DESC NULLS LAST, id|vip, id|vip DESC, id|tags, id|profile, id|photo, id|seen, id|moods, id|name > 'b', id>>;
+
+SELECT id, name, email, city, nick FROM customers ORDER BY country || name, id;
+
+SELECT id, name, email, city, nick FROM customers ORDER BY (profile->>'a')::int, id;
 
 SELECT id FROM events ORDER BY <<id|id DESC|at|level, id|kind NULLS FIRST, at|payload->'g'|payload>> LIMIT 20;
 

@@ -7,7 +7,7 @@ mod corpus;
 pub mod random;
 mod report;
 mod run;
-mod system;
+pub mod system;
 
 use std::path::Path;
 

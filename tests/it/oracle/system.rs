@@ -56,10 +56,26 @@ pub struct System {
 /// The systems that the tests of this process share. They stop when the process ends.
 pub fn system() -> &'static System {
     static SHARED: OnceLock<System> = OnceLock::new();
-    SHARED.get_or_init(|| std::thread::spawn(start).join().expect("the systems start"))
+    SHARED.get_or_init(|| own(More::default()))
 }
 
-fn start() -> System {
+/// What a test has besides the oracle's tables.
+#[derive(Clone, Copy, Default)]
+pub struct More {
+    /// Tables, in every database.
+    pub schema: &'static str,
+    /// Their entries in the configuration.
+    pub places: &'static str,
+    /// Of `[databases.…]`.
+    pub settings: &'static str,
+}
+
+/// Systems of a test's own.
+pub fn own(more: More) -> System {
+    std::thread::spawn(move || start(more)).join().expect("the systems start")
+}
+
+fn start(more: More) -> System {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (cluster, proxy) = runtime.block_on(async {
         let settings = [("timezone", "UTC"), ("max_prepared_transactions", "100")];
@@ -68,7 +84,7 @@ fn start() -> System {
         let roles = "CREATE ROLE app LOGIN PASSWORD 'app'; CREATE ROLE keeper LOGIN PASSWORD 'k';
             GRANT pg_read_all_data, pg_monitor TO keeper";
         cluster.execute(PRIMARY, "postgres", roles).await.unwrap();
-        fill(&cluster, PLAIN, None).await;
+        fill(&cluster, PLAIN, None, more).await;
         let weights: Vec<(String, f64)> = SHARDS.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
         let map = rendezvous::fill(BUCKETS, &weights);
         for (at, shard) in SHARDS.iter().enumerate() {
@@ -76,9 +92,9 @@ fn start() -> System {
                 .filter(|bucket| usize::from(map[*bucket]) == at)
                 .map(|bucket| bucket.to_string())
                 .collect();
-            fill(&cluster, shard, Some((at, mine.join(",")))).await;
+            fill(&cluster, shard, Some((at, mine.join(","))), more).await;
         }
-        let proxy = Inside::start(&configuration(&cluster)).await;
+        let proxy = Inside::start(&configuration(&cluster, more)).await;
         let view = proxy.running.as_ref().unwrap().shared().sharded(PLAIN).unwrap().settled().await.unwrap();
         let found: Vec<String> = view.differences.iter().map(ToString::to_string).collect();
         assert!(found.is_empty(), "{found:#?}");
@@ -91,7 +107,7 @@ fn start() -> System {
 }
 
 /// Makes one database; a shard keeps only its own rows, and only the first has the unsharded table's.
-async fn fill(cluster: &Cluster, name: &str, shard: Option<(usize, String)>) {
+async fn fill(cluster: &Cluster, name: &str, shard: Option<(usize, String)>, more: More) {
     let create = format!("CREATE DATABASE {name} OWNER app");
     cluster.execute(PRIMARY, "postgres", &create).await.unwrap();
     let grant = format!("GRANT CREATE ON DATABASE {name} TO keeper");
@@ -106,6 +122,7 @@ async fn fill(cluster: &Cluster, name: &str, shard: Option<(usize, String)>) {
     cluster.execute(PRIMARY, name, folded).await.unwrap();
     cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{SCHEMA}")).await.unwrap();
     cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{ROWS}")).await.unwrap();
+    cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{}", more.schema)).await.unwrap();
     let Some((at, mine)) = shard else { return };
     for (table, hash) in SHARDED {
         let count = format!("SELECT count(*) FROM {table}");
@@ -118,13 +135,15 @@ async fn fill(cluster: &Cluster, name: &str, shard: Option<(usize, String)>) {
     }
 }
 
-fn configuration(cluster: &Cluster) -> String {
+fn configuration(cluster: &Cluster, more: More) -> String {
     let shards: Vec<String> =
         SHARDS.iter().map(|name| format!("shards.{name} = {:?}\n", cluster.url(PRIMARY, name))).collect();
     format!(
         "[users.app]\npassword = \"app\"\n[users.keeper]\npassword = \"k\"\n[databases.{PLAIN}]\n\
-         service_user = \"keeper\"\nhome = \"s1\"\n{}[databases.{PLAIN}.tables]\n{PLACES}",
-        shards.concat()
+         service_user = \"keeper\"\nhome = \"s1\"\n{}\n{}[databases.{PLAIN}.tables]\n{PLACES}{}",
+        more.settings,
+        shards.concat(),
+        more.places
     )
 }
 

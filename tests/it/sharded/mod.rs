@@ -4,3 +4,4 @@ mod commits;
 mod demo;
 mod placement;
 mod shards;
+mod talk;

@@ -1,0 +1,124 @@
+//! Several inputs of one shard in one statement, so that all see one snapshot: tagged branches of a UNION ALL.
+
+use std::sync::Arc;
+
+use super::describe::{Column as Described, Prepared};
+use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::rest::made_columns;
+use super::{Coordinator, Go};
+use crate::backend::View;
+use crate::execute::arrays::{Column, travels_binary};
+use crate::plan::sharded::{Input, Scatter};
+
+impl Coordinator {
+    /// All inputs' rows; no shard is asked more than once.
+    pub(super) async fn collect_together(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        bind: &Bind,
+        extra: &Extra,
+        view: &View,
+        held: &mut usize,
+    ) -> Go<Vec<Vec<Column>>> {
+        let mut described = Vec::new();
+        let mut columns = Vec::new();
+        let mut on: Vec<Vec<usize>> = vec![Vec::new(); self.links.len()];
+        for (at, input) in scatter.inputs.iter().enumerate() {
+            let input_columns = self.input_columns(prepared, input, extra).await?;
+            columns.push(made_columns(&input_columns, view)?);
+            described.push(input_columns);
+            for shard in self.input_shards(prepared, input, bind, view)? {
+                if let Some(inputs) = on.get_mut(shard) {
+                    inputs.push(at);
+                }
+            }
+        }
+        let asked: Vec<usize> = (0..on.len()).filter(|&shard| on.get(shard).is_some_and(|on| !on.is_empty())).collect();
+        for &shard in &asked {
+            let link = self.engage(shard).await?;
+            self.put_link(shard, link);
+        }
+        let mut links = Vec::new();
+        for &shard in &asked {
+            let inputs = on.get(shard).map(Vec::as_slice).unwrap_or_default();
+            let question = question(prepared, scatter, inputs, &described, extra);
+            let mut link = self.take_link(shard)?;
+            let again = prepared.runs.get() > 1;
+            put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, again);
+            link.sync();
+            links.push((shard, link, false));
+        }
+        let mut take = |shard: usize, values: Vec<Option<&[u8]>>| {
+            let inputs = on.get(shard).map(Vec::as_slice).unwrap_or_default();
+            sort_in(inputs, &values, &mut columns);
+        };
+        self.collect_links(links, held, &mut take).await?;
+        Ok(columns)
+    }
+}
+
+/// One row of a shard's to the input that it is of. With one input there is no tag.
+fn sort_in(inputs: &[usize], values: &[Option<&[u8]>], columns: &mut [Vec<Column>]) {
+    let (tag, mut rest) = match (inputs, values.split_first()) {
+        ([one], _) => (*one, values),
+        (_, Some((Some([high, low]), rest))) => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+        _ => return,
+    };
+    for &input in inputs {
+        let Some(own) = columns.get_mut(input) else { return };
+        let (mine, behind) = rest.split_at(own.len().min(rest.len()));
+        if input == tag {
+            own.iter_mut().zip(mine).for_each(|(column, value)| column.push(*value));
+            return;
+        }
+        rest = behind;
+    }
+}
+
+/// `SELECT n, …` for each input, its columns beside those of the others, which are NULL. The first branch has no rows:
+/// it gives the columns their types.
+fn question(
+    prepared: &Prepared,
+    scatter: &Scatter,
+    inputs: &[usize],
+    described: &[Arc<Vec<Described>>],
+    extra: &Extra,
+) -> Question {
+    let found =
+        |at: usize| -> Option<(&Input, &Vec<Described>)> { Some((scatter.inputs.get(at)?, described.get(at)?)) };
+    let types = all_types(prepared, extra);
+    let mut results: Vec<i16> = Vec::new();
+    for (_, columns) in inputs.iter().filter_map(|&at| found(at)) {
+        results.extend(columns.iter().map(|column| i16::from(travels_binary(column.type_oid))));
+    }
+    if let ([one], Some((input, _))) = (inputs, inputs.first().and_then(|&at| found(at))) {
+        debug_assert!(*one < scatter.inputs.len());
+        return Question { sql: text_of(&input.sql, prepared, &[]), types, results };
+    }
+    results.insert(0, 1);
+    let list = |only: Option<usize>| {
+        let mut list = String::new();
+        for &at in inputs {
+            for column in 0..found(at).map_or(0, |(_, columns)| columns.len()) {
+                match only {
+                    Some(only) if only != at => list.push_str(", NULL"),
+                    _ => list.push_str(&format!(", b{at}.c{column}")),
+                }
+            }
+        }
+        list
+    };
+    let source = |at: usize| {
+        let (text, count) = found(at)
+            .map_or((String::new(), 0), |(input, columns)| (text_of(&input.sql, prepared, &[]), columns.len()));
+        let names: Vec<String> = (0..count).map(|column| format!("c{column}")).collect();
+        format!("({text}) AS b{at}({})", names.join(", "))
+    };
+    let all: Vec<String> = inputs.iter().map(|&at| source(at)).collect();
+    let mut sql = format!("SELECT 0::pg_catalog.int2{} FROM {} WHERE false", list(None), all.join(", "));
+    for &at in inputs {
+        sql.push_str(&format!(" UNION ALL SELECT {at}::pg_catalog.int2{} FROM {}", list(Some(at)), source(at)));
+    }
+    Question { sql, types, results }
+}
