@@ -8,6 +8,7 @@ pub mod database;
 pub mod exchange;
 pub mod local;
 pub mod login;
+pub mod memory;
 pub mod monitor;
 pub mod placement;
 pub mod pool;

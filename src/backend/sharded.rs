@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
 use super::{Commits, Database};
+use super::memory::Memory;
 use crate::base::{PgError, SqlState};
 use crate::catalog::Difference;
 use crate::catalog::schema::{Oid, Schema};
@@ -24,6 +25,8 @@ pub struct ShardedDatabase {
     pub home: ShardIndex,
     /// Transactions over several of the shards.
     pub commits: Arc<Commits>,
+    /// Rows that statements collect.
+    pub memory: Arc<Memory>,
     /// A shard's schema was read anew, or isn't believed any more.
     pub(super) changed: Arc<Notify>,
     standing: ArcSwap<Standing>,
@@ -85,12 +88,14 @@ impl ShardedDatabase {
     /// `shards`: one database a shard of `config`, in its order; they notify `changed`.
     pub fn new(config: Arc<config::Database>, shards: Vec<Arc<Database>>, changed: Arc<Notify>) -> Self {
         let home = config.shards.iter().position(|shard| shard.name == config.home_shard()).unwrap_or(0);
+        let memory = Arc::new(Memory::new(config.gather.memory, config.gather.total));
         Self {
             name: config.name.as_str().into(),
             config,
             shards,
             home,
             commits: Arc::default(),
+            memory,
             changed,
             standing: ArcSwap::from_pointee(Standing::Starting("it has just been started".to_owned())),
             turns: watch::Sender::new(0),

@@ -133,7 +133,7 @@ pub const SETTING_NAME: usize = 128;
 /// Longest single message (a row, say) that a sharded database's answer may have where it is looked into, in bytes.
 pub const SHARD_MESSAGE: usize = 256 << 20;
 
-/// Bytes of rows that one statement over shards may collect in the proxy; beyond it 53400.
+/// Bytes of a shard's answer to a question of the coordinator's own.
 pub const GATHER_BYTES: usize = 256 << 20;
 
 /// Bytes of rows that one shard is asked for at a time, for a portal or cursor that is read bit by bit.

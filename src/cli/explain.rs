@@ -7,7 +7,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::cluster::text;
 use super::failure::Failure;
-use super::{args, load};
+use super::{args, explain_shards, load};
 use crate::catalog::{Catalog, QUERIES, Rows};
 use crate::config::{Config, Database, ServerAddress};
 use crate::net;
@@ -24,7 +24,22 @@ pub async fn run(args: args::Explain) -> Result<ExitCode, Failure> {
     let config = load(&args.config)?;
     let database = choose(&config, args.database.as_deref())?;
     let mut refusals = Vec::new();
-    for server in database.shards.iter().flat_map(|shard| &shard.servers) {
+    let sharded = database.shards.len() > 1 || !database.tables.is_empty();
+    let home = database.home_shard();
+    for server in database.shards.iter().filter(|shard| !sharded || shard.name == home).flat_map(|shard| &shard.servers)
+    {
+        if sharded {
+            let known = connected(&config, database, server, async |client| explain_shards::read(client).await);
+            match tokio::time::timeout(PATIENCE, known).await {
+                Ok(Ok(known)) => {
+                    print!("{}", explain_shards::told(database, &known, &args.sql)?);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Ok(Err(failure)) => refusals.push(format!("{server}: {failure}")),
+                Err(_) => refusals.push(format!("{server}: no answer within {PATIENCE:?}")),
+            }
+            continue;
+        }
         let asked = catalog(&config, database, server);
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(catalog)) => {
@@ -54,8 +69,18 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Database, Fa
     }
 }
 
-/// A server's catalog, asked as the service user.
+/// A server's catalog.
 async fn catalog(config: &Config, database: &Database, server: &ServerAddress) -> Result<Catalog, Failure> {
+    connected(config, database, server, async |client| read(client).await.map_err(|e| Failure::new(text(&e)))).await
+}
+
+/// What a server is asked as the service user.
+async fn connected<T>(
+    config: &Config,
+    database: &Database,
+    server: &ServerAddress,
+    ask: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let user = database.service_user.as_deref();
     let password = user.and_then(|name| config.users.get(name)).and_then(|user| user.password.as_ref());
     let (Some(user), Some(password)) = (user, password) else {
@@ -71,7 +96,7 @@ async fn catalog(config: &Config, database: &Database, server: &ServerAddress) -
     let (client, connection) =
         login.await.map_err(|_| Failure::new("no login in time"))?.map_err(|e| Failure::new(text(&e)))?;
     tokio::select! {
-        catalog = read(&client) => catalog.map_err(|e| Failure::new(text(&e))),
+        answer = ask(&client) => answer,
         _ = connection => Err(Failure::new("the server closed the connection")),
     }
 }

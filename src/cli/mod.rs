@@ -5,6 +5,7 @@ pub mod check;
 pub mod cluster;
 pub mod demo;
 mod explain;
+mod explain_shards;
 pub mod failure;
 mod process;
 mod progress;

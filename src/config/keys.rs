@@ -346,6 +346,13 @@ pub static DATABASE: &[Key<Database>] = &[
     key!("query_timeout", time_or_off(MS, YEAR), "0", Reload,
         "A statement that runs for so long is cancelled. 0: never."
         => pool.query_timeout),
+    key!("gather_memory", count(1, 1_000_000), "256", Restart,
+        "Megabytes of rows that one statement over several shards may collect in the proxy; one that needs more is refused \
+         with SQLSTATE 53400. Rows that are only passed on aren't collected."
+        => gather.memory),
+    key!("gather_memory_total", count(1, 10_000_000), "1024", Restart,
+        "The same for all statements of the database that run at the same time."
+        => gather.total),
     key!("consistency", Kind::Choice(Consistency::NAMES), "\"proxy\"", Reload,
         "What a read on a replica sees at least; sessions may choose with `SET pgbraid.consistency`. `proxy`: every commit \
          acknowledged through this proxy. `session`: the session's own commits, and what it has read. `eventual`: whatever \

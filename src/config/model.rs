@@ -126,6 +126,7 @@ pub struct Database {
     /// `cross_shard_commit`: how what was written on several shards is committed.
     pub cross_shard_commit: CrossShardCommit,
     pub pool: Pool,
+    pub gather: Gather,
     pub replicas: Replicas,
 }
 
@@ -272,6 +273,15 @@ pub struct Pool {
     pub idle_transaction_timeout: Duration,
     /// `query_timeout`: a statement is cancelled after it; 0 = never.
     pub query_timeout: Duration,
+}
+
+/// Memory for rows that statements over shards collect, in megabytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gather {
+    /// `gather_memory`: of one statement.
+    pub memory: usize,
+    /// `gather_memory_total`: of all statements together.
+    pub total: usize,
 }
 
 /// Reads on replicas.

@@ -54,13 +54,21 @@ impl Placement {
         self.buckets.get(bucket).map(|&shard| usize::from(shard))
     }
 
+    /// The bucket of a key.
+    pub fn bucket(&self, hash: KeyHash) -> Option<usize> {
+        match hash {
+            KeyHash::Hash(hash) => Some(hash as usize & self.buckets.len().saturating_sub(1)),
+            KeyHash::Nowhere | KeyHash::Unknown => None,
+        }
+    }
+
     /// Where rows of a hash-placed table with this key are.
     pub fn place(&self, hash: KeyHash) -> KeyPlace {
         match hash {
-            KeyHash::Hash(hash) => {
-                let bucket = hash as usize & self.buckets.len().saturating_sub(1);
-                self.shard_of_bucket(bucket).map_or(KeyPlace::Unknown, KeyPlace::Shard)
-            }
+            KeyHash::Hash(_) => self
+                .bucket(hash)
+                .and_then(|bucket| self.shard_of_bucket(bucket))
+                .map_or(KeyPlace::Unknown, KeyPlace::Shard),
             KeyHash::Nowhere => KeyPlace::Nowhere,
             KeyHash::Unknown => KeyPlace::Unknown,
         }

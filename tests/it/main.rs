@@ -20,9 +20,15 @@ mod operate;
 mod oracle;
 mod order;
 mod own_writes;
+mod parser;
 mod proof;
 mod replica_reads;
 mod sessions;
 mod sharded;
 mod support;
 mod tls;
+
+/// For the parser's printer, which the test of its corpus takes in by path.
+mod sql {
+    pub use pgbraid::sql::*;
+}

@@ -6,7 +6,7 @@ mod rows;
 mod rules;
 mod stored;
 
-pub use preview::{Preview, preview};
+pub use preview::{Preview, placement, preview};
 pub use stored::{Stored, literal, quoted, read_stored};
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::rules;
+use super::{Stored, rules};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Difference, compare};
 use crate::config::Database;
@@ -33,6 +33,20 @@ pub fn preview(config: &Database, schemas: &[(String, Arc<Schema>)]) -> Option<P
     let declared = config.tables.iter().map(|table| (table.schema.clone(), table.name.clone()));
     let missing = declared.filter(|name| !home.relations.contains_key(name));
     Some(Preview { differences, missing: missing.map(|(schema, name)| format!("{schema}.{name}")).collect() })
+}
+
+/// The placement that is stored, without what a running database has yet to verify. None: it isn't this configuration's.
+pub fn placement(config: &Database, home: &Schema, stored: &Stored) -> Option<Placement> {
+    stored.agrees(config, home).ok()?;
+    let (tables, _) = rules::places(config, home);
+    let tables = tables.into_iter().filter(|(name, _)| stored.tables.contains_key(name)).collect();
+    Some(Placement {
+        shards: config.shards.iter().map(|shard| shard.name.clone()).collect(),
+        home: rules::position(config, config.home_shard())?,
+        tables,
+        epoch: stored.epoch,
+        buckets: stored.map(config)?,
+    })
 }
 
 /// In what the shards differ from the home shard.

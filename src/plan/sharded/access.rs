@@ -56,15 +56,29 @@ fn places<'a>(
     placement: &Placement,
     param: &dyn Fn(u32) -> Option<Bound<'a>>,
 ) -> Option<Vec<ShardIndex>> {
-    let one = |type_oid: u32, format: Format, bytes: Option<&[u8]>| match place(
-        condition, type_oid, format, bytes, placement,
-    ) {
-        KeyPlace::Shard(shard) => Some(vec![shard]),
-        KeyPlace::Nowhere => Some(Vec::new()),
-        KeyPlace::Unknown => None,
+    let mut shards = Vec::new();
+    for (_, place) in found(condition, value, placement, param)? {
+        match place {
+            KeyPlace::Shard(shard) => shards.push(shard),
+            KeyPlace::Nowhere => {}
+            KeyPlace::Unknown => return None,
+        }
+    }
+    Some(shards)
+}
+
+/// Each single value's bucket, if it has one, and place; `None`: the values aren't known.
+pub fn found<'a>(
+    condition: &KeyCondition,
+    value: &KeyValue,
+    placement: &Placement,
+    param: &dyn Fn(u32) -> Option<Bound<'a>>,
+) -> Option<Vec<(Option<usize>, KeyPlace)>> {
+    let one = |type_oid: u32, format: Format, bytes: Option<&[u8]>| {
+        vec![place(condition, type_oid, format, bytes, placement)]
     };
-    match value {
-        KeyValue::Null => Some(Vec::new()),
+    Some(match value {
+        KeyValue::Null => Vec::new(),
         KeyValue::Literal { type_oid, text, .. } => one(*type_oid, Format::Text, Some(text.as_bytes())),
         KeyValue::Param { number, type_oid } => {
             let bound = param(*number)?;
@@ -80,11 +94,11 @@ fn places<'a>(
             };
             let mut out = Vec::new();
             for value in &values {
-                out.extend(one(element, bound.format, value.as_deref())?);
+                out.extend(one(element, bound.format, value.as_deref()));
             }
-            Some(out)
+            out
         }
-    }
+    })
 }
 
 fn place(
@@ -93,30 +107,31 @@ fn place(
     format: Format,
     bytes: Option<&[u8]>,
     placement: &Placement,
-) -> KeyPlace {
+) -> (Option<usize>, KeyPlace) {
+    let list = |place| (None, place);
     match &condition.place {
         TablePlace::Hash { key_type, .. } => {
             let hashed = match condition.assigned {
                 Some(typmod) => hash_assigned(*key_type, typmod, type_oid, format, bytes),
                 None => hash(*key_type, type_oid, format, bytes),
             };
-            placement.place(hashed)
+            (placement.bucket(hashed), placement.place(hashed))
         }
         TablePlace::List { values, rest, .. } => {
-            let Some(bytes) = bytes else { return KeyPlace::Nowhere };
+            let Some(bytes) = bytes else { return list(KeyPlace::Nowhere) };
             // Only text of which the column's own spelling is known: words, plain integers.
             let text = std::str::from_utf8(bytes).ok().filter(|_| format == Format::Text);
             let plain = matches!(type_oid, 0 | 25 | 1043)
                 || (matches!(type_oid, 20 | 21 | 23) && text.is_some_and(canonical_int));
-            match text.filter(|_| plain) {
+            list(match text.filter(|_| plain) {
                 Some(text) => values
                     .get(text)
                     .or(rest.as_ref().filter(|_| type_oid != 0))
                     .map_or(KeyPlace::Unknown, |&shard| KeyPlace::Shard(shard)),
                 None => KeyPlace::Unknown,
-            }
+            })
         }
-        TablePlace::Reference => KeyPlace::Unknown,
+        TablePlace::Reference => list(KeyPlace::Unknown),
     }
 }
 

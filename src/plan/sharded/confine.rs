@@ -44,14 +44,14 @@ fn deterministic(analysis: &Analysis, target: super::analysis::Target) -> bool {
 
 /// A sentence for the proof.
 pub fn sentence(condition: &KeyCondition) -> String {
-    let shown: Vec<String> = condition.values.iter().map(value).collect();
+    let shown: Vec<String> = condition.values.iter().map(shown_value).collect();
     match shown.as_slice() {
         [one] => format!("{} = {one}", condition.column),
         many => format!("{} IN ({})", condition.column, many.join(", ")),
     }
 }
 
-fn value(value: &KeyValue) -> String {
+pub fn shown_value(value: &KeyValue) -> String {
     match value {
         KeyValue::Literal { type_oid: 0 | 25 | 1043, text, .. } => format!("'{text}'"),
         KeyValue::Literal { text, .. } => text.clone(),

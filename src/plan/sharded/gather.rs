@@ -34,7 +34,7 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits, all: bool) -> Result<Sc
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
-                if !kinds.sharded && !kinds.home && !(all && kinds.reference) {
+                if !(kinds.sharded || kinds.home || all && kinds.reference) {
                     rest_reads = true;
                     continue;
                 }

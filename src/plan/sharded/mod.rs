@@ -9,6 +9,7 @@ mod aggregate;
 mod analysis;
 mod confine;
 mod constant;
+pub mod explain;
 mod facts;
 mod from;
 mod functions;

@@ -192,8 +192,7 @@ impl Coordinator {
             Kind::Begin(modes) => {
                 match &mut self.block {
                     Some(block) if block.explicit => {
-                        let text = "there is already a transaction in progress";
-                        notice(&mut self.output, "25001", text);
+                        self.warn("25001", "there is already a transaction in progress");
                     }
                     Some(block) => {
                         block.explicit = true;
@@ -230,7 +229,7 @@ impl Coordinator {
                 let text = format!("{} AND CHAIN can only be used in transaction blocks", word(commit));
                 return Err(PgError::error(SqlState::NO_ACTIVE_SQL_TRANSACTION, text).into());
             }
-            notice(&mut self.output, "25P01", "there is no transaction in progress");
+            self.warn("25P01", "there is no transaction in progress");
             message::command_complete(&mut self.output, word(commit));
             return Ok(());
         };
@@ -363,6 +362,23 @@ impl Coordinator {
         }
     }
 
+    /// What `set_config` has set, for planning and for shards that join later.
+    pub(super) fn note_configured(&mut self, sets: &[super::configure::Setting], script: String) {
+        let before = self.session_settings();
+        let Some(block) = &mut self.block else { return };
+        for (name, value, _) in sets {
+            match (name, value) {
+                (Some(name), Some(value)) => {
+                    let event = Event::Set(name.to_ascii_lowercase(), Value::Config(value.clone()));
+                    block.settings.get_or_insert_with(|| Tracker::new(before.clone())).apply(&event);
+                }
+                (Some(name), None) => block.reread |= PLANNING.contains(&name.to_ascii_lowercase().as_str()),
+                _ => {}
+            }
+        }
+        block.journal.push(script);
+    }
+
     /// Every shard's part of a transaction is still there.
     pub(super) fn whole(&self, block: &Block) -> bool {
         let joined = |shard: &usize| self.links.get(*shard).and_then(Option::as_ref).is_some_and(|link| link.joined);
@@ -379,6 +395,15 @@ impl Coordinator {
             answer.good()?;
         }
         Ok(())
+    }
+
+    /// A warning of the coordinator's own.
+    fn warn(&mut self, code: &str, text: &str) {
+        let least =
+            self.settings().get("client_min_messages").map(|value| crate::session::value_text(value).to_owned());
+        if least.is_none_or(|least| !least.eq_ignore_ascii_case("error")) {
+            notice(&mut self.output, code, text);
+        }
     }
 
     /// Portals over shards live in a block: one that ends at the client's Sync, if there is none.

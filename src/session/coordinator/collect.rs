@@ -38,11 +38,6 @@ impl Answer {
 }
 
 impl Coordinator {
-    /// Whether so many bytes may be held for one statement.
-    pub(super) fn within_memory(&self, held: usize) -> Result<(), PgError> {
-        if held <= limits::GATHER_BYTES { Ok(()) } else { Err(too_much()) }
-    }
-
     /// Sends what stands in the link's `out` and takes the answer up to ReadyForQuery. Nothing of it reaches the client
     /// but what servers say to everybody: settings and notifications.
     pub(super) async fn ask(&mut self, link: &mut ShardLink) -> Go<Answer> {
@@ -111,10 +106,12 @@ impl Coordinator {
     }
 }
 
-/// More was to be collected than is allowed.
+/// More than the proxy takes for an answer of its own.
 pub(super) fn too_much() -> PgError {
     let most = limits::GATHER_BYTES >> 20;
-    let text = format!("this statement must collect more than {most} MB of rows in the proxy");
-    PgError::error(SqlState::CONFIGURATION_LIMIT_EXCEEDED, text)
-        .hint("Let it read less: add conditions, or put the sharding key into WHERE. EXPLAIN shows what is collected.")
+    PgError::error(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("an answer of more than {most} MB, or of too many columns"),
+    )
+    .hint("Let the statement read less: add conditions, or put the sharding key into WHERE.")
 }

@@ -8,6 +8,7 @@ use super::flow::{Flow, To};
 use super::multi::Bind;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
+use crate::backend::memory::Held;
 use crate::base::{PgError, SqlState};
 use crate::plan::TransactionModes;
 use crate::wire::frame::back;
@@ -40,7 +41,7 @@ pub(super) struct Rows {
     scroll: Option<bool>,
     /// Frames of rows from the first on, where it may go back.
     kept: Option<Vec<Vec<u8>>>,
-    held: usize,
+    held: Held,
     at: fetch::Place,
     /// Rows read so far, and whether these are all.
     known: u64,
@@ -101,7 +102,7 @@ impl Coordinator {
             binary: cursor.binary,
             scroll: cursor.scroll,
             kept: (cursor.hold || cursor.scroll == Some(true)).then(Vec::new),
-            held: 0,
+            held: self.database.shared.memory.hold(),
             at: 0,
             known: 0,
         };
@@ -247,8 +248,7 @@ impl Coordinator {
             let count = usize::try_from(lacking).unwrap_or(usize::MAX);
             let read = self.flow_rows(flow, count, &mut To::Kept(kept, false)).await?;
             rows.known += read as u64;
-            rows.held += kept.get(from..).unwrap_or_default().iter().map(Vec::len).sum::<usize>();
-            self.within_memory(rows.held)?;
+            rows.held.add(kept.get(from..).unwrap_or_default().iter().map(Vec::len).sum())?;
             if read < count {
                 // All were read: the shards aren't needed any more.
                 rows.flow = None;

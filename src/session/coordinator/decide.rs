@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::configure::{self, Call};
 use super::describe::Prepared;
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -36,6 +37,8 @@ pub(super) enum Decision {
     /// FETCH, MOVE, CLOSE of a cursor.
     Cursor,
     Explain(Box<Explain>),
+    /// `set_config` in a block.
+    Configure(Vec<Call>),
     /// With the reason's label.
     Refused(Box<PgError>, &'static str),
 }
@@ -70,6 +73,10 @@ impl Coordinator {
     /// Decides about a statement, with PostgreSQL's own error first where it has one.
     pub(super) async fn decide(&mut self, prepared: &Prepared) -> Go<Rc<Decision>> {
         self.refuse_reread(prepared)?;
+        if let Some(calls) = self.configures(prepared)? {
+            self.describe(prepared).await?;
+            return Ok(Rc::new(Decision::Configure(calls)));
+        }
         if let Some(decision) = prepared.decision.get() {
             return Ok(decision.clone());
         }
@@ -104,11 +111,20 @@ impl Coordinator {
             let text = "a statement can't be planned over shards after SET of search_path, role or the like in its transaction";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("SET it before BEGIN.").into());
         }
-        if prepared.sql.to_ascii_lowercase().contains("set_config") {
-            let text = "set_config in a transaction over shards would change one shard's session only";
-            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Use SET or SET LOCAL.").into());
-        }
         Ok(())
+    }
+
+    /// The calls of `set_config` that a statement is, in a block.
+    fn configures(&self, prepared: &Prepared) -> Result<Option<Vec<Call>>, PgError> {
+        if self.block.is_none() || !prepared.sql.to_ascii_lowercase().contains("set_config") {
+            return Ok(None);
+        }
+        if let Some(calls) = configure::read(&prepared.sql, prepared.key.reads_standard_strings()) {
+            return Ok(Some(calls));
+        }
+        let text = "set_config among other things in a transaction over shards would change one shard's session only";
+        Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+            .hint("Use SET LOCAL, or SELECT set_config('name', 'value', true) by itself."))
     }
 
     pub(super) fn judge(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {
@@ -116,6 +132,11 @@ impl Coordinator {
             return shard;
         }
         let Some(step) = prepared.plan.steps.first() else { return Decision::Home { writes: false } };
+        if !is_control(&step.kind)
+            && let Some(decision) = self.temporary(prepared, view)
+        {
+            return decision;
+        }
         match &step.kind {
             Kind::Begin(_)
             | Kind::Commit { .. }
@@ -132,7 +153,13 @@ impl Coordinator {
             Kind::PrepareTransaction | Kind::FinishPrepared => {
                 refused("PREPARE TRANSACTION isn't supported on a sharded database", "Use COMMIT.")
             }
-            Kind::Prepare { .. } | Kind::Execute { .. } => refused(
+            // PREPARE was never carried out.
+            Kind::Execute { name, .. } => {
+                let text = format!("prepared statement \"{name}\" does not exist");
+                let error = PgError::error(SqlState::INVALID_SQL_STATEMENT_NAME, text);
+                Decision::Refused(Box::new(error), "execute")
+            }
+            Kind::Prepare { .. } => refused(
                 "SQL's PREPARE and EXECUTE aren't supported on a sharded database",
                 "Use the driver's prepared statements (the protocol's Parse and Bind).",
             ),

@@ -40,6 +40,8 @@ pub(super) struct Key {
     search_path: Option<Value>,
     role: Option<Value>,
     standard_strings: bool,
+    /// The session that has temporary tables, whose names mean nothing to others.
+    own: i32,
 }
 
 /// A statement's text with all that is known of it.
@@ -81,8 +83,8 @@ pub(super) struct Column {
 impl Key {
     /// Whether both read a text alike.
     pub fn reads_as(&self, other: &Self) -> bool {
-        (&self.search_path, &self.role, self.standard_strings)
-            == (&other.search_path, &other.role, other.standard_strings)
+        (&self.search_path, &self.role, self.standard_strings, self.own)
+            == (&other.search_path, &other.role, other.standard_strings, other.own)
     }
 
     pub fn reads_standard_strings(&self) -> bool {
@@ -163,6 +165,7 @@ impl Coordinator {
             search_path: settings.get("search_path").cloned(),
             role: settings.get("role").or_else(|| settings.get("session_authorization")).cloned(),
             standard_strings,
+            own: if self.temporary.is_empty() { 0 } else { self.client.process_id },
         }
     }
 
@@ -184,6 +187,7 @@ impl Coordinator {
         if prepared.described.get().is_some() {
             return Ok(());
         }
+        self.settle().await?;
         let home = self.home();
         if self.links.get(home).and_then(Option::as_ref).is_some_and(|link| link.open) {
             self.hold_segment().await?;

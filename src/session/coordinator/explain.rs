@@ -4,135 +4,250 @@ use std::rc::Rc;
 
 use super::decide::{Decision, Target};
 use super::describe::Prepared;
-use super::{Coordinator, Go, Stop};
+use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::welcome::{put_body, with_formats};
+use super::{Coordinator, Go};
+use crate::backend::View;
 use crate::base::{PgError, SqlState};
-use crate::plan::sharded::{self, Access, Bound, Finish, Piece, Work};
+use crate::plan::sharded::explain::{lines, names, pieces, scattered};
+use crate::plan::sharded::{Finish, Plan, Refusal, Scatter};
 use crate::sql::ast::Explain;
+use crate::wire::frame::back;
 use crate::wire::message;
 
+/// The plan that a server gave for one text.
+struct Part {
+    shard: usize,
+    /// `Input 1`, `Rest`; empty where the statement itself runs there.
+    what: String,
+    sql: String,
+    /// Its rows: lines of text, or one JSON document.
+    rows: Vec<String>,
+}
+
 impl Coordinator {
-    /// Runs EXPLAIN: one text column.
-    pub(super) async fn explain(&mut self, prepared: &Rc<Prepared>, explain: &Explain) -> Go {
-        let json = explain
-            .options
-            .iter()
-            .any(|(name, value)| name == "format" && !value.as_deref().unwrap_or("text").eq_ignore_ascii_case("text"));
+    /// Runs EXPLAIN. `describe`: RowDescription comes first.
+    pub(super) async fn explain(
+        &mut self,
+        prepared: &Rc<Prepared>,
+        explain: &Explain,
+        bind: &Bind,
+        describe: bool,
+    ) -> Go {
+        self.describe(prepared).await?;
         let start = explain.head.end as usize;
-        let inner_sql = prepared.sql.get(start..).unwrap_or_default().trim_start().to_owned();
-        let inner = self.database.prepared(self.key(&inner_sql, &[0, 0]), &self.worker, false);
-        let decision = self.decide(&inner).await?;
-        let Decision::Planned(plan) = &*decision else {
-            return match &*decision {
-                Decision::Refused(error, reason) => Err(self.refuse((**error).clone(), reason)),
-                _ => self.pass_text(self.home(), &prepared.sql, false).await,
-            };
-        };
-        let view = self.view().await?;
         let head = prepared.sql.get(explain.head.start as usize..start).unwrap_or_default().trim_end().to_owned();
-        let target = self.target(&plan.access, &view, &|_| None)?;
-        if let (Target::One(shard), true) = (&target, json) {
-            return self.pass_text(*shard, &prepared.sql, plan.writes).await;
-        }
-        let shards = match &target {
-            Target::One(shard) => vec![*shard],
-            Target::Many(shards) => shards.clone(),
-        };
-        let mut lines = self.lines(plan, &shards);
-        if shards.len() == 1 {
-            self.shard_plan(&mut lines, shards.first().copied().unwrap_or(0), &format!("{head} {inner_sql}")).await?;
-        } else if let Ok(scatter) = super::decide::scatter_of(plan) {
-            for input in &scatter.inputs {
-                let sql = format!("{head} {}", shown(&input.sql, &scatter.once));
-                for &shard in &shards {
-                    self.shard_plan(&mut lines, shard, &sql).await?;
-                }
+        let inner_sql = prepared.sql.get(start..).unwrap_or_default().trim_start().to_owned();
+        let inner = self.database.prepared(self.key(&inner_sql, &prepared.types), &self.worker, false);
+        let decision = self.decide(&inner).await?;
+        let view = self.view().await?;
+        let shown = match &*decision {
+            Decision::Planned(plan) => self.explained(&inner, plan, &head, explain, bind, &view).await?,
+            Decision::Refused(error, _) => {
+                let refusal = Refusal {
+                    code: error.code(),
+                    message: error.message().to_owned(),
+                    hint: error.hint_text().unwrap_or_default().to_owned(),
+                    reason: "explained",
+                };
+                shown(crate::plan::sharded::explain::refused(&refusal, &[]), &[], &view, format(explain)?)
             }
+            _ => {
+                let home = self.home();
+                let none = Extra::default();
+                self.shard_plan(home, &inner, &head, String::new(), inner_sql, bind, &none).await?.rows
+            }
+        };
+        if describe && let Some(row) = prepared.described.get().and_then(|described| described.row.as_deref()) {
+            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
-        if json {
-            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN over several shards gives text only")
-                .hint("Leave FORMAT away.")
-                .into());
-        }
-        message::text_row_description(&mut self.output, &["QUERY PLAN"]);
-        for line in &lines {
+        for line in &shown {
             message::text_data_row(&mut self.output, &[Some(line)]);
         }
         message::command_complete(&mut self.output, "EXPLAIN");
         Ok(())
     }
 
-    /// What pgbraid itself does.
-    fn lines(&self, plan: &sharded::Plan, shards: &[usize]) -> Vec<String> {
-        let name = |at: &usize| self.database.shared.config.shards.get(*at).map_or("?", |shard| shard.name.as_str());
-        let names: Vec<&str> = shards.iter().map(name).collect();
-        let mut lines = Vec::new();
-        match (&plan.work, shards.len()) {
-            (Work::Refuse(refusal), _) => lines.push(format!("Refused: {}", refusal.message)),
-            (_, 1) => lines.push(format!("Route to {}", names.join(", "))),
-            (Work::Route { otherwise }, _) => lines.push(format!("Refused: {}", otherwise.message)),
-            (Work::Scatter(scatter), _) => match &scatter.finish {
-                Finish::Stream { order, limit, offset, .. } => {
-                    let how = if order.is_empty() { "Scatter" } else { "Scatter and merge by order" };
-                    lines.push(format!("{how} over {}", names.join(", ")));
-                    for (word, bound) in [("Limit", limit), ("Offset", offset)] {
-                        if let Some(bound) = bound {
-                            lines.push(format!("  {word}: {}", bound_text(bound)));
-                        }
-                    }
-                }
-                Finish::Rest { sql } => {
-                    lines.push(format!("Scatter over {}, the rest on one server", names.join(", ")));
-                    lines.push(format!("  Rest: {}", shown(sql, &scatter.once)));
-                }
-            },
-        }
-        if let Access::Keys(conditions) = &plan.access {
-            lines.extend(conditions.iter().map(|condition| format!("  Key: {}", condition.column)));
-        }
-        lines.extend(plan.proof.iter().map(|proof| format!("  Because: {proof}")));
-        if let (Work::Scatter(scatter), true) = (&plan.work, shards.len() > 1) {
-            for (at, input) in scatter.inputs.iter().enumerate() {
-                lines.push(format!("  Input {}: {}", at + 1, shown(&input.sql, &scatter.once)));
+    async fn explained(
+        &mut self,
+        inner: &Rc<Prepared>,
+        plan: &Plan,
+        head: &str,
+        explain: &Explain,
+        bind: &Bind,
+        view: &View,
+    ) -> Go<Vec<String>> {
+        let format = format(explain)?;
+        let values = self.bound(inner, bind);
+        let shards = match self.target(&plan.access, view, &|number| values(number))? {
+            Target::One(shard) => vec![shard],
+            Target::Many(shards) => shards,
+        };
+        let own = lines(plan, &view.placement, &shards, &|number| values(number));
+        let mut parts = Vec::new();
+        let refused = own.first().is_some_and(|line| line.starts_with("Refused"));
+        match (scattered(plan, shards.len()), shards.as_slice()) {
+            _ if refused => {}
+            (Some(scatter), _) => {
+                self.explain_scatter(inner, scatter, &shards, head, explain, bind, view, &mut parts).await?
             }
+            (None, [shard, ..]) => {
+                if plan.writes && analyzes(explain) {
+                    self.may_write(*shard)?;
+                }
+                let sql = inner.sql.clone();
+                let none = Extra::default();
+                parts.push(self.shard_plan(*shard, inner, head, String::new(), sql, bind, &none).await?);
+            }
+            (None, []) => {}
         }
-        lines
+        Ok(shown(own, &parts, view, format))
     }
 
-    async fn shard_plan(&mut self, lines: &mut Vec<String>, shard: usize, sql: &str) -> Go {
-        let mut link = self.engage(shard).await?;
-        let answer = self.run_on(&mut link, sql).await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(Stop::Over) => return Err(Stop::Over),
-            Err(stop) => return Err(stop),
-        };
-        self.put_link(shard, link);
-        let answer = answer.good()?;
-        let name = self.database.shared.config.shards.get(shard).map_or("?", |shard| shard.name.as_str());
-        lines.push(format!("On {name}:"));
-        for row in &answer.rows {
-            let values = message::read_data_row(row).unwrap_or_default();
-            if let Some(Some(text)) = values.first() {
-                lines.push(format!("  {}", String::from_utf8_lossy(text)));
+    /// The plans of all questions, and of the rest where it is run.
+    #[allow(clippy::too_many_arguments, reason = "what an explanation is made of")]
+    async fn explain_scatter(
+        &mut self,
+        inner: &Rc<Prepared>,
+        scatter: &Scatter,
+        shards: &[usize],
+        head: &str,
+        explain: &Explain,
+        bind: &Bind,
+        view: &View,
+        parts: &mut Vec<Part>,
+    ) -> Go {
+        let extra = self.once(scatter, shards).await?;
+        for (at, input) in scatter.inputs.iter().enumerate() {
+            let what = format!("Input {}", at + 1);
+            let sql = text_of(&input.sql, inner, &[]);
+            for shard in self.input_shards(inner, input, bind, view)? {
+                let part = self.shard_plan(shard, inner, head, what.clone(), sql.clone(), bind, &extra);
+                parts.push(part.await?);
             }
+        }
+        let Finish::Rest { sql } = &scatter.finish else { return Ok(()) };
+        if analyzes(explain) {
+            let gathered = self.gathered(inner, scatter, sql, shards, bind, &extra, view).await?;
+            let (text, all) = (gathered.sql.clone(), &gathered.extra);
+            let mut part = self.shard_plan(gathered.shard, inner, head, "Rest".to_owned(), text, bind, all).await?;
+            part.sql = pieces(sql, &scatter.once);
+            parts.push(part);
         }
         Ok(())
     }
-}
 
-fn bound_text(bound: &Bound) -> String {
-    match bound {
-        Bound::Rows(rows) => rows.to_string(),
-        Bound::Param(number) => format!("${number}"),
+    /// What a server says to EXPLAIN of this text.
+    #[allow(clippy::too_many_arguments, reason = "what an explanation is made of")]
+    async fn shard_plan(
+        &mut self,
+        shard: usize,
+        inner: &Prepared,
+        head: &str,
+        what: String,
+        sql: String,
+        bind: &Bind,
+        extra: &Extra,
+    ) -> Go<Part> {
+        let mut link = self.engage(shard).await?;
+        let question = Question { sql: format!("{head} {sql}"), types: all_types(inner, extra), results: Vec::new() };
+        put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, false);
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(shard, link);
+        let mut rows = Vec::new();
+        for row in &answer.good()?.rows {
+            if let Some([Some(text)]) = message::read_data_row(row).as_deref() {
+                rows.push(String::from_utf8_lossy(text).into_owned());
+            }
+        }
+        Ok(Part { shard, what, sql: sql.split_whitespace().collect::<Vec<_>>().join(" "), rows })
     }
 }
 
-/// Pieces for the eye.
-fn shown(pieces: &[Piece], once: &[String]) -> String {
-    let part = |piece: &Piece| match piece {
-        Piece::Text(text) => text.clone(),
-        Piece::Once(at) => once.get(*at).cloned().unwrap_or_default(),
-        Piece::Input(at) => format!("<input {}>", at + 1),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn format(explain: &Explain) -> Result<Format, PgError> {
+    let value = explain.options.iter().rev().find(|(name, _)| name == "format").and_then(|(_, value)| value.as_deref());
+    match value.unwrap_or("text").to_ascii_lowercase().as_str() {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err(PgError::error(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "EXPLAIN on a sharded database gives TEXT and JSON only",
+        )
+        .hint("Use FORMAT JSON, or leave FORMAT away.")),
+    }
+}
+
+/// Whether the statement is really run.
+fn analyzes(explain: &Explain) -> bool {
+    let option = explain.options.iter().rev().find(|(name, _)| name == "analyze");
+    option.is_some_and(|(_, value)| {
+        !matches!(value.as_deref().map(str::to_ascii_lowercase).as_deref(), Some("false" | "off" | "0"))
+    })
+}
+
+/// What the client sees.
+fn shown(own: Vec<String>, parts: &[Part], view: &View, format: Format) -> Vec<String> {
+    if format == Format::Json {
+        return vec![document(&own, parts, view)];
+    }
+    let mut shown = own;
+    for part in parts {
+        let what = if part.what.is_empty() { String::new() } else { format!(", {}", part.what) };
+        shown.push(format!("On {}{what}:", names(&view.placement, &[part.shard])));
+        // JSON's lines come in one row, text's one by one.
+        shown.extend(part.rows.iter().flat_map(|row| row.lines()).map(|line| format!("  {line}")));
+    }
+    shown
+}
+
+/// One document. Where one server runs the statement itself, its own plan stands where it would stand without shards.
+fn document(own: &[String], parts: &[Part], view: &View) -> String {
+    let list: Vec<String> = own.iter().map(|line| json(line.trim())).collect();
+    let mut out = format!("[\n  {{\n    \"pgbraid\": [\n      {}\n    ]", list.join(",\n      "));
+    let object = |rows: &[String]| {
+        let text = rows.join("\n");
+        let text = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default().trim();
+        text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().trim_end().to_owned()
     };
-    pieces.iter().map(part).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+    match parts {
+        [part] if part.what.is_empty() => out.push_str(&format!(",{}", object(&part.rows))),
+        [] => {}
+        parts => {
+            let shards: Vec<String> = parts
+                .iter()
+                .map(|part| {
+                    let name = names(&view.placement, &[part.shard]);
+                    let about = [("Shard", &name), ("Part", &part.what), ("SQL", &part.sql)];
+                    let about: Vec<String> =
+                        about.iter().map(|(key, value)| format!("{}: {}", json(key), json(value))).collect();
+                    format!("{{\n        {},{}\n      }}", about.join(",\n        "), object(&part.rows))
+                })
+                .collect();
+            out.push_str(&format!(",\n    \"Shards\": [\n      {}\n    ]", shards.join(",\n      ")));
+        }
+    }
+    out.push_str("\n  }\n]");
+    out
+}
+
+/// A string of JSON.
+fn json(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::block::aborted;
 use super::cursor::CursorPlace;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
@@ -10,7 +11,7 @@ use super::multi::Bind;
 use super::shard::{Expect, ShardLink};
 use super::simple::not_utf8;
 use super::welcome::{NO_DATA, put_body, with_formats};
-use super::{Coordinator, Go, Stop};
+use super::{Coordinator, Go};
 use crate::base::{PgError, SqlState, limits};
 use crate::catalog::schema::Oid;
 use crate::plan::Kind;
@@ -21,27 +22,6 @@ use crate::value::key::Format;
 use crate::wire::frame::{back, front, split_cstr};
 use crate::wire::message;
 use crate::wire::reader::Reader;
-
-/// Extended messages since the last Sync.
-#[derive(Debug, Default)]
-pub(super) struct Segment {
-    /// The shard that messages were put into, which may not have been sent.
-    active: Option<usize>,
-    /// Something failed: all up to Sync is dropped.
-    pub skipping: bool,
-    /// The shard that rows were changed on, outside a block.
-    pub wrote: Option<usize>,
-    /// Something came since the last Sync.
-    begun: bool,
-}
-
-impl Segment {
-    /// The active shard's link is gone.
-    pub fn lost(&mut self) {
-        self.active = None;
-        self.skipping = true;
-    }
-}
 
 /// A portal of the client's.
 pub(super) struct Portal {
@@ -63,6 +43,8 @@ enum Place {
     Control,
     /// Cursors that are held here.
     Held,
+    /// EXPLAIN and COPY, whose answers are made here.
+    Here,
 }
 
 impl Coordinator {
@@ -71,7 +53,7 @@ impl Coordinator {
         if self.segment.skipping {
             return Ok(());
         }
-        self.segment.begun = true;
+        self.segment.begin();
         match tag {
             front::PARSE => self.parse(body).await,
             front::BIND => self.bind(body).await,
@@ -83,10 +65,6 @@ impl Coordinator {
                 self.flush().await
             }
         }
-    }
-
-    pub(super) fn in_extended(&self) -> bool {
-        self.segment.begun
     }
 
     async fn parse(&mut self, body: &[u8]) -> Go {
@@ -175,6 +153,7 @@ impl Coordinator {
             return Err(self.tell_and_end(protocol_error("invalid message format: Bind".into())).await);
         };
         let decision = self.decide(&prepared).await?;
+        counted(name, &prepared, &bind)?;
         let place = self.place(&prepared, &decision, &bind).await?;
         match &place {
             Place::Shard(shard, writes) => {
@@ -190,7 +169,7 @@ impl Coordinator {
                 self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest);
                 self.put_link(shard, link);
             }
-            Place::Shards(_) | Place::Control | Place::Held => {
+            Place::Shards(_) | Place::Control | Place::Held | Place::Here => {
                 self.settle().await?;
                 message::put(&mut self.output, back::BIND_COMPLETE, |_| {});
             }
@@ -241,7 +220,11 @@ impl Coordinator {
     async fn place(&mut self, prepared: &Prepared, decision: &Decision, bind: &Bind) -> Go<Place> {
         let plan = match decision {
             Decision::Transaction | Decision::Settings => return Ok(Place::Control),
-            Decision::Home { writes } => return Ok(Place::Shard(self.home(), *writes)),
+            Decision::Home { writes } => {
+                self.note_temporary(prepared);
+                return Ok(Place::Shard(self.home(), *writes));
+            }
+            Decision::Configure(_) => return Ok(Place::Here),
             Decision::Shard(shard) => return Ok(Place::Shard(*shard, true)),
             Decision::Cursor if self.held_name(&prepared.sql).is_some() => {
                 // Its rows are read as it was declared.
@@ -264,14 +247,7 @@ impl Coordinator {
             Decision::Cursor if super::simple::closes_all(prepared) => return Ok(Place::Held),
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
-            Decision::Explain(_) => {
-                return Err(PgError::error(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    "EXPLAIN over shards works in the simple protocol only",
-                )
-                .hint("Run it from psql, or send it without parameters as a simple query.")
-                .into());
-            }
+            Decision::Explain(_) => return Ok(Place::Here),
             Decision::CopyOut(plan, _) | Decision::Planned(plan) | Decision::Declare(plan, _) => plan,
         };
         if let Work::Refuse(refusal) = &plan.work {
@@ -295,12 +271,7 @@ impl Coordinator {
                     Ok(Place::Shards(shards))
                 }
                 Decision::Declare(..) => Ok(Place::Held),
-                _ => Err(PgError::error(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    "COPY over several shards works in the simple protocol only",
-                )
-                .hint("Send it as a simple query.")
-                .into()),
+                _ => Ok(Place::Here),
             },
         }
     }
@@ -388,7 +359,7 @@ impl Coordinator {
                     None => put_body(&mut self.output, NO_DATA, &[]),
                 }
             }
-            Place::Shards(_) => {
+            Place::Shards(_) | Place::Here => {
                 let row = self.portals.get(name).and_then(|portal| {
                     let described = portal.prepared.described.get()?;
                     Some(with_formats(described.row.as_deref()?, &portal.bind.results))
@@ -424,6 +395,11 @@ impl Coordinator {
             return self.execute_on(shard, body).await;
         }
         let Some(portal) = self.portals.get_mut(&name) else { return Err(no_portal(&name).into()) };
+        if self.block.as_ref().is_some_and(|block| block.failed)
+            && matches!(portal.place, Place::Shards(_) | Place::Held | Place::Here)
+        {
+            return Err(aborted().into());
+        }
         let prepared = portal.prepared.clone();
         match &portal.place {
             Place::Shard(shard, _) => {
@@ -445,6 +421,26 @@ impl Coordinator {
                     Decision::Declare(_, cursor) => self.declare(&prepared, cursor, &bind).await,
                     _ if super::simple::closes_all(&prepared) => self.close_all().await,
                     _ => self.held_cursor(&prepared.sql, false).await.map(|_| ()),
+                }
+            }
+            Place::Here => {
+                let (bind, done) = (portal.bind.clone(), std::mem::replace(&mut portal.done, true));
+                self.settle().await?;
+                self.hold_segment().await?;
+                match &*self.decide(&prepared).await? {
+                    Decision::Configure(calls) if !done => self.configure(&prepared, calls, &bind, false).await,
+                    Decision::Explain(explain) if !done => self.explain(&prepared, explain, &bind, false).await,
+                    Decision::CopyOut(plan, inner) if !done => {
+                        let view = self.view().await?;
+                        match self.target(&plan.access, &view, &|_| None)? {
+                            Target::Many(shards) => self.copy_out(&prepared, plan, inner, &shards).await,
+                            Target::One(shard) => self.copy_out(&prepared, plan, inner, &[shard]).await,
+                        }
+                    }
+                    _ => {
+                        message::command_complete(&mut self.output, "SELECT 0");
+                        Ok(())
+                    }
                 }
             }
             Place::Shards(shards) => {
@@ -547,86 +543,6 @@ impl Coordinator {
         message::put(&mut self.output, back::CLOSE_COMPLETE, |_| {});
         Ok(())
     }
-
-    /// All that was put into the active shard's link is sent and answered.
-    pub(super) async fn settle(&mut self) -> Go {
-        let Some(shard) = self.segment.active.take() else { return Ok(()) };
-        let mut link = self.take_link(shard)?;
-        let idle = link.expect.is_empty() && link.out.is_empty();
-        if !idle {
-            message::put(&mut link.out, front::FLUSH, |_| {});
-        }
-        self.put_link(shard, link);
-        if idle {
-            return Ok(());
-        }
-        self.relay(shard).await?;
-        if self.segment.skipping { Err(Stop::Told) } else { Ok(()) }
-    }
-
-    /// Sync.
-    pub(super) async fn synced(&mut self) -> Go {
-        // No shard commits before the others have answered.
-        if !self.segment.skipping && self.links.iter().flatten().filter(|link| link.open).count() > 1 {
-            match self.settle().await {
-                Err(Stop::Over) => return Err(Stop::Over),
-                Err(Stop::Error(error)) => {
-                    self.tell(*error);
-                    self.segment.skipping = true;
-                }
-                _ => {}
-            }
-        }
-        let segment = std::mem::take(&mut self.segment);
-        let mut result = self.sync_shards(&segment).await;
-        if let Some(block) = self.block.take_if(|block| !block.explicit) {
-            let good = result.is_ok() && !segment.skipping && !self.segment.skipping && !block.failed;
-            let ended = self.end_shards(&block, good).await.map(|_| ());
-            result = result.and(ended);
-        }
-        if self.block.is_none() {
-            self.end_cursors();
-        }
-        self.segment = Segment::default();
-        match result {
-            Err(Stop::Over) => return Err(Stop::Over),
-            Err(Stop::Error(error)) => self.tell(*error),
-            _ => {}
-        }
-        self.ready();
-        Ok(())
-    }
-
-    async fn sync_shards(&mut self, segment: &Segment) -> Go {
-        let failed = segment.skipping;
-        let open: Vec<usize> = (0..self.links.len())
-            .filter(|&at| self.links.get(at).and_then(Option::as_ref).is_some_and(|link| link.open || link.failed))
-            .collect();
-        for shard in open {
-            let mut link = self.take_link(shard)?;
-            if failed && !link.failed && !link.joined {
-                // What it did in this segment must not be committed: the segment failed elsewhere.
-                message::parse(&mut link.out, b"", b"ROLLBACK", &[0, 0]);
-                message::put(&mut link.out, front::BIND, |out| out.extend_from_slice(&[0; 8]));
-                message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(&[0; 5]));
-                link.unnamed = 0;
-                link.sync();
-                let answer = self.ask(&mut link).await?;
-                let _ = answer;
-                self.put_link(shard, link);
-                continue;
-            }
-            link.sync();
-            if failed && segment.active != Some(shard) {
-                self.ask(&mut link).await?;
-                self.put_link(shard, link);
-                continue;
-            }
-            self.put_link(shard, link);
-            self.relay(shard).await?;
-        }
-        Ok(())
-    }
 }
 
 fn is_control(kind: &Kind) -> bool {
@@ -645,6 +561,28 @@ fn is_control(kind: &Kind) -> bool {
             | Kind::Discard(_)
             | Kind::Deallocate(_)
     )
+}
+
+/// As many parameters and formats as `exec_bind_message` wants.
+fn counted(name: &[u8], prepared: &Prepared, bind: &Bind) -> Result<(), PgError> {
+    let Some(described) = prepared.described.get() else { return Ok(()) };
+    let (given, wanted) = (bind.values.len(), described.params.len());
+    let broken = |text: String| Err(PgError::error(SqlState::PROTOCOL_VIOLATION, text));
+    if bind.formats.len() > 1 && bind.formats.len() != given {
+        let formats = bind.formats.len();
+        return broken(format!("bind message has {formats} parameter formats but {given} parameters"));
+    }
+    if given != wanted {
+        let name = String::from_utf8_lossy(name);
+        let text =
+            format!("bind message supplies {given} parameters, but prepared statement \"{name}\" requires {wanted}");
+        return broken(text);
+    }
+    let (formats, columns) = (bind.results.len(), described.columns.len());
+    if formats > 1 && formats != columns {
+        return broken(format!("bind message has {formats} result formats but query has {columns} columns"));
+    }
+    Ok(())
 }
 
 fn no_portal(name: &[u8]) -> PgError {

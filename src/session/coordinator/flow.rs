@@ -92,11 +92,13 @@ impl Coordinator {
                 }
             }
         };
-        let (sql, all, shard) = self.gathered(prepared, scatter, rest, shards, bind, &extra, &view).await?;
-        let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone() };
+        let gathered = self.gathered(prepared, scatter, rest, shards, bind, &extra, &view).await?;
+        let (all, shard) = (&gathered.extra, gathered.shard);
+        let question =
+            Question { sql: gathered.sql.clone(), types: all_types(prepared, all), results: bind.results.clone() };
         let mut source = self.source(shard);
         let mut link = self.engage(shard).await?;
-        put_portal(&mut link, &self.question_for(shard, &question), bind, &all, false, &source.portal);
+        put_portal(&mut link, &self.question_for(shard, &question), bind, all, false, &source.portal);
         message::put(&mut link.out, front::DESCRIBE, |out| {
             out.push(b'P');
             message::put_cstr(out, source.portal.as_bytes());
@@ -301,8 +303,8 @@ impl Coordinator {
             self.put_link(shard, link);
         }
         let rows: usize = flow.sources.iter().map(|source| source.rows.len()).sum();
-        if rows > 0 {
-            flow.most = (limits::FLOW_BYTES / (bytes / rows + 1)).clamp(1, limits::FLOW_ROWS);
+        if let Some(size) = bytes.checked_div(rows) {
+            flow.most = (limits::FLOW_BYTES / (size + 1)).clamp(1, limits::FLOW_ROWS);
         }
         result
     }

@@ -6,6 +6,7 @@ mod block;
 mod client;
 mod collect;
 mod commit;
+mod configure;
 mod copy;
 mod cursor;
 mod decide;
@@ -18,9 +19,11 @@ mod multi;
 mod relay;
 mod rest;
 mod route;
+mod segment;
 pub mod shard;
 mod simple;
 mod stream;
+mod temps;
 mod together;
 mod types;
 mod welcome;
@@ -28,7 +31,7 @@ mod welcome;
 pub use describe::LocalSharded;
 pub use welcome::{ShardedSeat, serve};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,7 +44,8 @@ use crate::net::Stream;
 use crate::wire::Buffer;
 use block::Block;
 use describe::Prepared;
-use extended::{Portal, Segment};
+use extended::Portal;
+use segment::Segment;
 use shard::{Origin, ShardLink};
 
 /// A client that has come in.
@@ -70,6 +74,8 @@ pub struct Coordinator {
     portals: FxHashMap<Vec<u8>, Portal>,
     /// Cursors of SQL.
     cursors: FxHashMap<String, cursor::Cursor>,
+    /// Names of temporary tables that it has made.
+    temporary: BTreeSet<String>,
     /// Portals and cursors made so far.
     made: u64,
     block: Option<Block>,

@@ -256,7 +256,10 @@ impl Coordinator {
 
     /// Tells settings that changed, as PostgreSQL does before ReadyForQuery.
     pub(super) fn report(&mut self) {
-        for (name, value) in std::mem::take(&mut self.news) {
+        let mut news: Vec<(String, String)> = std::mem::take(&mut self.news).into_iter().collect();
+        // In the order in which PostgreSQL keeps them.
+        news.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+        for (name, value) in news {
             if self.reported.get(&name) != Some(&value) {
                 message::parameter_status(&mut self.output, &name, &value);
                 self.reported.insert(name, value);

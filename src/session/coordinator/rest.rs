@@ -10,13 +10,28 @@ use super::shard::{Expect, ShardLink};
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::backend::View;
-use crate::base::{PgError, SqlState, limits};
+use crate::backend::memory::Held;
+use crate::base::{PgError, SqlState};
 use crate::execute::arrays::{Column, from_item, travels_binary};
 use crate::plan::sharded::{Input, Piece, Scatter};
 use crate::session::coordinator::collect::too_much;
 use crate::session::coordinator::decide::Target;
 use crate::wire::frame::{HEADER, back};
 use crate::wire::message;
+
+/// Inputs that were collected.
+pub(super) struct Gathered {
+    /// The rest's text, the parameters that the inputs became, and where it runs.
+    pub sql: String,
+    pub extra: Extra,
+    pub shard: usize,
+    /// Given back when they aren't needed any more.
+    #[allow(dead_code, reason = "dropped with the rest")]
+    held: Held,
+}
+
+/// Takes a row of a shard's.
+pub(super) type Take<'a> = dyn FnMut(usize, Vec<Option<&[u8]>>) + 'a;
 
 impl Coordinator {
     /// Collects the inputs, then runs `sql` over them.
@@ -32,8 +47,8 @@ impl Coordinator {
         view: &View,
         describe: bool,
     ) -> Go {
-        let (sql, all, shard) = self.gathered(prepared, scatter, sql, shards, bind, extra, view).await?;
-        self.finish(prepared, sql, shard, bind, &all, describe).await
+        let gathered = self.gathered(prepared, scatter, sql, shards, bind, extra, view).await?;
+        self.finish(prepared, gathered.sql, gathered.shard, bind, &gathered.extra, describe).await
     }
 
     /// Collects the inputs. The text of the rest, its parameters, and where it runs.
@@ -47,9 +62,9 @@ impl Coordinator {
         bind: &Bind,
         extra: &Extra,
         view: &View,
-    ) -> Go<(String, Extra, usize)> {
+    ) -> Go<Gathered> {
         self.worker.metrics.gathered.inc();
-        let mut held = 0;
+        let mut held = self.database.shared.memory.hold();
         let mut inputs = Vec::new();
         let together = scatter.inputs.len() > 1 && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot());
         if together {
@@ -81,7 +96,7 @@ impl Coordinator {
             Some(&first) if !shards.contains(&home) && !users => first,
             _ => home,
         };
-        Ok((text_of(sql, prepared, &items), all, shard))
+        Ok(Gathered { sql: text_of(sql, prepared, &items), extra: all, shard, held })
     }
 
     /// One input's rows, from all its shards at once.
@@ -92,7 +107,7 @@ impl Coordinator {
         bind: &Bind,
         extra: &Extra,
         view: &View,
-        held: &mut usize,
+        held: &mut Held,
     ) -> Go<Vec<Column>> {
         let described = self.input_columns(prepared, input, extra).await?;
         let mut columns = made_columns(&described, view)?;
@@ -136,8 +151,8 @@ impl Coordinator {
     pub(super) async fn collect_links(
         &mut self,
         mut links: Vec<(usize, Box<ShardLink>, bool)>,
-        held: &mut usize,
-        take: &mut dyn FnMut(usize, Vec<Option<&[u8]>>),
+        held: &mut Held,
+        take: &mut Take<'_>,
     ) -> Go {
         let result = self.collect_rows(&mut links, held, take).await;
         for (_, link, ended) in &links {
@@ -164,8 +179,8 @@ impl Coordinator {
     async fn collect_rows(
         &mut self,
         links: &mut [(usize, Box<ShardLink>, bool)],
-        held: &mut usize,
-        take: &mut dyn FnMut(usize, Vec<Option<&[u8]>>),
+        held: &mut Held,
+        take: &mut Take<'_>,
     ) -> Go {
         let worker = self.worker.clone();
         let mut news = Vec::new();
@@ -184,12 +199,12 @@ impl Coordinator {
                         let body = link.input.filled().get(HEADER..frame.len).unwrap_or_default();
                         match frame.tag {
                             back::DATA_ROW => {
-                                *held += body.len();
-                                let Some(values) =
-                                    message::read_data_row(body).filter(|_| *held <= limits::GATHER_BYTES)
-                                else {
-                                    return Poll::Ready(Err(too_much().into()));
+                                let Some(values) = message::read_data_row(body) else {
+                                    return Poll::Ready(Err(super::stream::malformed().into()));
                                 };
+                                if let Err(error) = held.add(body.len()) {
+                                    return Poll::Ready(Err(error.into()));
+                                }
                                 take(*shard, values);
                             }
                             back::ERROR_RESPONSE => {

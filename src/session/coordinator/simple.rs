@@ -100,13 +100,22 @@ impl Coordinator {
     async fn run_one(&mut self, prepared: &Rc<Prepared>) -> Go {
         self.refuse_in_failed(prepared)?;
         let decision = self.decide(prepared).await?;
+        if prepared.described.get().is_some_and(|described| !described.params.is_empty()) {
+            // Only the extended protocol has parameters: PostgreSQL says so.
+            return self.pass_text(self.home(), &prepared.sql, false).await;
+        }
         match &*decision {
             Decision::Transaction | Decision::Settings => self.control(prepared).await,
-            Decision::Home { writes } => self.pass_text(self.home(), &prepared.sql, *writes).await,
+            Decision::Home { writes } => {
+                self.pass_text(self.home(), &prepared.sql, *writes).await?;
+                self.note_temporary(prepared);
+                Ok(())
+            }
+            Decision::Configure(calls) => self.configure(prepared, calls, &Bind::default(), true).await,
             Decision::Shard(shard) => self.pass_text(*shard, &prepared.sql, true).await,
             Decision::Cursor => self.cursor(prepared).await,
             Decision::Refused(error, reason) => Err(self.refuse((**error).clone(), reason)),
-            Decision::Explain(explain) => self.explain(prepared, explain).await,
+            Decision::Explain(explain) => self.explain(prepared, explain, &Bind::default(), true).await,
             Decision::Planned(plan) => self.run_planned(prepared, plan).await,
             Decision::Declare(plan, cursor) => {
                 let view = self.view().await?;
@@ -203,6 +212,7 @@ impl Coordinator {
                 }
                 self.statements.clear();
                 self.cursors.clear();
+                self.temporary.clear();
                 for link in self.links.iter_mut().flatten() {
                     link.prepared.clear();
                 }

@@ -7,6 +7,7 @@ use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use super::rest::made_columns;
 use super::{Coordinator, Go};
 use crate::backend::View;
+use crate::backend::memory::Held;
 use crate::execute::arrays::{Column, travels_binary};
 use crate::plan::sharded::{Input, Scatter};
 
@@ -19,7 +20,7 @@ impl Coordinator {
         bind: &Bind,
         extra: &Extra,
         view: &View,
-        held: &mut usize,
+        held: &mut Held,
     ) -> Go<Vec<Vec<Column>>> {
         let mut described = Vec::new();
         let mut columns = Vec::new();

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::describe::LocalSharded;
-use super::extended::Segment;
+use super::segment::Segment;
 use super::shard::{Origin, ShardLink};
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
@@ -53,6 +53,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         unnamed: None,
         portals: Default::default(),
         cursors: Default::default(),
+        temporary: Default::default(),
         made: 0,
         block: None,
         committing: false,
@@ -140,7 +141,13 @@ impl Coordinator {
             Err(Stop::Over) => Err(Stop::Over),
             // Within extended messages: the rest is skipped up to Sync.
             Err(Stop::Error(error)) => {
-                self.tell(*error);
+                // What was asked before is answered before.
+                match self.settle().await {
+                    Ok(()) => self.tell(*error),
+                    Err(Stop::Error(earlier)) => self.tell(*earlier),
+                    Err(Stop::Told) => {}
+                    Err(Stop::Over) => return Err(Stop::Over),
+                }
                 self.segment.skipping = true;
                 Ok(())
             }

@@ -48,6 +48,7 @@ const BUCKETS: usize = 4096;
 pub struct System {
     runtime: tokio::runtime::Runtime,
     cluster: Cluster,
+    more: More,
     proxy: Inside,
     plain_types: HashMap<u32, String>,
     proxy_types: HashMap<u32, String>,
@@ -100,7 +101,7 @@ fn start(more: More) -> System {
         assert!(found.is_empty(), "{found:#?}");
         (cluster, proxy)
     });
-    let mut system = System { runtime, cluster, proxy, plain_types: HashMap::new(), proxy_types: HashMap::new() };
+    let mut system = System { runtime, cluster, more, proxy, plain_types: HashMap::new(), proxy_types: HashMap::new() };
     system.plain_types = system.runtime.block_on(types(&system.plain()));
     system.proxy_types = system.runtime.block_on(types(&system.sharded()));
     system
@@ -169,6 +170,12 @@ impl System {
     /// The sharded database, through the proxy.
     pub fn sharded(&self) -> Target {
         self.proxy.target("app", "app", PLAIN)
+    }
+
+    /// A configuration for another proxy in front of the same servers, with these lines more for the database.
+    pub fn configuration(&self, settings: &str) -> String {
+        let added = format!("home = \"s1\"\n{settings}\n");
+        configuration(&self.cluster, self.more).replacen("home = \"s1\"\n", &added, 1)
     }
 
     /// A type's name, or its number if it is built in.

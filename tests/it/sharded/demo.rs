@@ -42,3 +42,32 @@ async fn the_shop_over_two_shards_has_the_same_rows_and_lies_as_the_first_start_
     assert_eq!(view.placement.tables.len(), 5);
     assert!([0, 1].iter().all(|shard| view.placement.buckets.contains(shard)));
 }
+
+/// The statement of the README's first minute: what the demo prints is what one PostgreSQL with the whole shop prints.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_over_two_shards_answers_as_one_postgresql() {
+    const SQL: &str = "SELECT c.country, count(*), round(avg(o.total),2) FROM orders o JOIN customers c ON \
+                       c.id=o.customer_id GROUP BY 1 HAVING count(*)>10 ORDER BY 3 DESC, 1 LIMIT 5";
+    let demo = |sql: String| async move {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbraid"));
+        command.args(["demo", "--shards", "2", "--replicas", "0", "--exec"]).arg(sql).kill_on_drop(true);
+        let output = tokio::time::timeout(crate::support::raw::PATIENCE * 4, command.output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let printed = demo(SQL.to_owned()).await;
+    let plain = crate::support::servers::shop().primary();
+    let (host, port) = plain.address.rsplit_once(':').unwrap();
+    let mut psql = tokio::process::Command::new(pgbraid::cli::cluster::Binaries::find().unwrap().program("psql"));
+    psql.args(["-X", "-P", "pager=off", "-h", host, "-p", port, "-U", &plain.user, "-d", &plain.database, "-c", SQL]);
+    let output = psql.env("PGPASSWORD", &plain.password).output().await.unwrap();
+    let wanted = String::from_utf8(output.stdout).unwrap();
+    assert!(wanted.contains("(5 rows)"), "{wanted}");
+    assert!(printed.contains(&wanted), "the demo:\n{printed}\none PostgreSQL:\n{wanted}");
+    let explained = demo(format!("EXPLAIN {SQL}")).await;
+    for part in
+        ["Scatter over s1, s2, the rest on one server", "Rest: ", "Input 1: ", "On s1, Input 1:", "On s2, Input 1:"]
+    {
+        assert!(explained.contains(part), "{part}\n{explained}");
+    }
+}

@@ -2,6 +2,8 @@
 
 mod commits;
 mod demo;
+mod explain;
 mod placement;
 mod shards;
+mod stream;
 mod talk;

@@ -55,6 +55,7 @@ fn conversations_about_cursors_are_the_same() {
 }
 
 /// Says all of a file's conversations.
+#[allow(clippy::disallowed_methods, reason = "a person says which to run")]
 fn said(file: &str) {
     let path = format!("{}/tests/corpus/sharded/{file}.talk", env!("CARGO_MANIFEST_DIR"));
     let only = std::env::var(ONLY).unwrap_or_default();

@@ -1,0 +1,125 @@
+//! A plan in words: what EXPLAIN prints of pgbraid's own work.
+
+use super::access::Bound as BoundValue;
+use super::confine::{sentence, shown_value};
+use super::{Access, Bound, Finish, KeyCondition, Piece, Plan, Refusal, Scatter, Work, access};
+use crate::topology::placement::{KeyPlace, Placement, ShardIndex, TablePlace};
+
+/// Rung, proof, keys, questions and what becomes of the answers. `shards`: where it runs with these values.
+pub fn lines<'a>(
+    plan: &Plan,
+    placement: &Placement,
+    shards: &[ShardIndex],
+    param: &dyn Fn(u32) -> Option<BoundValue<'a>>,
+) -> Vec<String> {
+    let scatter = match (&plan.work, shards.len()) {
+        (Work::Refuse(refusal), _) => return refused(refusal, &plan.proof),
+        (Work::Route { otherwise }, 2..) => return refused(otherwise, &plan.proof),
+        (Work::Scatter(scatter), 2..) => Some(scatter),
+        _ => None,
+    };
+    let names = names(placement, shards);
+    let mut lines = match scatter.map(|scatter| (&scatter.finish, scatter)) {
+        None => vec![format!("Route to {names}")],
+        Some((Finish::Stream { order, limit, offset, with_ties, .. }, _)) => {
+            let how = if order.is_empty() { "Scatter" } else { "Scatter and merge by order" };
+            let mut lines = vec![format!("{how} over {names}")];
+            for (word, bound) in [("Limit", limit), ("Offset", offset)] {
+                let ties = if *with_ties && word == "Limit" { " with ties" } else { "" };
+                lines.extend(bound.as_ref().map(|bound| format!("  {word}: {}{ties}", bound_text(bound))));
+            }
+            lines
+        }
+        Some((Finish::Rest { sql }, scatter)) => vec![
+            format!("Scatter over {names}, the rest on one server"),
+            format!("  Rest: {}", pieces(sql, &scatter.once)),
+        ],
+    };
+    let mut keys = Vec::new();
+    if let Access::Keys(conditions) = &plan.access {
+        for condition in conditions {
+            keys.push(sentence(condition));
+            lines.extend(traced(condition, placement, param).into_iter().map(|line| format!("  Key: {line}")));
+        }
+    }
+    lines.extend(plan.proof.iter().filter(|proof| !keys.contains(proof)).map(|proof| format!("  Because: {proof}")));
+    if let Some(scatter) = scatter {
+        for (at, input) in scatter.inputs.iter().enumerate() {
+            lines.push(format!("  Input {}: {}", at + 1, pieces(&input.sql, &scatter.once)));
+        }
+    }
+    lines
+}
+
+/// Why a statement isn't run.
+pub fn refused(refusal: &Refusal, proof: &[String]) -> Vec<String> {
+    let mut lines = vec![format!("Refused ({}): {}", refusal.code, refusal.message)];
+    if !refusal.hint.is_empty() {
+        lines.push(format!("  Hint: {}", refusal.hint));
+    }
+    lines.extend(proof.iter().map(|proof| format!("  Because: {proof}")));
+    lines
+}
+
+/// `orders.customer_id = 5 → bucket 812 → s2`, one line a value.
+fn traced<'a>(
+    condition: &KeyCondition,
+    placement: &Placement,
+    param: &dyn Fn(u32) -> Option<BoundValue<'a>>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for value in &condition.values {
+        let head = format!("{} = {}", condition.column, shown_value(value));
+        let found = access::found(condition, value, placement, param);
+        let Some(found) = found else {
+            lines.push(format!("{head} → its value isn't known, all shards"));
+            continue;
+        };
+        if found.is_empty() {
+            lines.push(format!("{head} → no row"));
+        }
+        for (bucket, place) in found {
+            let bucket = bucket.map(|bucket| format!(" → bucket {bucket}")).unwrap_or_default();
+            lines.push(match place {
+                KeyPlace::Shard(shard) => format!("{head}{bucket} → {}", names(placement, &[shard])),
+                KeyPlace::Nowhere => format!("{head} → no row"),
+                KeyPlace::Unknown => format!("{head} → its shard isn't known, all shards"),
+            });
+        }
+    }
+    if matches!(condition.place, TablePlace::List { .. }) {
+        lines.iter_mut().for_each(|line| line.push_str(" (by list)"));
+    }
+    lines
+}
+
+/// Shards by name.
+pub fn names(placement: &Placement, shards: &[ShardIndex]) -> String {
+    let names: Vec<&str> = shards.iter().map(|&at| placement.shards.get(at).map_or("?", String::as_str)).collect();
+    names.join(", ")
+}
+
+fn bound_text(bound: &Bound) -> String {
+    match bound {
+        Bound::Rows(rows) => rows.to_string(),
+        Bound::Param(number) => format!("${number}"),
+    }
+}
+
+/// Pieces for the eye.
+pub fn pieces(pieces: &[Piece], once: &[String]) -> String {
+    let part = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Once(at) => once.get(*at).cloned().unwrap_or_default(),
+        Piece::Input(at) => format!("<input {}>", at + 1),
+    };
+    pieces.iter().map(part).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The questions of a plan that runs on several shards.
+pub fn scattered(plan: &Plan, shards: usize) -> Option<&Scatter> {
+    match &plan.work {
+        Work::Scatter(scatter) if shards > 1 => Some(scatter),
+        _ => None,
+    }
+}
