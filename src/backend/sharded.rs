@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
-use super::{Commits, Database};
 use super::memory::Memory;
+use super::{Commits, Database};
 use crate::base::{PgError, SqlState};
 use crate::catalog::Difference;
 use crate::catalog::schema::{Oid, Schema};

@@ -93,7 +93,7 @@ impl Coordinator {
             }
             (None, [shard, ..]) => {
                 if plan.writes && analyzes(explain) {
-                    self.may_write(*shard)?;
+                    self.may_write(*shard).await?;
                 }
                 let sql = inner.sql.clone();
                 let none = Extra::default();

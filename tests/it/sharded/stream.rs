@@ -10,6 +10,9 @@ use crate::support::raw::{PATIENCE, Raw};
 /// 240 orders times this many: more than a million rows.
 const TIMES: usize = 4_400;
 
+/// Rows of one shard with rows that every shard has: far more than a server gives in a test's time.
+const ENDLESS: &str = "orders o, products a, products b, products c, products d, products e, products f, products g";
+
 /// The process's resident memory, in megabytes.
 fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -76,7 +79,7 @@ fn a_statement_over_its_budget_is_refused_with_the_setting() {
         let (proxy, mut raw) = proxy("gather_memory = 8\ngather_memory_total = 12").await;
         let before = memory(proxy.pid);
         let wide = |times: usize| {
-            format!("SELECT count(DISTINCT o.id || repeat('x', 100) || g) FROM orders o, generate_series(1, {times}) g")
+            format!("SELECT DISTINCT o.id, g, repeat('x', 100) FROM orders o, generate_series(1, {times}) g")
         };
         for round in 0..3 {
             let frames = raw.query(&wide(TIMES)).await.unwrap();
@@ -87,7 +90,8 @@ fn a_statement_over_its_budget_is_refused_with_the_setting() {
             assert!(now < before + 64, "round {round}: {before} MB before, {now} MB after");
         }
         // What it held is free again, and the session lives.
-        assert_eq!(raw.value(&wide(20)).await, (240 * 20).to_string());
+        let frames = raw.query(&wide(20)).await.unwrap();
+        assert_eq!(frames.iter().filter(|frame| frame.kind == b'D').count(), 240 * 20);
         // A block fails with it, and ends.
         raw.query("BEGIN").await.unwrap();
         raw.query(&wide(TIMES)).await.unwrap();
@@ -103,7 +107,7 @@ fn a_statement_over_its_budget_is_refused_with_the_setting() {
 fn what_isnt_wanted_any_more_isnt_read() {
     systems().block_on(async {
         let (_proxy, mut raw) = proxy("").await;
-        let endless = "SELECT o.id, g FROM orders o, generate_series(1, 2000000000) g";
+        let endless = format!("SELECT o.id, g.id FROM {ENDLESS}");
         let begin = Instant::now();
         for sql in [
             format!("{endless} LIMIT 5"),
@@ -113,7 +117,7 @@ fn what_isnt_wanted_any_more_isnt_read() {
             let frames = raw.query(&sql).await.unwrap();
             assert!(!frames.iter().any(|frame| frame.kind == b'E'), "{frames:?}");
         }
-        raw.send(&build::parse("", endless, &[])).await.unwrap();
+        raw.send(&build::parse("", &endless, &[])).await.unwrap();
         raw.send(&[build::bind("", "", &[]), build::execute("", 7), build::execute("", 7), build::sync()].concat())
             .await
             .unwrap();
@@ -130,11 +134,11 @@ fn cancels_reach_every_shard_and_nothing_else() {
     systems().block_on(async {
         let (proxy, mut raw) = proxy("").await;
         let slow = [
-            "SELECT count(*) FROM orders o, generate_series(1, 2000000000) g",
-            "SELECT o.id, g FROM orders o, generate_series(1, 300000000) g ORDER BY g DESC",
-            "SELECT pg_sleep(50) FROM customers",
+            format!("SELECT count(*) FROM {ENDLESS}"),
+            format!("SELECT o.id, g.id FROM {ENDLESS} WHERE a.id + b.id + c.id + d.id + e.id + f.id + g.id < 0 ORDER BY o.id"),
+            format!("SELECT o.status, sum(g.id) FROM {ENDLESS} GROUP BY 1"),
         ];
-        for sql in slow {
+        for sql in &slow {
             let (pid, key) = raw.key.clone().unwrap();
             raw.send(&build::query(sql)).await.unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -150,13 +154,11 @@ fn cancels_reach_every_shard_and_nothing_else() {
         // A client that vanishes leaves nothing running.
         let target = proxy.target("app", "app", "plain");
         let mut gone = Raw::login(&target).await;
-        gone.send(&build::query("/* vanished */ SELECT count(*) FROM orders o, generate_series(1, 2000000000) g"))
-            .await
-            .unwrap();
+        gone.send(&build::query(&format!("SELECT count(*) AS vanished FROM {ENDLESS}"))).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
         drop(gone);
         let begin = Instant::now();
-        let left = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%2000000000%' \
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%vanished%' \
                     AND pid <> pg_backend_pid() AND usename = 'app'";
         while raw.value(left).await != "0" {
             assert!(begin.elapsed() < PATIENCE, "it still runs");
