@@ -91,6 +91,7 @@ impl Coordinator {
                     link.open = false;
                     link.failed = false;
                     link.rest(&self.worker);
+                    link.cancelled().await;
                     return Ok(answer);
                 }
                 _ => {}

@@ -1,6 +1,6 @@
 //! One shard, as a client's coordinator speaks to it: an inner session on a pipe, and what it is expected to answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustc_hash::FxHashSet;
+use tokio::task::JoinHandle;
 
 use crate::backend::login::Credentials;
 use crate::backend::settings::Settings;
@@ -94,6 +95,8 @@ pub struct ShardLink {
     pub last_words: Option<()>,
     /// The last Query failed.
     pub query_failed: bool,
+    /// A cancel request that is on its way.
+    cancelling: Cell<Option<JoinHandle<()>>>,
 }
 
 /// What an inner session is made from.
@@ -150,6 +153,7 @@ impl ShardLink {
             passing: 0,
             last_words: None,
             query_failed: false,
+            cancelling: Cell::new(None),
         }
     }
 
@@ -252,10 +256,18 @@ impl ShardLink {
     /// Has what runs there cancelled.
     pub fn cancel(&self) {
         let Some((target, threat)) = self.client.cancel() else { return };
-        tokio::task::spawn_local(async move {
+        let request = tokio::task::spawn_local(async move {
             let address = &target.server.address;
             let _ = cancel::cancel(address, target.process_id, &target.key, limits::CANCEL_TIMEOUT).await;
             drop(threat);
         });
+        self.cancelling.set(Some(request));
+    }
+
+    /// What was cancelled has ended: waits until the request can't hit what runs next.
+    pub async fn cancelled(&mut self) {
+        if let Some(request) = self.cancelling.take() {
+            let _ = request.await;
+        }
     }
 }

@@ -16,7 +16,7 @@ impl Coordinator {
         let made = (step.pins == Some(Pin::TemporaryTable)).then(|| created(&prepared.sql)).flatten();
         let words = names(&prepared.sql);
         let named = words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp");
-        if made.is_none() && !(named && !self.temporary.is_empty()) {
+        if made.is_none() && (!named || self.temporary.is_empty()) {
             return None;
         }
         let tables = |name: &str| view.placement.tables.keys().any(|(_, table)| table == name);
