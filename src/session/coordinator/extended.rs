@@ -425,23 +425,7 @@ impl Coordinator {
             }
             Place::Here => {
                 let (bind, done) = (portal.bind.clone(), std::mem::replace(&mut portal.done, true));
-                self.settle().await?;
-                self.hold_segment().await?;
-                match &*self.decide(&prepared).await? {
-                    Decision::Configure(calls) if !done => self.configure(&prepared, calls, &bind, false).await,
-                    Decision::Explain(explain) if !done => self.explain(&prepared, explain, &bind, false).await,
-                    Decision::CopyOut(plan, inner) if !done => {
-                        let view = self.view().await?;
-                        match self.target(&plan.access, &view, &|_| None)? {
-                            Target::Many(shards) => self.copy_out(&prepared, plan, inner, &shards).await,
-                            Target::One(shard) => self.copy_out(&prepared, plan, inner, &[shard]).await,
-                        }
-                    }
-                    _ => {
-                        message::command_complete(&mut self.output, "SELECT 0");
-                        Ok(())
-                    }
-                }
+                self.execute_here(&prepared, &bind, done).await
             }
             Place::Shards(shards) => {
                 let (shards, bind) = (shards.clone(), portal.bind.clone());
@@ -464,6 +448,27 @@ impl Coordinator {
                     }
                 };
                 self.execute_flow(&name, flow, limit).await
+            }
+        }
+    }
+
+    /// Execute of what is answered here.
+    async fn execute_here(&mut self, prepared: &Rc<Prepared>, bind: &Bind, done: bool) -> Go {
+        self.settle().await?;
+        self.hold_segment().await?;
+        match &*self.decide(prepared).await? {
+            Decision::Configure(calls) if !done => self.configure(prepared, calls, bind, false).await,
+            Decision::Explain(explain) if !done => self.explain(prepared, explain, bind, false).await,
+            Decision::CopyOut(plan, inner) if !done => {
+                let view = self.view().await?;
+                match self.target(&plan.access, &view, &|_| None)? {
+                    Target::Many(shards) => self.copy_out(prepared, plan, inner, &shards).await,
+                    Target::One(shard) => self.copy_out(prepared, plan, inner, &[shard]).await,
+                }
+            }
+            _ => {
+                message::command_complete(&mut self.output, "SELECT 0");
+                Ok(())
             }
         }
     }
