@@ -198,7 +198,11 @@ impl ServerConn {
     }
 
     /// Takes in what the server said while nobody used the connection. False: it ended, or said what it shouldn't.
+    #[inline]
     pub fn is_usable(&mut self) -> bool {
+        if self.stream.is_quiet() {
+            return true;
+        }
         // What came in two parts is rare enough to cost the connection its life.
         !matches!(self.exchange().poll_idle(&mut Context::from_waker(Waker::noop())), Poll::Ready(false))
     }

@@ -54,6 +54,8 @@ pub struct Database {
     templates: Mutex<HashMap<Arc<Settings>, Arc<Parameters>>>,
     offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     paused: tokio::sync::watch::Sender<bool>,
+    /// The same for those who needn't wait: each statement looks at it, and a look at the channel takes its lock.
+    stands_still: AtomicBool,
     /// Grows when a reload changes something that sessions keep for themselves.
     epoch: AtomicU64,
     /// A reload gave its name to another database, or to none.
@@ -97,6 +99,7 @@ impl Database {
             templates: Mutex::default(),
             offers,
             paused: tokio::sync::watch::Sender::new(false),
+            stands_still: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             replaced: AtomicBool::new(false),
             successor: Mutex::default(),
@@ -212,11 +215,14 @@ impl Database {
 
     #[inline]
     pub fn is_paused(&self) -> bool {
-        *self.paused.borrow()
+        self.stands_still.load(Ordering::Acquire)
     }
 
     pub fn set_paused(&self, paused: bool) {
-        self.paused.send_replace(paused);
+        self.paused.send_modify(|held| {
+            *held = paused;
+            self.stands_still.store(paused, Ordering::Release);
+        });
     }
 
     /// The pool of `identity`'s user at the server with this index.

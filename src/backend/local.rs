@@ -159,8 +159,13 @@ impl LocalPool {
 
     /// Takes a connection back. It must be clean: nothing in flight, no transaction, nothing of the session's left on
     /// it but settings and prepared statements that it knows of.
+    pub fn checkin(&self, conn: Box<ServerConn>) {
+        self.checkin_at(conn, Instant::now());
+    }
+
+    /// The same where the time is known.
     #[inline]
-    pub fn checkin(&self, mut conn: Box<ServerConn>) {
+    pub fn checkin_at(&self, mut conn: Box<ServerConn>, now: Instant) {
         if conn.is_outdated() {
             return;
         }
@@ -171,7 +176,6 @@ impl LocalPool {
                 Some(Handover::Place(_)) => return,
             }
         }
-        let now = Instant::now();
         let over = self.shared.open() > self.shared.limits().size;
         if now >= conn.expires || over {
             return;

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 use super::admission::{Admission, CONSOLE};
 use super::seats::Taken;
@@ -36,9 +37,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The body of a worker's thread; returns when the proxy has stopped.
 pub fn work(post: Post) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Not a `LocalSet`: that one writes to an eventfd whenever the driver wakes one of its tasks.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, run(post)),
+        Ok(runtime) => runtime.block_on(run(post)),
         Err(error) => drop(post.ready.send(Err(error))),
     }
 }

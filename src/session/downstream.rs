@@ -162,24 +162,23 @@ impl Session {
 
     /// A description came: kept as a hash, or compared with the one that the client knows.
     fn described(&mut self, link: &mut Link, body: &[u8]) -> Fate {
-        let hash = description_hash(body);
         match link.queue.pop_front() {
             Some(Expect::Describe(Described::Statement(name))) => {
                 if let Some(held) = self.statements.get_mut(&name) {
-                    held.described = Some(hash);
+                    held.described = Some(description_hash(body));
                 }
                 Fate::Forward
             }
             Some(Expect::Describe(Described::Learn(name))) => {
                 if let Some(held) = self.statements.get_mut(&name) {
-                    held.described = Some(hash);
+                    held.described = Some(description_hash(body));
                 }
                 Fate::Swallow
             }
             Some(Expect::Describe(Described::Verify(name))) => {
                 link.verifying = false;
                 if let Some(held) = self.statements.get_mut(&name) {
-                    held.stale = held.described != Some(hash);
+                    held.stale = held.described != Some(description_hash(body));
                 }
                 Fate::Swallow
             }

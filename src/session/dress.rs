@@ -56,17 +56,20 @@ impl Session {
             link.retry = Some(Retry { kept, reported, ..Retry::default() });
         }
         link.drawn_here = link.conn.drawn_by == self.number;
-        let want = self.settings.current().clone();
-        match self.fitting(&link.conn, &want) {
+        let want = self.settings.current();
+        match self.fitting(&link.conn, want) {
             Some(script) => {
                 message::query(&mut link.out, script.sql.as_bytes());
                 link.conn.unnamed = 0;
                 link.conn.tainted_by = 0;
-                link.conn.settings = want;
+                link.conn.settings = want.clone();
                 link.queue.push_back(Expect::Ours(Ours::Settings));
             }
             None => {
-                link.conn.settings = want;
+                // Counted references are shared by all workers: not touched without need.
+                if !Arc::ptr_eq(&link.conn.settings, want) {
+                    link.conn.settings = want.clone();
+                }
                 self.greet(&mut link);
             }
         }

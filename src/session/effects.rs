@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::link::{Link, Ours, Side};
 use super::{Session, value_text};
@@ -257,7 +258,8 @@ impl Session {
         self.statements.clear_portals();
         let metrics = &link.pool.metrics;
         metrics.transactions.inc();
-        let took = link.started.elapsed();
+        link.ended = Instant::now();
+        let took = link.ended.saturating_duration_since(link.started);
         metrics.query.observe(took);
         metrics.transaction_us.add(took.as_micros() as u64);
     }
@@ -299,6 +301,9 @@ impl Session {
 
     /// Tells the client what this connection reports otherwise than the one before.
     pub(super) fn greet(&mut self, link: &mut Link) {
+        if Arc::ptr_eq(&self.reported, &link.conn.reported) {
+            return;
+        }
         let news = self.news(link);
         self.output.insert(self.ready, &news);
         self.ready += news.len();

@@ -10,8 +10,6 @@ use crate::backend::settings::Tracker;
 use crate::backend::statements::Statement;
 use crate::backend::{LocalPool, ServerConn};
 use crate::plan::Plan;
-use crate::telemetry::Raised;
-use crate::topology::Server;
 
 /// An answer to come, in the order in which its request was sent.
 #[derive(Debug)]
@@ -128,10 +126,11 @@ pub struct Link {
     /// Bytes of a frame of the server's that are still to be passed on as they come.
     pub passing: usize,
     pub started: Instant,
+    /// When its latest transaction ended.
+    pub ended: Instant,
     /// The session drew from sequences on this connection when it had it last, and nobody used it since.
     pub drawn_here: bool,
     _working: Working,
-    _active: Raised,
 }
 
 /// What is needed to run a read again.
@@ -149,10 +148,9 @@ pub struct Retry {
 
 impl Link {
     pub fn new(conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Self {
-        conn.server.begin_work();
+        let now = Instant::now();
         Self {
-            _working: Working(conn.server.clone()),
-            _active: pool.metrics.active.raise(),
+            _working: Working::new(pool.clone(), side),
             conn,
             pool,
             side,
@@ -171,7 +169,8 @@ impl Link {
             doomed: false,
             retry: None,
             passing: 0,
-            started: Instant::now(),
+            started: now,
+            ended: now,
             drawn_here: false,
         }
     }
@@ -212,10 +211,27 @@ impl Link {
 }
 
 /// A server has one statement or transaction more to do, until this is dropped.
-struct Working(Arc<Server>);
+struct Working {
+    pool: Rc<LocalPool>,
+    side: Side,
+}
+
+impl Working {
+    fn new(pool: Rc<LocalPool>, side: Side) -> Self {
+        pool.metrics.active.add(1);
+        // Load decides between replicas only; the primary's would be one number that all workers write to.
+        if side == Side::Replica {
+            pool.shared.server.begin_work();
+        }
+        Self { pool, side }
+    }
+}
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.end_work();
+        self.pool.metrics.active.add(-1);
+        if self.side == Side::Replica {
+            self.pool.shared.server.end_work();
+        }
     }
 }

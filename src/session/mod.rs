@@ -27,6 +27,7 @@ pub use welcome::{Seat, serve};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::backend::LocalPool;
 use crate::backend::conn::Parameters;
 use crate::backend::login::Identity;
 use crate::backend::settings::{Tracker, Value};
@@ -48,6 +49,8 @@ pub struct Session {
     number: u64,
     worker: Rc<Worker>,
     database: Rc<LocalDatabase>,
+    /// Its user's pools at the database's servers, as far as they were needed.
+    pools: Vec<Option<Rc<LocalPool>>>,
     identity: Arc<Identity>,
     user: Option<User>,
     client: Arc<Client>,

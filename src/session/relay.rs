@@ -33,20 +33,24 @@ impl Session {
     /// Moves bytes until something ends it.
     pub(super) fn poll_relay(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<End> {
         loop {
+            // Whether another turn can do more than this one. What was only written frees nothing, unless for lack of its
+            // room something was left alone.
             let mut moved = false;
-            match self.take_input(link) {
+            let busy = match self.take_input(link) {
                 Ok(Halt::End) => return Poll::Ready(End::ClientGone(None)),
-                Ok(Halt::NeedMore | Halt::Busy) => self.make_up(link),
+                Ok(halt) => halt == Halt::Busy,
                 Err(error) => return Poll::Ready(End::ClientGone(Some(error))),
-            }
+            };
+            self.make_up(link);
             match poll_send(&mut link.conn.stream, &mut link.out, &mut link.written, cx) {
                 Ok(count) => {
-                    moved |= count > 0;
+                    moved |= busy && count > 0;
                     link.pool.metrics.to_server.add(count as u64);
                 }
                 // The server may have said why before it closed: read that first.
                 Err(error) => link.doomed = link.doomed || error.kind() != io::ErrorKind::WouldBlock,
             }
+            let full = self.output.spare().is_empty();
             match self.poll_server(link, cx) {
                 Ok(progress) => moved |= progress,
                 Err(end) => return Poll::Ready(end),
@@ -55,7 +59,7 @@ impl Session {
                 return Poll::Ready(end);
             }
             match self.poll_client_out(link, cx) {
-                Ok(progress) => moved |= progress,
+                Ok(progress) => moved |= full && progress,
                 Err(_) => return Poll::Ready(End::ClientGone(None)),
             }
             if self.passing_room(link) {

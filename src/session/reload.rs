@@ -24,6 +24,7 @@ impl Session {
         let moved = !Arc::ptr_eq(&newest, &self.database.shared);
         if moved {
             self.database = self.worker.database(&newest);
+            self.pools.clear();
             // Positions of other servers mean nothing here.
             self.own_write = 0;
             self.seen = Lsn(0);

@@ -16,7 +16,7 @@ use crate::backend::{LocalPool, ServerConn};
 use crate::base::{PgError, SqlState, limits};
 use crate::config::PoolMode;
 use crate::plan::Pin;
-use crate::topology::{Need, ReadNeed, Role, Server};
+use crate::topology::{Need, ReadNeed, Role};
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, back, front, split_cstr};
 use crate::wire::message;
@@ -169,14 +169,14 @@ impl Session {
         if self.client.is_ending() {
             return Err(Box::pin(self.tell_and_end(going_away())).await);
         }
-        let client = self.client.clone();
+        let Self { client, stream, .. } = &*self;
         poll_fn(|cx| {
             client.register(cx.waker());
-            if client.is_ending() { Poll::Ready(Ok(())) } else { self.stream.poll_read_ready(cx) }
+            if client.is_ending() { Poll::Ready(Ok(())) } else { stream.poll_read_ready(cx) }
         })
         .await
         .map_err(|_| Over)?;
-        if client.is_ending() {
+        if self.client.is_ending() {
             return Ok(());
         }
         self.need_input();
@@ -243,7 +243,10 @@ impl Session {
     async fn serve_request(&mut self) -> Result<(), Over> {
         self.need_output();
         let mut link = match self.kept.take() {
-            Some(link) => link,
+            Some(mut link) => {
+                link.started = Instant::now();
+                link
+            }
             None => {
                 self.keep_up();
                 let target = self.choose_target();
@@ -256,7 +259,6 @@ impl Session {
                 }
             }
         };
-        link.started = Instant::now();
         self.timeouts.stop();
         self.client.set_state(State::Active);
         let end = poll_fn(|cx| self.poll_relay(&mut link, cx)).await;
@@ -328,7 +330,7 @@ impl Session {
             return None;
         }
         let (server, side) = self.pick(target, &[])?;
-        let pool = self.pool_of(&server)?;
+        let pool = self.pool_of(server)?;
         let want = self.settings.current();
         let conn = pool.try_checkout(want)?;
         if let (Side::Replica, Target::Replica(read)) = (side, target)
@@ -345,27 +347,35 @@ impl Session {
         Some(self.make_link(conn, pool, side))
     }
 
-    fn pick(&self, target: Target, avoid: &[Arc<Server>]) -> Option<(Arc<Server>, Side)> {
+    /// Which of the shard's servers.
+    fn pick(&self, target: Target, avoid: &[usize]) -> Option<(usize, Side)> {
         let shard = &self.database.shared.shard;
         if let Target::Replica(read) = target {
             if let Some(server) = shard.fit_replica(&read, self.database.shared.max_lag_micros(), avoid) {
-                return Some((server.clone(), Side::Replica));
+                return Some((server, Side::Replica));
             }
             if self.waits_for_replica(&read) && avoid.is_empty() {
                 return None;
             }
         }
-        let primary = shard.primary()?;
-        Some((primary.clone(), Side::Primary))
+        Some((shard.primary_at()?, Side::Primary))
     }
 
     fn waits_for_replica(&self, _read: &ReadNeed) -> bool {
         !self.database.shared.config().replicas.wait.is_zero()
     }
 
-    fn pool_of(&self, server: &Arc<Server>) -> Option<Rc<LocalPool>> {
-        let at = self.database.shared.shard.servers.iter().position(|other| Arc::ptr_eq(other, server))?;
-        self.database.pool(&self.worker, &self.identity, self.user.as_ref(), at)
+    /// The pool of this session's user at a server; looked for once.
+    fn pool_of(&mut self, server: usize) -> Option<Rc<LocalPool>> {
+        if let Some(Some(pool)) = self.pools.get(server) {
+            return Some(pool.clone());
+        }
+        let pool = self.database.pool(&self.worker, &self.identity, self.user.as_ref(), server)?;
+        self.pools.resize(self.database.shared.shard.servers.len(), None);
+        if let Some(slot) = self.pools.get_mut(server) {
+            *slot = Some(pool.clone());
+        }
+        Some(pool)
     }
 
     /// Waits for a connection. `None`: the request was answered with an error.
@@ -435,7 +445,7 @@ impl Session {
                 }
                 continue;
             };
-            let Some(pool) = self.pool_of(&server) else { return Ok(Err(self.no_primary())) };
+            let Some(pool) = self.pool_of(server) else { return Ok(Err(self.no_primary())) };
             let patient = side == Side::Primary;
             let checkout = {
                 let (pool, want) = (pool.clone(), want.clone());
@@ -517,6 +527,7 @@ impl Session {
             let own = self.settings.current();
             link.conn.settings = if *left == **own { own.clone() } else { left };
         }
+        let done = link.ended;
         let (conn, pool) = link.into_parts();
         if conn.cancel.is_threatened() {
             // A cancel request is on its way to it: it must not hit the next user.
@@ -528,7 +539,7 @@ impl Session {
             });
             return;
         }
-        pool.checkin(conn);
+        pool.checkin_at(conn, done);
     }
 
     async fn settle(&mut self, mut link: Box<Link>) -> Result<(), Over> {

@@ -70,6 +70,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         number: seat.worker.unique(),
         worker: seat.worker,
         database: seat.database,
+        pools: Vec::new(),
         identity: Arc::new(identity),
         user: seat.user,
         client: seat.client,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A number that only grows.
+/// A number that only grows. One thread counts, any may read: so a count is a load and a store, without the lock on the
+/// memory bus that two counting threads would need.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -19,7 +20,7 @@ impl Counter {
 
     /// `n` more.
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        add(&self.0, n);
     }
 
     /// The number so far.
@@ -72,7 +73,11 @@ pub const BOUNDS_US: [u64; 18] = [
     5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
-/// How many observations fell into each bucket, and their sum.
+fn add(number: &AtomicU64, n: u64) {
+    number.store(number.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+/// How many observations fell into each bucket, and their sum. One thread observes, as with [`Counter`].
 #[derive(Debug)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
@@ -95,9 +100,9 @@ impl Histogram {
     pub fn observe_us(&self, us: u64) {
         let bucket = BOUNDS_US.iter().position(|bound| us <= *bound).unwrap_or(BOUNDS_US.len());
         if let Some(bucket) = self.buckets.get(bucket) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+            add(bucket, 1);
         }
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        add(&self.sum_us, us);
     }
 
     /// A copy to read. Observations that race with it may be in the buckets and not yet in the sum.

@@ -53,9 +53,14 @@ impl Shard {
     }
 
     /// The server that is the primary, as last heard.
-    #[inline]
     pub fn primary(&self) -> Option<&Arc<Server>> {
-        self.servers.iter().find(|server| server.role() == Role::Primary)
+        self.servers.get(self.primary_at()?)
+    }
+
+    /// Which of the servers that is.
+    #[inline]
+    pub fn primary_at(&self) -> Option<usize> {
+        self.servers.iter().position(|server| server.role() == Role::Primary)
     }
 
     /// Whether reads have anywhere to go but the primary.
@@ -64,34 +69,35 @@ impl Shard {
         self.servers.len() > 1
     }
 
-    /// The least loaded replica, by weight, that is up, within `max_lag`, and has replayed what the read must see.
+    /// Which is the least loaded replica, by weight, that is up, within `max_lag`, and has replayed what the read must see.
     /// `avoid`: servers that this very read has failed on. None while the schema may have changed unseen: then the plan
     /// that found the read fit for a replica may be wrong.
-    pub fn fit_replica(&self, read: &ReadNeed, max_lag_micros: u64, avoid: &[Arc<Server>]) -> Option<&Arc<Server>> {
+    pub fn fit_replica(&self, read: &ReadNeed, max_lag_micros: u64, avoid: &[usize]) -> Option<usize> {
         let at_least = read.at_least()?;
         if self.tokens.unverified().is_some() {
             return None;
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.servers.len();
-        let mut best: Option<(&Arc<Server>, u64)> = None;
+        let mut best: Option<(usize, u64, u64)> = None;
         for offset in 0..count {
-            let Some(server) = self.servers.get((turn + offset) % count) else { continue };
+            let at = (turn + offset) % count;
+            let Some(server) = self.servers.get(at) else { continue };
             let weight = u64::from(server.address.weight);
             if weight == 0
                 || server.role() != Role::Replica
                 || server.replayed() < at_least
                 || server.lag_micros() > max_lag_micros
-                || avoid.iter().any(|other| Arc::ptr_eq(other, server))
+                || avoid.contains(&at)
             {
                 continue;
             }
             // Compared without division: load / weight.
             let load = server.load() as u64 + 1;
-            if best.is_none_or(|(other, other_load)| load * u64::from(other.address.weight) < other_load * weight) {
-                best = Some((server, load));
+            if best.is_none_or(|(_, other_weight, other_load)| load * other_weight < other_load * weight) {
+                best = Some((at, weight, load));
             }
         }
-        best.map(|(server, _)| server)
+        best.map(|(at, ..)| at)
     }
 }

@@ -84,20 +84,24 @@ class Client:
     def drain(self, sql):
         """Runs a statement with a large result and drops it as fast as it comes; its bytes."""
         self.send(b"Q", sql.encode() + b"\0")
+        return self.drain_rest()
+
+    def drain_rest(self):
+        """Drops all up to ReadyForQuery; its bytes."""
         space = memoryview(bytearray(1 << 20))
-        total, tail, kind = 0, b"", None
-        while True:
+        total, tail, kind = len(self.buffer), self.buffer[-6:], self.buffer[:1] or None
+        self.buffer = b""
+        while tail != READY_IDLE:
             n = self.socket.recv_into(space)
             if not n:
                 raise OSError("the server closed the connection")
             if kind is None:
                 kind = bytes(space[:1])
-                if kind == b"E":
-                    raise OSError(bytes(space[:n]).decode(errors="replace"))
+            if kind == b"E":
+                raise OSError(bytes(space[:n]).decode(errors="replace"))
             total += n
             tail = (tail + bytes(space[max(0, n - 6) : n]))[-6:]
-            if tail == READY_IDLE:
-                return total
+        return total
 
     def copy_in(self, sql, chunks):
         """Sends data for a COPY FROM STDIN."""

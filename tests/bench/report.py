@@ -2,7 +2,17 @@
 
 import os
 import platform
+import statistics
 import subprocess
+import time
+
+
+class Figures(dict):
+    """What was measured of one target: the median of each figure; `rounds` has all."""
+
+    def __init__(self, rounds):
+        super().__init__({k: None if rounds[0][k] is None else statistics.median(r[k] for r in rounds) for k in rounds[0]})
+        self.rounds = rounds
 
 
 def number(value, digits=1):
@@ -13,8 +23,24 @@ def number(value, digits=1):
     return f"{value:.{digits}f}"
 
 
-def ratio(value, base):
-    return None if value is None or not base else value / base
+def paired(mine, base, key):
+    """The median of the ratios round by round: what both met alike, such as other work on the machine, falls out."""
+    if not base or not mine or base[key] is None or mine[key] is None:
+        return None
+    return statistics.median(a[key] / b[key] for a, b in zip(mine.rounds, base.rounds))
+
+
+def busy_cores(seconds):
+    """How many cores other programs keep busy, seen for some seconds."""
+
+    def ticks():
+        with open("/proc/stat", encoding="ascii") as f:
+            fields = [int(x) for x in f.readline().split()[1:9]]
+        return sum(fields) - fields[3] - fields[4]
+
+    before = ticks()
+    time.sleep(seconds)
+    return (ticks() - before) / seconds / os.sysconf("SC_CLK_TCK")
 
 
 def line(name, medians):
@@ -26,7 +52,7 @@ def line(name, medians):
     return f"{words:28} " + " | ".join(cells)
 
 
-def facts(servers, bouncer, options):
+def facts(servers, bouncer, options, busy):
     """What the figures depend on, without naming the machine."""
     model = "unknown processor"
     try:
@@ -40,36 +66,30 @@ def facts(servers, bouncer, options):
     braid = subprocess.run([options.binary, "--version"], stdout=subprocess.PIPE, text=True).stdout.strip() or "pgbraid"
     cores = len(os.sched_getaffinity(0))
     return (f"{cores} cores ({model}), {memory:.0f} GiB, Linux {platform.release().split('-')[0]}; PostgreSQL {postgres}, PgBouncer {bouncer}, "
-            f"{braid}; {options.rounds} rounds of {options.seconds} s, pgbench scale {options.scale}")
+            f"{braid}; {options.rounds} rounds of {options.seconds} s, pgbench scale {options.scale}. Before it began, other programs kept "
+            f"{busy:.1f} cores busy")
+
+
+def verdict(cpu):
+    return "yes" if cpu <= 1.0 else "acceptable" if cpu <= 1.15 else "no"
 
 
 def goal_rows(results):
-    """The goals of issue 1 beside what was measured: (goal, measured, met or not; None where it wasn't measured)."""
+    """The goals beside what was measured: (goal, measured, met or not)."""
     out = []
-    for protocol in ("simple", "extended", "prepared"):
-        for n in (8, 32):
-            cell = results.get(("select", protocol, n))
-            base = cell and cell.get("pgbouncer")
-            if not base:
-                continue
-            mine = cell["pgbraid"]
-            cpu, rate = ratio(mine["cpu"], base["cpu"]), ratio(mine["tps"], base["tps"])
-            out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), select {protocol}, {n} clients",
-                        f"{cpu:.2f}×", "yes" if cpu <= 1.0 else "acceptable" if cpu <= 1.15 else "no"))
-            out.append((f"transactions/s ≥ PgBouncer's, select {protocol}, {n} clients", f"{rate:.2f}×", "yes" if rate >= 1.0 else "no"))
-    for n in (8, 32):
-        cell = results.get(("tpcb", "simple", n))
-        if cell:
-            cpu, rate = ratio(cell["pgbraid"]["cpu"], cell["pgbouncer"]["cpu"]), ratio(cell["pgbraid"]["tps"], cell["pgbouncer"]["tps"])
-            out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), TPC-B, {n} clients", f"{cpu:.2f}×",
-                        "yes" if cpu <= 1.0 else "acceptable" if cpu <= 1.15 else "no"))
-            out.append((f"transactions/s ≥ PgBouncer's, TPC-B, {n} clients", f"{rate:.2f}×", "yes" if rate >= 1.0 else "no"))
+    for name, cell in results.items():
+        if name[0] not in ("select", "tpcb") or name[2] not in (8, 32) or not cell.get("pgbouncer"):
+            continue
+        what = f"select {name[1]}" if name[0] == "select" else "TPC-B"
+        cpu, rate = (paired(cell["pgbraid"], cell["pgbouncer"], key) for key in ("cpu", "tps"))
+        out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), {what}, {name[2]} clients", f"{cpu:.2f}×", verdict(cpu)))
+        out.append((f"transactions/s ≥ PgBouncer's, {what}, {name[2]} clients", f"{rate:.2f}×", "yes" if rate >= 1.0 else "no"))
     for name, cell in results.items():
         if name[0] == "idle":
             kib = cell["pgbraid"]["kib"]
             out.append((f"≤ 4 KiB of memory an idle client ({name[1]:,} clients)", f"{kib:.1f} KiB", "yes" if kib <= 4 else "no"))
         if name[0] == "rows" and name[1] != "COPY in":
-            speed = ratio(cell["direct"]["s"], cell["pgbraid"]["s"])
+            speed = paired(cell["direct"], cell["pgbraid"], "s")
             out.append((f"large result by {name[1]} ≥ 0.95× direct", f"{speed:.2f}×", "yes" if speed >= 0.95 else "no"))
             grown = cell["pgbraid"]["grown_kib"]
             out.append((f"memory doesn't grow with the result ({name[1]})", f"+{grown / 1024:.1f} MiB at its peak", "yes" if grown < 8192 else "no"))
@@ -82,21 +102,27 @@ def shard_rows(results):
     for name, cell in results.items():
         if name[0] != "shards":
             continue
-        if name[1].startswith("point select"):
-            cpu = ratio(cell["routed"]["cpu"], cell["pass-through"]["cpu"])
-            out.append([f"routed {name[1]}, 8 clients: CPU ≤ 1.15× the unsharded pass-through", f"{cell['routed']['cpu']:.1f} µs, {cpu:.2f}×",
-                        "yes" if cpu <= 1.15 else "no"])
-        elif name[1].startswith("ORDER BY"):
-            cpu = ratio(cell["routed"]["cpu"], cell["pass-through"]["cpu"])
-            out.append([f"{name[1]} over two shards, 8 clients: CPU (goal 35 µs where the pass-through takes about 13)",
+        what = name[1]
+        if what.startswith("point select"):
+            cpu = paired(cell["routed"], cell["pass-through"], "cpu")
+            out.append([f"routed {what}, 8 clients: CPU ≤ 1.15× the unsharded pass-through (and 15 µs on a quiet machine)",
+                        f"{cell['routed']['cpu']:.1f} µs, {cpu:.2f}×", "yes" if cpu <= 1.15 else "no"])
+        elif what.startswith("ORDER BY"):
+            cpu = paired(cell["routed"], cell["pass-through"], "cpu")
+            out.append([f"{what} over two shards, 8 clients: CPU ≤ 35 µs (on a machine where the pass-through takes 13, so 2.7×)",
                         f"{cell['routed']['cpu']:.1f} µs, {cpu:.2f}× the pass-through", "yes" if cpu <= 2.7 else "no"])
-        elif name[1].startswith("GROUP BY"):
-            times = ratio(cell["over both"]["s"], cell["slowest shard alone"]["s"])
-            out.append([f"{name[1]}: time to the slowest shard's own, as near 1 as can be (two shards on the same cores)", f"{times:.2f}×", "–"])
-        else:
-            both = cell["over both"]
-            out.append([f"{name[1]}: rows a second, and memory that doesn't grow", f"{number(both['rows/s'])}/s, +{both['grown_kib'] / 1024:.1f} MiB",
-                        "yes" if both["grown_kib"] < 8192 else "no"])
+        elif what.startswith("GROUP BY"):
+            times = paired(cell["over both"], cell["slowest shard alone"], "s")
+            out.append([f"{what} over two shards: time to the slowest shard's own, as near 1 as can be (the shards share the cores)",
+                        f"{times:.2f}×", "–"])
+        elif what.startswith("merging"):
+            small, large = cell["10,000 rows"], cell["1,000,000 rows"]
+            out.append([f"{what}: rows a second, on {number(large['cpu_us_row'], 2)} µs of CPU each", f"{number(large['rows/s'])}/s", "–"])
+            out.append([f"{what}: memory that doesn't grow with the result", f"+{large['grown_kib'] / 1024:.1f} MiB",
+                        "yes" if large["grown_kib"] < 8192 else "no"])
+            first = paired(large, small, "first_ms")
+            out.append([f"{what}: time to the first row doesn't hang on the size (a million rows to ten thousand)",
+                        f"{large['first_ms']:.1f} ms, {first:.2f}×", "yes" if first <= 1.5 else "no"])
     return out
 
 
@@ -119,7 +145,7 @@ def transaction_table(results, choose, mine="pgbraid"):
         title = f"{words[0]} {words[1]}, {words[2]}"
         d, b, p = cell.get("direct"), cell.get("pgbouncer"), cell[mine]
         part = lambda x, k, digits=1: number(x[k], digits) if x else "–"
-        times = lambda k: "–" if not b or ratio(p[k], b[k]) is None else f"{ratio(p[k], b[k]):.2f}×"
+        times = lambda k: "–" if paired(p, b, k) is None else f"{paired(p, b, k):.2f}×"
         rows.append([title, part(d, "tps"), part(b, "tps"), part(p, "tps"), times("tps"), part(b, "cpu"), part(p, "cpu"), times("cpu"),
                      part(d, "ms", 2), part(b, "ms", 2), part(p, "ms", 2)])
     head = ["pgbench, clients", "direct tps", "PgBouncer tps", "pgbraid tps", "ratio", "PgBouncer CPU µs", "pgbraid CPU µs", "ratio",
@@ -129,14 +155,20 @@ def transaction_table(results, choose, mine="pgbraid"):
 
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench` (`tests/bench/run.py`); don't edit it. {facts}.
+Written by `make bench` (`tests/bench/run.py`), figures and all; don't edit it. {facts}.
 
-PostgreSQL, PgBouncer, pgbraid and pgbench share these cores, over TCP on loopback. Each cell is measured on all three in
-turn, in another order each round; medians. Absolute figures are this machine's and vary from day to day; the ratios,
-pgbraid to PgBouncer, are what to look at. CPU is the proxy's own, user and system, a transaction, from the kernel's
-accounting of its threads. Both proxies pool by transaction with the same number of server connections; pgbraid runs with
-its defaults: statements parsed, sessions tracked, prepared statements shared. fsync is off, so that TPC-B measures the way to
-the server and not the disk. PgBouncer shares prepared statements since 1.21; an older one has no figure there.
+PostgreSQL, PgBouncer, pgbraid and pgbench share these cores, over TCP on loopback, perhaps with other programs. So absolute
+figures are worth little: they vary from day to day. Each cell is measured on all targets in turn, in another order each
+round; figures are medians over the rounds, ratios are medians of the rounds' own ratios, pgbraid to PgBouncer. They, and CPU
+a transaction, are what to look at. CPU is the proxy's own, user and system, from the kernel's accounting of its threads while
+all clients are logged in.
+
+Both proxies pool by transaction with the same number of server connections; pgbraid runs with its defaults: statements
+parsed, reads told from writes, sessions tracked, prepared statements shared. fsync is off, so that TPC-B measures the way to
+the server and not the disk. PgBouncer shares prepared statements since 1.21; an older one is measured with them in session
+pooling, as long as there are no more clients than server connections.
+
+`make bench ARGS="--help"` tells how to run parts of it, for longer, or another binary beside it.
 """
 
 
@@ -162,7 +194,7 @@ def markdown(facts_line, results, _options):
     for name, cell in results.items():
         if name[0] == "rows":
             d, b, p = cell["direct"], cell["pgbouncer"], cell["pgbraid"]
-            large.append([name[1], number(d["s"], 2), number(b["s"], 2), number(p["s"], 2), f"{ratio(d['s'], p['s']):.2f}×", number(b["cpu_s"], 2),
+            large.append([name[1], number(d["s"], 2), number(b["s"], 2), number(p["s"], 2), f"{paired(d, p, 's'):.2f}×", number(b["cpu_s"], 2),
                           number(p["cpu_s"], 2), number(b["grown_kib"] / 1024), number(p["grown_kib"] / 1024)])
     head = ["a million rows", "direct s", "PgBouncer s", "pgbraid s", "speed to direct", "PgBouncer CPU s", "pgbraid CPU s", "PgBouncer peak +MiB",
             "pgbraid peak +MiB"]

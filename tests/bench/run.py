@@ -6,18 +6,20 @@ result goes to docs/benchmarks.md. Only Python's standard library, PostgreSQL, P
 """
 
 import argparse
+import math
 import os
 import re
 import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import report
 import shards
 from client import Client
-from servers import DATABASE, PASSWORD, USER, Failure, Servers, cpu_ns, forget_peak, memory_kib, peak_kib
+from servers import DATABASE, PASSWORD, POOL, SESSIONS, USER, Failure, Servers, cpu_ns, forget_peak, memory_kib, peak_kib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = ("select", "tpcb", "connect", "idle", "rows", "replica", "shards")
@@ -34,29 +36,90 @@ class Target:
     def pid(self):
         return self.process.pid if self.process else None
 
+    def able(self, protocol, clients):
+        """What of it can take this load. A PgBouncer that doesn't share prepared statements has them in session pooling, while each
+        client has a server connection of its own."""
+        if protocol != "prepared" or self.prepares:
+            return self
+        return Target(self.name, self.port, self.process, database=SESSIONS) if clients <= POOL else None
+
+
+class Watch:
+    """Notes the CPU that a process has used, again and again, until `end`."""
+
+    def __init__(self, pid):
+        self.pid, self.seen, self.over = pid, [], threading.Event()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def _look(self):
+        while self.pid:
+            self.seen.append((time.monotonic(), cpu_ns(self.pid)))
+            if self.over.wait(0.05):
+                self.seen.append((time.monotonic(), cpu_ns(self.pid)))
+                return
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+
+    def whole(self):
+        """Nanoseconds used in all."""
+        return self.seen[-1][1] - self.seen[0][1] if self.seen else 0
+
+    def steady(self, seconds):
+        """Nanoseconds used a second in the last `seconds`, but for their edges."""
+        if not self.seen:
+            return 0
+        last = self.seen[-1][0]
+        inner = [look for look in self.seen if last - 0.95 * seconds < look[0] < last - 0.1] or [self.seen[0], self.seen[-1]]
+        (begin, before), (end, after) = inner[0], inner[-1]
+        return (after - before) / (end - begin) if end > begin else 0
+
 
 class Bench:
     def __init__(self, servers, options):
         self.servers, self.options = servers, options
         self.results = {}
+        self.logins = {}
 
     def say(self, text):
         print(text, flush=True)
 
     def pgbench(self, target, clients, seconds, *arguments):
-        """One run of pgbench: transactions a second, milliseconds each, CPU of the proxy a transaction in microseconds."""
+        """One run of pgbench of about so many seconds. Its clock runs already while clients log in, which takes long where there are
+        many: how long is learnt."""
+        key = (target.name, clients, "-C" in arguments)
+        for _ in range(6):
+            login = self.logins.get(key, 0)
+            figures, self.logins[key] = self.run_pgbench(target, clients, seconds, math.ceil(seconds + login), *arguments)
+            if figures:
+                return figures
+        raise Failure(f"pgbench against {target.name}: {clients} clients don't get to work")
+
+    def run_pgbench(self, target, clients, seconds, whole, *arguments):
+        """Transactions a second, milliseconds each, CPU of the proxy a transaction in microseconds; and how long logging in took. No
+        figures if hardly any time was left after it."""
         command = [os.path.join(self.servers.bin, "pgbench"), "-n", "-h", "127.0.0.1", "-p", str(target.port), "-U", USER, "-c", str(clients),
-                   "-j", str(min(clients, 2)), "-T", str(seconds), *arguments, target.database]
-        before = cpu_ns(target.pid) if target.pid else 0
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, PGPASSWORD=PASSWORD),
-                              timeout=seconds + 120)
-        after = cpu_ns(target.pid) if target.pid else 0
+                   "-j", str(min(clients, 2)), "-T", str(whole), *arguments, target.database]
+        watch = Watch(target.pid)
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, PGPASSWORD=PASSWORD),
+                                  timeout=whole + 120)
+        finally:
+            watch.end()
         count = re.search(r"actually processed: (\d+)", done.stdout)
-        if done.returncode or not count or int(count[1]) == 0:
+        if done.returncode or not count:
             raise Failure(f"pgbench against {target.name}: {done.stderr[-800:]}\n{done.stdout}")
+        login = re.search(r"initial connection time = ([\d.]+)", done.stdout)
+        login = float(login[1]) / 1000 if login else 0.0 if int(count[1]) else whole + 1.0
+        if int(count[1]) == 0 or whole - login < 0.6 * seconds:
+            return None, max(login, self.logins.get((target.name, clients, "-C" in arguments), 0)) * 1.2
         rate = float(re.search(r"^tps = ([\d.]+)", done.stdout, re.M)[1])
         latency = float(re.search(r"latency average = ([\d.]+)", done.stdout)[1])
-        return {"tps": rate, "ms": latency, "cpu": (after - before) / 1000 / int(count[1]) if target.pid else None}
+        # Logins cost much more than statements: they count only where every transaction logs in.
+        cpu = watch.whole() / int(count[1]) if "-C" in arguments else watch.steady(whole - login) / rate
+        return {"tps": rate, "ms": latency, "cpu": cpu / 1000 if target.pid else None}, login
 
     def cell(self, name, targets, measure):
         """Measures a cell on all targets in turn, and keeps each figure's median over the rounds."""
@@ -66,10 +129,7 @@ class Bench:
             for i in range(len(targets)):
                 target = targets[(i + round_) % len(targets)]
                 seen[target.name].append(measure(target))
-        medians = {}
-        for target, rounds in seen.items():
-            keys = rounds[0].keys()
-            medians[target] = {k: None if rounds[0][k] is None else statistics.median(r[k] for r in rounds) for k in keys}
+        medians = {target: report.Figures(rounds) for target, rounds in seen.items()}
         self.results[name] = medians
         self.say(report.line(name, medians))
 
@@ -77,7 +137,7 @@ class Bench:
         kinds = {"select": ["-S"], "tpcb": ["-b", "tpcb-like"], "connect": ["-S", "-C"]}
         for protocol in protocols:
             for n in clients:
-                able = [t for t in targets if protocol != "prepared" or t.prepares]
+                able = [a for a in (t.able(protocol, n) for t in targets) if a]
                 self.cell((part, protocol, n), able, lambda t: self.pgbench(t, n, self.options.seconds, "-M", protocol, *kinds[part]))
 
     # --- memory ------------------------------------------------------------------------------------------------------
@@ -154,14 +214,16 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="a second a cell, one round: a look, not a measurement; writes no file")
     parser.add_argument("--only", metavar="PART[,PART]", help=f"of {', '.join(PARTS)}; writes no file")
     parser.add_argument("--clients", metavar="N[,N]", help="numbers of clients instead of 1,8,32,256; writes no file")
+    parser.add_argument("--long", action="store_true", help="7 rounds of 5 s: an hour and a half instead of a quarter of an hour")
     parser.add_argument("--rounds", type=int, help="rounds a cell (3)")
-    parser.add_argument("--seconds", type=int, help="seconds a run of pgbench (3)")
+    parser.add_argument("--seconds", type=int, help="seconds a run of pgbench (2)")
     parser.add_argument("--binary", default=os.path.join(ROOT, "target/release/pgbraid"), help="the pgbraid to measure")
+    parser.add_argument("--against", metavar="FILE", help="another pgbraid, measured beside it as `other`; writes no file")
     parser.add_argument("--no-service", action="store_true", help="pgbraid without a service user: no health checks, no reads on replicas")
     parser.add_argument("--out", default=os.path.join(ROOT, "docs/benchmarks.md"), help="where the table goes; - for nowhere")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 3)
-    options.seconds = options.seconds or (1 if options.quick else 3)
+    options.rounds = options.rounds or (1 if options.quick else 7 if options.long else 3)
+    options.seconds = options.seconds or (1 if options.quick else 5 if options.long else 2)
     options.parts = options.only.split(",") if options.only else list(PARTS)
     unknown = set(options.parts) - set(PARTS)
     if unknown:
@@ -170,13 +232,14 @@ def parse_arguments():
     options.scale = 5 if options.quick else 20
     options.rows = 100_000 if options.quick else 1_000_000
     options.idle_clients = 1_000 if options.quick else 5_000
-    whole = not (options.quick or options.only or options.clients)
+    whole = not (options.quick or options.only or options.clients or options.against)
     if not whole and options.out == parser.get_default("out"):
         options.out = "-"
     return options
 
 
 def measure(options):
+    busy = report.busy_cores(2)
     with Servers() as servers:
         bench = Bench(servers, options)
         direct = Target("direct", servers.postgres())
@@ -184,14 +247,19 @@ def measure(options):
         bouncer = Target("pgbouncer", port, process, prepares)
         process, port = servers.pgbraid(options.binary, service=not options.no_service)
         braid = Target("pgbraid", port, process)
-        facts = report.facts(servers, version, options)
+        facts = report.facts(servers, version, options, busy)
         bench.say(facts)
         initialise = [os.path.join(servers.bin, "pgbench"), "-i", "-q", "-I", "dtGvp", "-s", str(options.scale), "-h", "127.0.0.1",
                       "-p", str(servers.port), "-U", USER, DATABASE]
         subprocess.run(initialise, check=True, env=dict(os.environ, PGPASSWORD=PASSWORD), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         targets = [direct, bouncer, braid]
-        for t in targets:  # warm caches, full pools
-            bench.pgbench(t, 8, 1, "-S")
+        if options.against:
+            process, port = servers.pgbraid(options.against, "other")
+            targets.append(Target("other", port, process))
+        for t in targets:
+            bench.pgbench(t, POOL, 2, "-S")
+            if t.able("prepared", POOL) is not t:
+                bench.pgbench(t.able("prepared", POOL), POOL, 2, "-S")
         if "idle" in options.parts:
             bench.idle([bouncer, braid])
         if "select" in options.parts:
@@ -213,7 +281,7 @@ def measure(options):
                     for n in [n for n in options.client_numbers if n in (8, 32)]:
                         name = ("replica", part, protocol, n)
                         kind = ["-S"] if part == "select" else ["-b", "tpcb-like"]
-                        able = [t for t in (direct, bouncer, split) if protocol != "prepared" or t.prepares]
+                        able = [a for a in (t.able(protocol, n) for t in (direct, bouncer, split)) if a]
                         bench.cell(name, able, lambda t: bench.pgbench(t, n, options.seconds, "-M", protocol, *kind))
         if "shards" in options.parts:
             shards.measure(bench, servers, options.binary, Target)

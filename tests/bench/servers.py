@@ -12,6 +12,8 @@ import tempfile
 import time
 
 USER, PASSWORD, DATABASE = "bench", "bench", "bench"
+# PgBouncer's name for the same in session pooling.
+SESSIONS = "bench_sessions"
 SERVICE = "service"
 # Server connections that a proxy may hold.
 POOL = 32
@@ -180,6 +182,7 @@ class Servers:
         users = self.write("users.txt", f'"{USER}" "{PASSWORD}"\n')
         config = self.write("pgbouncer.ini", "\n".join([
             "[databases]", f"{DATABASE} = host=127.0.0.1 port={self.port} dbname={DATABASE}",
+            f"{SESSIONS} = host=127.0.0.1 port={self.port} dbname={DATABASE} pool_mode=session",
             "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir =", "auth_type = scram-sha-256", f"auth_file = {users}",
             "pool_mode = transaction", f"default_pool_size = {POOL}", "max_client_conn = 20000", "log_connections = 0", "log_disconnections = 0",
             "ignore_startup_parameters = extra_float_digits", *(["max_prepared_statements = 200"] if prepares else []), ""]))
@@ -212,7 +215,7 @@ pool_size = {POOL}
 shards.s1 = [{servers}]
 {extra}""")
         # The unprivileged user may not be allowed to enter the build's folder.
-        copy = os.path.join(self.dir, "pgbraid")
+        copy = os.path.join(self.dir, f"{name}.run")
         if not os.path.exists(copy):
             shutil.copy(binary, copy)
             os.chmod(copy, 0o755)

@@ -77,7 +77,8 @@ impl Watching {
 
     fn fit(&self, need: Need) -> Option<String> {
         let read = ReadNeed { consistency: Consistency::Proxy, need, after: Lsn(0) };
-        self.database.shard.fit_replica(&read, u64::MAX - 1, &[]).map(|server| server.address.to_string())
+        let at = self.database.shard.fit_replica(&read, u64::MAX - 1, &[])?;
+        self.database.shard.servers.get(at).map(|server| server.address.to_string())
     }
 
     /// A commit on the primary and what the proxy notes of it. Returns what a read of the table needs then.
