@@ -6,6 +6,8 @@ import statistics
 import subprocess
 import time
 
+import costs
+
 
 class Figures(dict):
     """What was measured of one target: the median of each figure; `rounds` has all."""
@@ -130,6 +132,13 @@ def goals(results):
     return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in [*goal_rows(results), *shard_rows(results)])
 
 
+def order(cell):
+    """Cells of one kind by number of clients."""
+    name = cell[0]
+    kinds = ("simple", "extended", "prepared")
+    return [name[0], *(kinds.index(word) if word in kinds else word for word in name[1:] if not isinstance(word, int))].__repr__(), str(name[-1]).zfill(8)
+
+
 def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "|" + "|".join([" --- "] + [" ---: "] * (len(head) - 1)) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
@@ -172,14 +181,19 @@ pooling, as long as there are no more clients than server connections.
 """
 
 
-def markdown(facts_line, results, _options):
+def markdown(facts_line, results, wanted):
     parts = [INTRODUCTION.format(facts=facts_line)]
+    results = dict(sorted(results.items(), key=order))
+    missing = [part for part in wanted if not any(name[0] == part for name in results)]
+    if missing:
+        parts.append(f"The run was interrupted; not measured: {', '.join(missing)}. `make bench ARGS=--resume` goes on with it.\n")
     rows = goal_rows(results)
     if rows:
         parts.append("## Goals\n\n" + table(["goal", "measured", "met"], [list(r) for r in rows]) + "\n")
     parts.append("## Transactions\n\n" + transaction_table(results, lambda n: n[0] in ("select", "tpcb")) + "\n")
-    parts.append("## A connection for every query\n\n`pgbench -C -S`, with SCRAM-SHA-256 on both sides of the client.\n\n"
-                 + transaction_table(results, lambda n: n[0] == "connect") + "\n")
+    connects = transaction_table(results, lambda n: n[0] == "connect")
+    if connects:
+        parts.append("## A connection for every query\n\n`pgbench -C -S`, with SCRAM-SHA-256 on both sides of the client.\n\n" + connects + "\n")
     split = transaction_table(results, lambda n: n[0] == "replica", "split")
     if split:
         parts.append("## With a replica\n\nThe same with a streaming replica on the same cores, and reads going there; PgBouncer and the direct "
@@ -188,8 +202,9 @@ def markdown(facts_line, results, _options):
     if over:
         parts.append("## Two shards\n\n" + table(["goal", "measured", "met"], over) + "\n")
     idle = [[f"{name[1]:,}", *(number(cell[t]["kib"]) for t in ("pgbouncer", "pgbraid"))] for name, cell in results.items() if name[0] == "idle"]
-    parts.append("## Idle clients\n\nGrowth of the process (proportional set size) a client that has run one query and is silent.\n\n"
-                 + table(["clients", "PgBouncer KiB each", "pgbraid KiB each"], idle) + "\n")
+    if idle:
+        parts.append("## Idle clients\n\nGrowth of the process (proportional set size) a client that has run one query and is silent.\n\n"
+                     + table(["clients", "PgBouncer KiB each", "pgbraid KiB each"], idle) + "\n")
     large = []
     for name, cell in results.items():
         if name[0] == "rows":
@@ -198,5 +213,29 @@ def markdown(facts_line, results, _options):
                           number(p["cpu_s"], 2), number(b["grown_kib"] / 1024), number(p["grown_kib"] / 1024)])
     head = ["a million rows", "direct s", "PgBouncer s", "pgbraid s", "speed to direct", "PgBouncer CPU s", "pgbraid CPU s", "PgBouncer peak +MiB",
             "pgbraid peak +MiB"]
-    parts.append("## Large results and loads\n\nThe client reads and drops bytes as fast as they come.\n\n" + table(head, large) + "\n")
+    if large:
+        parts.append("## Large results and loads\n\nThe client reads and drops bytes as fast as they come.\n\n" + table(head, large) + "\n")
+    where = where_time_goes(results)
+    if where:
+        parts.append(where)
     return "\n".join(parts)
+
+
+def where_time_goes(results):
+    """The profile: shares of the samples, and system calls."""
+    cell = next((cell for name, cell in results.items() if name[0] == "profile"), None)
+    if not cell:
+        return ""
+    targets = list(cell)
+    parts = [part for part, _ in costs.PARTS if any(part in cell[t] for t in targets)]
+    calls = sorted({key for t in targets for key in cell[t] if key.startswith("calls: ")})
+    text = f"## Where the time goes\n\n`pgbench -S`, simple protocol, {costs.CLIENTS} clients"
+    if parts:
+        rows = [[part, *(f"{cell[t].get(part, 0):.1f} %" for t in targets)] for part in parts]
+        rows.append(["kernel in all", *(f"{sum(share for part, share in cell[t].items() if part.startswith('kernel')):.1f} %" for t in targets)])
+        text += f"; samples of the process by `{costs.COMMAND}`:\n\n" + table(["part", *targets], rows) + "\n"
+    if calls:
+        rows = [[key.removeprefix("calls: "), *(f"{cell[t].get(key, 0):.2f}" for t in targets)] for key in calls]
+        text += "\n\nSystem calls a transaction (`strace -f -c -p PID`, which slows what it watches: more events come at once then):\n\n"
+        text += table(["call", *targets], rows) + "\n"
+    return text

@@ -6,24 +6,29 @@ result goes to docs/benchmarks.md. Only Python's standard library, PostgreSQL, P
 """
 
 import argparse
+import json
 import math
 import os
 import re
 import resource
-import statistics
+import signal
 import subprocess
 import sys
 import threading
 import time
 
+import costs
 import report
 import shards
 from client import Client
 from servers import DATABASE, PASSWORD, POOL, SESSIONS, USER, Failure, Servers, cpu_ns, forget_peak, memory_kib, peak_kib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PARTS = ("select", "tpcb", "connect", "idle", "rows", "replica", "shards")
-CLIENTS = (1, 8, 32, 256)
+PARTS = ("select", "tpcb", "shards", "rows", "idle", "connect", "replica", "profile")
+# What was measured so far: a run that was interrupted goes on from it.
+KEPT = os.path.join(ROOT, "target/bench.json")
+# Those first that goals are set for.
+CLIENTS = (8, 32, 1, 256)
 
 
 class Target:
@@ -80,8 +85,26 @@ class Watch:
 class Bench:
     def __init__(self, servers, options):
         self.servers, self.options = servers, options
+        self.facts = ""
         self.results = {}
         self.logins = {}
+
+    def keep(self, name, rounds):
+        """Notes what was measured: for each target its rounds."""
+        self.results[name] = {target: report.Figures(figures) for target, figures in rounds.items()}
+        self.say(report.line(name, self.results[name]))
+        if self.options.whole:
+            cells = [[name, {target: figures.rounds for target, figures in cell.items()}] for name, cell in self.results.items()]
+            with open(KEPT, "w", encoding="utf-8") as f:
+                json.dump({"facts": self.facts, "cells": cells}, f)
+
+    def resume(self):
+        """Takes over what an earlier run measured, and the facts that hold for it."""
+        with open(KEPT, encoding="utf-8") as f:
+            kept = json.load(f)
+        self.facts = kept["facts"]
+        for name, cell in kept["cells"]:
+            self.results[tuple(name)] = {target: report.Figures(rounds) for target, rounds in cell.items()}
 
     def say(self, text):
         print(text, flush=True)
@@ -123,15 +146,15 @@ class Bench:
 
     def cell(self, name, targets, measure):
         """Measures a cell on all targets in turn, and keeps each figure's median over the rounds."""
+        if name in self.results:
+            return
         seen = {t.name: [] for t in targets}
         for round_ in range(self.options.rounds):
             # Another order each round, so that none always comes first.
             for i in range(len(targets)):
                 target = targets[(i + round_) % len(targets)]
                 seen[target.name].append(measure(target))
-        medians = {target: report.Figures(rounds) for target, rounds in seen.items()}
-        self.results[name] = medians
-        self.say(report.line(name, medians))
+        self.keep(name, seen)
 
     def transactions(self, targets, part, clients, protocols=("simple", "extended", "prepared")):
         kinds = {"select": ["-S"], "tpcb": ["-b", "tpcb-like"], "connect": ["-S", "-C"]}
@@ -149,6 +172,9 @@ class Bench:
         count = min(wanted, soft - 200)
         if count < wanted:
             self.say(f"idle: only {count} clients (the limit of open files is {soft})")
+        if ("idle", count) in self.results:
+            return
+        seen = {}
         for proxy in proxies:
             open_clients = []
             try:
@@ -165,14 +191,16 @@ class Bench:
             finally:
                 for client in open_clients:
                     client.close()
-            self.results.setdefault(("idle", count), {})[proxy.name] = {"kib": (after - before) / count}
-        self.say(report.line(("idle", count), self.results[("idle", count)]))
+            seen[proxy.name] = [{"kib": (after - before) / count}]
+        self.keep(("idle", count), seen)
 
     # --- large data --------------------------------------------------------------------------------------------------
 
     def rows(self, targets):
         """A million rows out, by SELECT and by COPY, and in by COPY: time, CPU and the proxy's peak of memory."""
         n = self.options.rows
+        if ("rows", "COPY in") in self.results:
+            return
         direct = Client(self.servers.port, USER, PASSWORD, DATABASE)
         direct.query("DROP TABLE IF EXISTS big, big_in")
         direct.query(f"CREATE TABLE big AS SELECT i AS id, md5(i::text) AS name, i * 1.25 AS price, now() AS made FROM generate_series(1, {n}) i")
@@ -215,6 +243,8 @@ def parse_arguments():
     parser.add_argument("--only", metavar="PART[,PART]", help=f"of {', '.join(PARTS)}; writes no file")
     parser.add_argument("--clients", metavar="N[,N]", help="numbers of clients instead of 1,8,32,256; writes no file")
     parser.add_argument("--long", action="store_true", help="7 rounds of 5 s: an hour and a half instead of a quarter of an hour")
+    parser.add_argument("--resume", action="store_true", help="goes on with a run that was interrupted; what it measured stays")
+    parser.add_argument("--report", action="store_true", help="measures nothing: writes the table of what is there")
     parser.add_argument("--rounds", type=int, help="rounds a cell (3)")
     parser.add_argument("--seconds", type=int, help="seconds a run of pgbench (2)")
     parser.add_argument("--binary", default=os.path.join(ROOT, "target/release/pgbraid"), help="the pgbraid to measure")
@@ -232,23 +262,23 @@ def parse_arguments():
     options.scale = 5 if options.quick else 20
     options.rows = 100_000 if options.quick else 1_000_000
     options.idle_clients = 1_000 if options.quick else 5_000
-    whole = not (options.quick or options.only or options.clients or options.against)
-    if not whole and options.out == parser.get_default("out"):
+    options.whole = not (options.quick or options.only or options.clients or options.against)
+    if not options.whole and options.out == parser.get_default("out"):
         options.out = "-"
     return options
 
 
-def measure(options):
+def measure(bench, options):
     busy = report.busy_cores(2)
     with Servers() as servers:
-        bench = Bench(servers, options)
+        bench.servers = servers
         direct = Target("direct", servers.postgres())
         process, port, version, prepares = servers.pgbouncer()
         bouncer = Target("pgbouncer", port, process, prepares)
         process, port = servers.pgbraid(options.binary, service=not options.no_service)
         braid = Target("pgbraid", port, process)
-        facts = report.facts(servers, version, options, busy)
-        bench.say(facts)
+        bench.facts = bench.facts or report.facts(servers, version, options, busy)
+        bench.say(bench.facts)
         initialise = [os.path.join(servers.bin, "pgbench"), "-i", "-q", "-I", "dtGvp", "-s", str(options.scale), "-h", "127.0.0.1",
                       "-p", str(servers.port), "-U", USER, DATABASE]
         subprocess.run(initialise, check=True, env=dict(os.environ, PGPASSWORD=PASSWORD), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -260,16 +290,20 @@ def measure(options):
             bench.pgbench(t, POOL, 2, "-S")
             if t.able("prepared", POOL) is not t:
                 bench.pgbench(t.able("prepared", POOL), POOL, 2, "-S")
-        if "idle" in options.parts:
-            bench.idle([bouncer, braid])
         if "select" in options.parts:
             bench.transactions(targets, "select", options.client_numbers)
         if "tpcb" in options.parts:
             bench.transactions(targets, "tpcb", options.client_numbers, ("simple",))
-        if "connect" in options.parts:
-            bench.transactions(targets, "connect", [8], ("simple",))
+        if "shards" in options.parts and ("shards", shards.LAST, 1) not in bench.results:
+            shards.measure(bench, servers, options.binary, Target)
         if "rows" in options.parts:
             bench.rows(targets)
+        if "idle" in options.parts:
+            bench.idle([bouncer, braid])
+        if "connect" in options.parts:
+            bench.transactions(targets, "connect", [8], ("simple",))
+        if "profile" in options.parts:
+            costs.measure(bench, [bouncer, braid])
         if "replica" in options.parts:
             process, port = servers.replica()
             proxy, split_port = servers.pgbraid(options.binary, "pgbraid-split", port)
@@ -283,9 +317,6 @@ def measure(options):
                         kind = ["-S"] if part == "select" else ["-b", "tpcb-like"]
                         able = [a for a in (t.able(protocol, n) for t in (direct, bouncer, split)) if a]
                         bench.cell(name, able, lambda t: bench.pgbench(t, n, options.seconds, "-M", protocol, *kind))
-        if "shards" in options.parts:
-            shards.measure(bench, servers, options.binary, Target)
-        return facts, bench.results
 
 
 def main():
@@ -294,14 +325,19 @@ def main():
         sys.exit(f"{os.path.relpath(options.binary)} is missing: cargo build --release (`make bench` does it)")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     begin = time.monotonic()
+    bench = Bench(None, options)
+    if options.resume or options.report:
+        bench.resume()
     try:
-        facts, results = measure(options)
-    except Failure as failure:
+        if not options.report:
+            measure(bench, options)
+    except (Failure, OSError) as failure:
         sys.exit(f"bench: {failure}")
-    text = report.markdown(facts, results, options)
+    text = report.markdown(bench.facts, bench.results, PARTS)
     print()
-    print(report.goals(results))
+    print(report.goals(bench.results))
     if options.out != "-":
         with open(options.out, "w", encoding="utf-8") as f:
             f.write(text)

@@ -3,13 +3,14 @@
 import os
 import time
 
-import report
 from client import Client
 from servers import PASSWORD, SERVICE, USER, Failure, cpu_ns, forget_peak, memory_kib, peak_kib
 
 # Two shards, and four that are merged.
 SHARDS = ("shard1", "shard2")
 FOUR = ("quarter1", "quarter2", "quarter3", "quarter4")
+# The last that is measured.
+LAST = "merging a million rows of four shards"
 TABLE = "CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, filler char(84))"
 
 
@@ -79,8 +80,6 @@ def measure(bench, servers, binary, target_type):
                    lambda t: bench.pgbench(t, 8, bench.options.seconds, "-M", protocol, "-f", script))
     grouped(bench, servers, port)
     merged(bench, process, port)
-    for name in [n for n in bench.results if n[0] == "shards" and n[2] == 1]:
-        bench.say(report.line(name, bench.results[name]))
 
 
 def timed(client, sql):
@@ -111,7 +110,7 @@ def grouped(bench, servers, port):
         ours.append({"s": timed(over, group)})
     for client in (*shards, over):
         client.close()
-    bench.results[("shards", "GROUP BY of a million rows", 1)] = {"slowest shard alone": report.Figures(own), "over both": report.Figures(ours)}
+    bench.keep(("shards", "GROUP BY of a million rows", 1), {"slowest shard alone": own, "over both": ours})
 
 
 def merged(bench, process, port):
@@ -128,4 +127,4 @@ def merged(bench, process, port):
             rounds.append({"first_ms": first * 1000, "rows/s": rows / whole, "cpu_us_row": (cpu_ns(process.pid) - cpu) / 1000 / rows,
                            "grown_kib": max(0, peak_kib(process.pid) - rest)})
     over.close()
-    bench.results[("shards", "merging a million rows of four shards", 1)] = {name: report.Figures(rounds) for name, rounds in seen.items()}
+    bench.keep(("shards", LAST, 1), seen)
