@@ -109,6 +109,10 @@ pub const FAREWELL: Duration = Duration::from_secs(5);
 /// Time for making a server connection clean that a client left; it is closed after that.
 pub const CLEANING: Duration = Duration::from_secs(10);
 
+/// The largest process id that an operating system gives (Linux, `PID_MAX_LIMIT`): those told to clients are above it, so
+/// that none is taken for a server's.
+pub const PROCESS_ID: i32 = 1 << 22;
+
 /// Bytes of a cancel key with protocol 3.2 (PostgreSQL's own length).
 pub const CANCEL_KEY: usize = 32;
 

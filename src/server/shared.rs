@@ -187,7 +187,7 @@ impl Shared {
         Ok(client)
     }
 
-    /// A process id that isn't 0, and a key.
+    /// A process id that no server has, and a key.
     pub(super) fn cancel_key(&self, minor: u16) -> Result<(i32, Vec<u8>), PgError> {
         let mut key = vec![0; if minor >= 2 { limits::CANCEL_KEY } else { 4 }];
         self.random.fill(&mut key).map_err(|_| no_randomness())?;
@@ -195,7 +195,7 @@ impl Shared {
             let mut id = [0; 4];
             self.random.fill(&mut id).map_err(|_| no_randomness())?;
             let id = i32::from_be_bytes(id) & i32::MAX;
-            if id != 0 {
+            if id > limits::PROCESS_ID {
                 return Ok((id, key));
             }
         }

@@ -101,7 +101,8 @@ impl Session {
             back::READY_FOR_QUERY => return self.ready_for_query(link, body),
             back::ERROR_RESPONSE => return Ok(self.error_response(link, body)),
             back::PARAMETER_STATUS => return Ok(self.parameter_status(link, body, ours)),
-            back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE if !ours => return Ok(Fate::Forward),
+            back::NOTIFICATION_RESPONSE if !ours => return Ok(self.notification(link, body)),
+            back::NOTICE_RESPONSE if !ours => return Ok(Fate::Forward),
             _ if ours => return Ok(Fate::Swallow),
             _ => {}
         }
@@ -158,6 +159,14 @@ impl Session {
             }
         }
         Ok(Fate::Forward)
+    }
+
+    /// A notification of the session's own bears the process id that the client was told.
+    fn notification(&self, link: &Link, body: &[u8]) -> Fate {
+        let mut bytes = Vec::new();
+        message::put(&mut bytes, back::NOTIFICATION_RESPONSE, |out| out.extend_from_slice(body));
+        let own = claim(&mut bytes, link.conn.cancel.process_id, self.client.process_id);
+        if own { Fate::Replace(bytes) } else { Fate::Forward }
     }
 
     /// A description came: kept as a hash, or compared with the one that the client knows.
@@ -331,6 +340,28 @@ impl Session {
         }
         Ok(Fate::Forward)
     }
+}
+
+/// Puts the client's process id in the place of its server's in notifications: applications know their own by what they
+/// were told at login. Nobody who listens shares the connection, so what was sent on it is the session's. Whether there
+/// was one.
+pub(super) fn claim(mut notifications: &mut [u8], server: i32, client: i32) -> bool {
+    let mut own = false;
+    if client == 0 {
+        // A session within this process: nobody was told an id.
+        return own;
+    }
+    while let Ok(Some(frame)) = Frame::parse(notifications) {
+        let Some((message, rest)) = notifications.split_at_mut_checked(frame.len) else { break };
+        if let Some(sender) = message.get_mut(HEADER..HEADER + 4)
+            && *sender == server.to_be_bytes()
+        {
+            sender.copy_from_slice(&client.to_be_bytes());
+            own = true;
+        }
+        notifications = rest;
+    }
+    own
 }
 
 /// What the client is told when a server breaks the protocol.

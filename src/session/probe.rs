@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use super::downstream::claim;
 use super::link::Link;
 use crate::backend::conn::TextRows;
 use crate::backend::settings::{ROLE, SESSION_AUTHORIZATION, Settings, Value};
@@ -41,7 +42,8 @@ impl Session {
         let time = self.database.shared.config().pool.connect_timeout;
         let rows = link.conn.run_within(&sql, time).await?;
         // What a listener is told comes with the answer of whatever runs next, this query too.
-        let heard = std::mem::take(&mut link.conn.heard);
+        let mut heard = std::mem::take(&mut link.conn.heard);
+        claim(&mut heard, link.conn.cancel.process_id, self.client.process_id);
         self.say(|out| out.extend_from_slice(&heard));
         let pin = self.pin_found(&rows);
         self.set_pin(pin);

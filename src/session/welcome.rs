@@ -120,7 +120,9 @@ impl Session {
         let reported = self.reported.clone();
         let client = self.client.clone();
         self.say(|out| {
-            for (name, value) in reported.iter().filter(|(name, _)| name != "in_hot_standby") {
+            for (name, value) in reported.iter() {
+                // Whichever server was asked: what isn't a read is answered by the primary.
+                let value = if name == "in_hot_standby" { "off" } else { value };
                 message::parameter_status(out, name, value);
             }
             message::backend_key_data(out, client.process_id, &client.key);

@@ -138,3 +138,22 @@ async fn reset_in_the_extended_protocol() {
 async fn start_up_parameters() {
     all("plain", vec![settings_scripts::start_up()]).await;
 }
+
+/// Applications know their own notifications by the process id that they were told at login.
+#[tokio::test]
+async fn own_notifications() {
+    let proxy = Inside::start(&world().configuration("pool_size = 2")).await;
+    let target = proxy.target("plain", "plain", "turns");
+    let (mut one, mut two) = (Raw::login(&target).await, Raw::login(&target).await);
+    let own = one.key.clone().unwrap().0.to_be_bytes();
+    one.query("LISTEN own").await.unwrap();
+    for sql in ["NOTIFY own, 'a'", "SELECT pg_notify('own', 'b')", "BEGIN; NOTIFY own, 'c'; COMMIT"] {
+        let frames = one.query(sql).await.unwrap();
+        let told = frames.iter().find(|frame| frame.kind == b'A').unwrap_or_else(|| panic!("{sql}: {frames:?}"));
+        assert_eq!(told.body.first_chunk(), Some(&own), "{sql}");
+    }
+    two.query("NOTIFY own, 'd'").await.unwrap();
+    let told = one.expect().await.unwrap();
+    assert_eq!(told.kind, b'A');
+    assert_ne!(told.body.first_chunk(), Some(&own), "another's");
+}

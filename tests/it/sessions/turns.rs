@@ -237,7 +237,6 @@ async fn play(target: &Target, script: &Script, dirt_from: Option<usize>) -> Hea
         heard.push((what, kept.map(normal).collect()));
     }
     // After RESET the proxy puts the start-up settings in force again: their ParameterStatus comes with the next answer.
-    client.parameters.remove("in_hot_standby");
     let parameters = format!("{:?}", client.parameters).into_bytes();
     heard.push(("parameters at the end".to_owned(), vec![Frame { kind: b'S', body: parameters }]));
     heard
@@ -257,8 +256,7 @@ async fn until(raw: &mut Raw, kind: u8) -> std::io::Result<Vec<Frame>> {
 
 async fn come_in(target: &Target, script: &Script, heard: &mut Heard) -> Raw {
     let (raw, mut frames) = Raw::login_with(target, script.startup).await.expect("login");
-    // Servers report in an order of their own, and replicas that they are.
-    frames.retain(|frame| !frame.body.starts_with(b"in_hot_standby\0"));
+    // Servers report in an order of their own.
     let count = frames.iter().take_while(|frame| frame.kind == b'S').count();
     frames[..count].sort_by(|a, b| a.body.cmp(&b.body));
     heard.push(("login".to_owned(), frames.into_iter().map(normal).collect()));
