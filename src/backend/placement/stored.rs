@@ -50,15 +50,15 @@ pub fn read_stored() -> (&'static str, &'static str) {
 /// it knows. Any role may put a decision, for that is done in its own transaction. However it is put, its commit is
 /// flushed before it is acknowledged: a default sees to it, for `synchronous_commit` is the session's.
 pub(super) const CREATE_COMMITS: &str = "\
-CREATE TABLE pgbraid.commits (
+CREATE TABLE IF NOT EXISTS pgbraid.commits (
     gid text CONSTRAINT pgbraid_commits_gid PRIMARY KEY,
     verdict text NOT NULL DEFAULT 'committed' CHECK (verdict IN ('committed', 'aborted')),
     participants text[] NOT NULL DEFAULT '{}',
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     synchronous text NOT NULL DEFAULT pg_catalog.set_config('synchronous_commit',
         CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true));
-CREATE TABLE pgbraid.gate ();
-CREATE VIEW pgbraid.transactions AS
+CREATE TABLE IF NOT EXISTS pgbraid.gate ();
+CREATE OR REPLACE VIEW pgbraid.transactions AS
     SELECT gid, 'prepared' AS state, owner::text AS owner, prepared AS at, NULL::text[] AS participants
     FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() AND gid LIKE 'pgbraid:%'
     UNION ALL SELECT gid, verdict, NULL, at, participants FROM pgbraid.commits;

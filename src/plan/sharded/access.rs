@@ -49,6 +49,19 @@ pub fn shards<'a>(access: &Access, placement: &Placement, param: &dyn Fn(u32) ->
     if found.is_empty() { ShardSet::Any } else { ShardSet::Some(found) }
 }
 
+/// The shard of each row to be inserted, by its key's value. `None`: one of them has none that is known.
+pub fn row_shards<'a>(
+    key: &KeyCondition,
+    placement: &Placement,
+    param: &dyn Fn(u32) -> Option<Bound<'a>>,
+) -> Option<Vec<ShardIndex>> {
+    let one = |value: &KeyValue| match places(key, value, placement, param)?.as_slice() {
+        [shard] => Some(*shard),
+        _ => None,
+    };
+    key.values.iter().map(one).collect()
+}
+
 /// The shards of one value; `None`: not known.
 fn places<'a>(
     condition: &KeyCondition,

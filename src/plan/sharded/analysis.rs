@@ -215,6 +215,11 @@ impl Analysis {
         }
     }
 
+    /// Whether the item is a reference table.
+    pub fn is_reference(&self, id: RefId) -> bool {
+        self.refs.get(id).is_some_and(|item| matches!(item.source, Source::Table { home: Home::Reference }))
+    }
+
     /// The sharded tables among these items.
     pub fn sharded(&self, inside: Range<RefId>) -> impl Iterator<Item = RefId> + '_ {
         inside.filter(|&id| self.key(id).is_some())

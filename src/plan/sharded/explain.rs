@@ -30,6 +30,14 @@ pub fn lines<'a>(
             }
             lines
         }
+        Some((Finish::Changed(changed), _)) => {
+            let how = match (&changed.copies, &changed.split) {
+                (Some(_), _) => "Write to every copy, on",
+                (None, Some(_)) => "Write each row to its shard, over",
+                (None, None) => "Write over",
+            };
+            vec![format!("{how} {names}, in one transaction")]
+        }
         Some((Finish::Rest { sql }, scatter)) => vec![
             format!("Scatter over {names}, the rest on one server"),
             format!("  Rest: {}", pieces(sql, &scatter.once)),

@@ -9,6 +9,7 @@ mod aggregate;
 mod analysis;
 mod confine;
 mod constant;
+mod defaults;
 pub mod explain;
 mod facts;
 mod from;
@@ -23,6 +24,7 @@ mod query;
 mod quote;
 mod refuse;
 mod scatter;
+mod several;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -30,7 +32,7 @@ mod types;
 mod walk;
 mod writes;
 
-pub use access::{Bound as BoundValue, ShardSet, shards};
+pub use access::{Bound as BoundValue, ShardSet, row_shards, shards};
 pub use model::*;
 pub use splice::shown;
 

@@ -69,7 +69,7 @@ pub enum Work {
     Route { otherwise: Refusal },
     /// As it is where `access` gives one shard; else scattered.
     Scatter(Scatter),
-    /// As it is, on all shards of `access`; answers are equal, or counts to be added (a later issue's writes).
+    /// Never, for this reason.
     Refuse(Refusal),
 }
 
@@ -137,6 +137,30 @@ pub enum Finish {
     },
     /// The rest of the statement runs on a PostgreSQL over the inputs' rows.
     Rest { sql: Vec<Piece> },
+    /// Each shard changes its rows.
+    Changed(Changed),
+}
+
+/// What becomes of a statement that several shards carry out: counts are added, RETURNING's rows told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// The tag before the count: `UPDATE`, `DELETE`, `INSERT 0`.
+    pub word: &'static str,
+    /// Each shard is told its own rows of VALUES. `None`: all are told the same.
+    pub split: Option<Split>,
+    /// A reference table, as SQL has it: every shard changes its copy, and one count is told.
+    pub copies: Option<String>,
+}
+
+/// `INSERT … VALUES` by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    pub before: Vec<Piece>,
+    /// `(…)` of each row.
+    pub rows: Vec<Vec<Piece>>,
+    pub after: Vec<Piece>,
+    /// Its values are the rows' keys, in order.
+    pub key: KeyCondition,
 }
 
 /// A merge's key.

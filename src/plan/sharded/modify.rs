@@ -5,6 +5,7 @@ use super::confine::{conditions, sentence};
 use super::names::{Namespace, Resolver};
 use super::query::Kinds;
 use super::refuse::{refuse, unsupported};
+use super::several::Writing;
 use super::splice::text;
 use super::{Access, Context, Finish, Input, Plan, Refusal, Scatter, Work, functions};
 use crate::catalog::schema::Oid;
@@ -14,13 +15,43 @@ use crate::sql::ast::*;
 pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
     let mut resolver = Resolver::new(context, params, sql);
     resolver.write(statement, 0)?;
-    route(&resolver.out, context)
+    let analysis = &resolver.out;
+    if let [write] = analysis.writes.as_slice()
+        && analysis.is_reference(write.id)
+    {
+        functions::admissible(analysis, context, true)?;
+        let writing = Writing { sql, statement, resolver: &resolver, access: Access::All };
+        let work = Work::Scatter(writing.copies()?);
+        let proof = vec!["every shard does the same to its copy of the reference table".to_string()];
+        return Ok(Plan { access: Access::All, work, writes: true, proof });
+    }
+    let mut plan = route(analysis, context)?;
+    if matches!(plan.access, Access::Home | Access::Any) {
+        return Ok(plan);
+    }
+    let writing = Writing { sql, statement, resolver: &resolver, access: plan.access.clone() };
+    match writing.sharded() {
+        Ok(scatter) => {
+            plan.proof.push("each row is changed by what is on its own shard".to_string());
+            plan.work = Work::Scatter(scatter);
+        }
+        Err(refusal) if matches!(plan.work, Work::Route { .. }) => plan.work = Work::Route { otherwise: refusal },
+        Err(refusal) => plan.work = Work::Refuse(refusal),
+    }
+    Ok(plan)
 }
 
 /// Where a statement that writes runs, once its names are known.
 pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal> {
     let kinds = Kinds::of(analysis, 0..analysis.refs.len());
     functions::admissible(analysis, context, kinds.sharded)?;
+    if analysis.writes.iter().any(|write| analysis.is_reference(write.id)) {
+        return Err(refuse(
+            "reference-write",
+            "pgbraid can't prove that this write to a reference table does the same on every shard",
+            "Write to it by INSERT … VALUES, UPDATE or DELETE alone.",
+        ));
+    }
     let mut plan =
         Plan { access: Access::Home, work: Work::Route { otherwise: several() }, writes: true, proof: Vec::new() };
     if !kinds.sharded {

@@ -172,7 +172,7 @@ impl Planner<'_> {
     }
 
     /// Replaces what must be evaluated once; refuses what acts on one server.
-    fn functions(&self, edits: &mut Edits) -> Result<Vec<String>, Refusal> {
+    pub fn functions(&self, edits: &mut Edits) -> Result<Vec<String>, Refusal> {
         let mut once: Vec<String> = Vec::new();
         for call in &self.analysis.calls {
             match functions::behaviour(call, self.context) {

@@ -151,6 +151,27 @@ impl Prover<'_, '_> {
         }
     }
 
+    /// A write's target joined with other tables, and expressions about their rows: all that concerns one row of the
+    /// target is on its shard.
+    pub fn written(
+        &self,
+        target: &FromTable,
+        others: Option<&From>,
+        exprs: &[&Expr],
+        scope: ScopeId,
+    ) -> Result<(), Refusal> {
+        let mut spread = self.table(target, 0)?;
+        for item in others.iter().flat_map(|from| &from.items) {
+            let next = self.from(item, 0, scope, &self.keys(&spread))?;
+            spread = self.combine(spread, next, scope, JoinKind::Inner)?;
+        }
+        let keys = self.keys(&spread);
+        for expr in exprs {
+            self.expr(expr, 0, &keys)?;
+        }
+        Ok(())
+    }
+
     /// How the rows of FROM and WHERE of the statement's own SELECT lie.
     pub fn base(&self, query: &Query, select: &Select) -> Result<Spread, Refusal> {
         self.from_where(select, 0, self.planner.level(query)?.scope)

@@ -43,18 +43,13 @@ impl Resolver<'_> {
         let id = id.ok_or_else(|| unsupported("write", "this target"))?;
         let item = self.out.refs.get(id);
         match item.map(|item| &item.source) {
-            Some(Source::Table { home: Home::Reference }) => Err(refuse(
-                "reference-write",
-                "pgbraid can't yet change a reference table on all shards at once",
-                "Set pgbraid.shard to each shard in turn, and write there.",
-            )),
             Some(Source::Table { home: Home::Catalog }) => Err(unsupported("catalog", "a write to the system catalog")),
             Some(Source::Table { .. }) => Ok((id, namespace?)),
             _ => Err(unsupported("write", "a write to a view")),
         }
     }
 
-    fn relation_of(&self, table: &FromTable) -> Option<&Relation> {
+    pub fn relation_of(&self, table: &FromTable) -> Option<&Relation> {
         let mut names = table.name.parts.iter().rev().map(|part| part.value.as_str());
         let name = names.next()?;
         self.context.schema.relation(names.next(), name, self.context.search_path)
@@ -62,9 +57,9 @@ impl Resolver<'_> {
 
     /// Code that runs beside the write may touch other shards' rows.
     fn no_code(&self, table: &FromTable, id: RefId) -> Result<(), Refusal> {
-        let sharded = self.out.key(id).is_some();
+        let placed = self.out.key(id).is_some() || self.out.is_reference(id);
         match self.relation_of(table) {
-            Some(relation) if sharded && relation.code => Err(unsupported(
+            Some(relation) if placed && relation.code => Err(unsupported(
                 "trigger",
                 &format!(
                     "a write to \"{}\", whose triggers, rules or defaults call functions of users,",

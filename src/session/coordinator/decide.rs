@@ -329,7 +329,7 @@ impl Coordinator {
 }
 
 /// The refusal of a row without a key.
-fn no_key() -> PgError {
+pub(super) fn no_key() -> PgError {
     PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "a row to be inserted has no sharding key, or one that isn't known")
         .hint("Give the key's column a value of its own type: a constant or a parameter.")
 }

@@ -440,7 +440,7 @@ impl Coordinator {
                     None => {
                         let Decision::Planned(plan) = &*self.decide(&prepared).await? else { return Ok(()) };
                         let scatter = scatter_of(plan).map_err(refusal_error)?;
-                        if limit == 0 {
+                        if limit == 0 || super::change::runs_whole(&prepared, scatter)? {
                             return self.scatter(&prepared, scatter, &shards, &bind, false).await;
                         }
                         self.hold_portals().await?;

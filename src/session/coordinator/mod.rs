@@ -3,6 +3,7 @@
 //! any client.
 
 mod block;
+mod change;
 mod client;
 mod collect;
 mod commit;

@@ -103,6 +103,9 @@ impl Coordinator {
         describe: bool,
     ) -> Go {
         self.hold_segment().await?;
+        if let Finish::Changed(changed) = &scatter.finish {
+            return self.change(prepared, scatter, changed, shards, bind, describe).await;
+        }
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();
@@ -172,6 +175,7 @@ impl Coordinator {
                 }
             }
             Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
+            Finish::Changed(_) => Err(nothing_asked().into()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Sharded databases on real servers.
 
+mod bank;
 mod commits;
 mod demo;
 mod explain;

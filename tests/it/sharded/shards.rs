@@ -130,9 +130,16 @@ pub const PREPARED: &str = "SELECT count(*) FROM pg_prepared_xacts WHERE databas
 /// The accounts, put through the proxy one by one.
 pub async fn fill(target: &Target) {
     let mut raw = Raw::login(target).await;
+    let begin = Instant::now();
     for id in 1..=ACCOUNTS {
-        let frames = raw.query(&format!("INSERT INTO accounts VALUES ({id}, {BALANCE}, 'owner {}')", id % 7)).await;
-        assert!(frames.unwrap().iter().any(|frame| frame.tag().as_deref() == Some("INSERT 0 1")));
+        let insert = format!("INSERT INTO accounts VALUES ({id}, {BALANCE}, 'owner {}')", id % 7);
+        let mut tag = said(&mut raw, &insert).await;
+        // Until it has found its servers and made its map.
+        while tag.starts_with("57P03") && begin.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            tag = said(&mut raw, &insert).await;
+        }
+        assert_eq!(tag, "INSERT 0 1");
     }
 }
 

@@ -31,6 +31,15 @@ impl Proxy {
     /// Starts `pgbraid serve` and waits until it listens. `[server]` with free ports is put before the configuration,
     /// unless it has one; then `{listen}` and `{http}` in it stand for the addresses.
     pub async fn start(configuration: &str) -> Self {
+        Self::start_with(configuration, None).await
+    }
+
+    /// The same; it dies by itself at a point of its work (`base::fault`).
+    pub async fn start_to_die(configuration: &str, fault: &str) -> Self {
+        Self::start_with(configuration, Some(fault)).await
+    }
+
+    async fn start_with(configuration: &str, fault: Option<&str>) -> Self {
         let address = format!("127.0.0.1:{}", free_port().unwrap());
         let http = format!("127.0.0.1:{}", free_port().unwrap());
         let dir = tempfile::tempdir().unwrap();
@@ -40,6 +49,9 @@ impl Proxy {
         command.args(["-c", SUPERVISOR, "proxy-supervisor"]).arg(dir.path().join("log")).arg("");
         command.arg(env!("CARGO_BIN_EXE_pgbraid")).arg("serve").arg("--config").arg(&file);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(fault) = fault {
+            command.env("PGBRAID_FAULT", fault);
+        }
         let mut supervisor = command.spawn().unwrap();
         let mut pid = String::new();
         BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut pid).unwrap();
@@ -102,7 +114,8 @@ impl Proxy {
 
     /// SIGKILL, and waits.
     pub async fn kill_9(&mut self) {
-        self.signal("KILL");
+        // It may have died by itself.
+        let _ = writeln!(self.commands.as_mut().unwrap(), "KILL");
         self.ended().await;
     }
 

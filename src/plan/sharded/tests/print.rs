@@ -70,6 +70,23 @@ fn print(plan: &Plan) -> String {
                         out.push_str(" no-instead");
                     }
                 }
+                Finish::Changed(changed) => {
+                    out.push_str(&format!("\n  changed {}", changed.word));
+                    if let Some(table) = &changed.copies {
+                        out.push_str(&format!(", copies of {table}"));
+                    }
+                    if let Some(split) = &changed.split {
+                        out.push_str(&format!("\n  before {}", shown(&split.before)));
+                        for (row, key) in split.rows.iter().zip(&split.key.values) {
+                            out.push_str(&format!(
+                                "\n  row {} by {}",
+                                shown(row),
+                                super::super::confine::shown_value(key)
+                            ));
+                        }
+                        out.push_str(&format!("\n  after {}", shown(&split.after)));
+                    }
+                }
                 Finish::Rest { sql } => out.push_str(&format!("\n  rest {}", shown(sql))),
             }
         }

@@ -1,0 +1,253 @@
+//! Proves that several shards can each do their part of one INSERT, UPDATE or DELETE, and writes what each is told.
+
+use super::analysis::*;
+use super::defaults;
+use super::functions::{self, Behaviour};
+use super::names::Resolver;
+use super::query::{Kinds, Planner};
+use super::refuse::{refuse, unsupported};
+use super::scatter::Prover;
+use super::splice::Edits;
+use super::{Access, Changed, Finish, Input, Refusal, Scatter, Split};
+use crate::catalog::schema::Relation;
+use crate::sql::ast::*;
+
+/// One statement that writes.
+pub struct Writing<'a> {
+    pub sql: &'a str,
+    pub statement: &'a Statement,
+    pub resolver: &'a Resolver<'a>,
+    pub access: Access,
+}
+
+impl Writing<'_> {
+    fn analysis(&self) -> &Analysis {
+        &self.resolver.out
+    }
+
+    /// Rows of a sharded table, each shard its own.
+    pub fn sharded(&self) -> Result<Scatter, Refusal> {
+        self.plain()?;
+        match self.statement {
+            Statement::Insert(insert) => self.insert(insert, false),
+            Statement::Update(update) => {
+                let mut exprs: Vec<&Expr> = update.assignments.iter().map(|assignment| &assignment.value).collect();
+                exprs.extend(update.filter.iter().map(|filter| &filter.expr));
+                exprs.extend(returned(update.returning.as_ref()));
+                self.changes(&update.table, update.from.as_ref(), &exprs, update.with.as_ref())?;
+                self.whole("UPDATE", false)
+            }
+            Statement::Delete(delete) => {
+                let mut exprs: Vec<&Expr> = delete.filter.iter().map(|filter| &filter.expr).collect();
+                exprs.extend(returned(delete.returning.as_ref()));
+                self.changes(&delete.table, delete.using.as_ref(), &exprs, delete.with.as_ref())?;
+                self.whole("DELETE", false)
+            }
+            _ => Err(unsupported("multi-shard-write", "this statement")),
+        }
+    }
+
+    /// Rows of a reference table: every shard does the same to its copy.
+    pub fn copies(&self) -> Result<Scatter, Refusal> {
+        self.plain()?;
+        if self.analysis().refs.len() != 1 || !self.analysis().queries.is_empty() && !self.values_only() {
+            return Err(refuse(
+                "reference-write",
+                "pgbraid can't prove that a write to a reference table that reads others does the same on every shard",
+                "Read first, then write constants.",
+            ));
+        }
+        for call in &self.analysis().calls {
+            if functions::behaviour(call, self.resolver.context) == Behaviour::PerRow {
+                return Err(refuse(
+                    "reference-volatile",
+                    format!("function {} would give the shards' copies of a reference table other values", call.name),
+                    "Ask for the value first, and write it as a constant.",
+                ));
+            }
+        }
+        match self.statement {
+            Statement::Insert(insert) => self.insert(insert, true),
+            Statement::Update(_) => self.whole("UPDATE", true),
+            Statement::Delete(_) => self.whole("DELETE", true),
+            _ => Err(unsupported("reference-write", "this write to a reference table")),
+        }
+    }
+
+    /// What must hold of any statement that several shards carry out.
+    fn plain(&self) -> Result<(), Refusal> {
+        if self.analysis().writes.len() != 1 {
+            return Err(unsupported("writing-cte", "a WITH query that writes"));
+        }
+        if self.analysis().moments {
+            return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));
+        }
+        let kinds = Kinds::of(self.analysis(), 0..self.analysis().refs.len());
+        if kinds.home || kinds.catalog {
+            return Err(unsupported("home-table", "a write beside tables of the home shard"));
+        }
+        Ok(())
+    }
+
+    fn values_only(&self) -> bool {
+        matches!(self.statement, Statement::Insert(insert) if values(insert).is_some())
+    }
+
+    /// The target joined with other tables, and expressions about them: all on the target row's own shard.
+    fn changes(
+        &self,
+        target: &FromTable,
+        others: Option<&From>,
+        exprs: &[&Expr],
+        with: Option<&With>,
+    ) -> Result<(), Refusal> {
+        // Each shard would run it for itself, and could take other rows.
+        if with.is_some() {
+            return Err(unsupported("cte", "a WITH query beside a write over several shards"));
+        }
+        let id = self.analysis().items.get(&(0, target.span)).copied();
+        let scope = id.and_then(|id| self.analysis().refs.get(id)).map(|item| item.scope);
+        let scope = scope.ok_or_else(|| unsupported("write", "this target"))?;
+        let query = nothing(target.span);
+        let planner = self.planner(&query);
+        Prover { planner: &planner }.written(target, others, exprs, scope)
+    }
+
+    fn planner<'a>(&'a self, query: &'a Query) -> Planner<'a> {
+        Planner {
+            sql: self.sql,
+            query,
+            context: self.resolver.context,
+            params: self.resolver.params,
+            analysis: self.analysis(),
+            access: self.access.clone(),
+            proof: Vec::new(),
+        }
+    }
+
+    /// The statement as it is, but for what is evaluated once, on every shard of the access.
+    fn whole(&self, word: &'static str, copies: bool) -> Result<Scatter, Refusal> {
+        let mut edits = Edits::default();
+        let query = nothing(self.span());
+        let once = self.planner(&query).functions(&mut edits)?;
+        let input = Input { sql: edits.apply(self.sql, self.span()), access: self.access.clone(), columns: Vec::new() };
+        let changed = Changed { word, split: None, copies: copies.then(|| self.target_name()) };
+        Ok(Scatter { inputs: vec![input], finish: Finish::Changed(changed), once, rest_reads: false, within: None })
+    }
+
+    fn insert(&self, insert: &Insert, copies: bool) -> Result<Scatter, Refusal> {
+        let Some(values) = values(insert) else {
+            return Err(refuse(
+                "insert-select",
+                "pgbraid can't yet insert what a query gives into several shards",
+                "Insert rows by VALUES, or COPY them.",
+            ));
+        };
+        if insert.with.is_some() {
+            return Err(unsupported("cte", "a WITH query beside INSERT into several shards"));
+        }
+        if !self.analysis().refs.iter().all(|item| matches!(item.source, Source::Table { .. }))
+            || self.analysis().refs.len() != 1
+        {
+            return Err(unsupported("subquery", "a sub-query in INSERT into several shards"));
+        }
+        let mut edits = Edits::default();
+        let query = nothing(insert.span);
+        let mut once = self.planner(&query).functions(&mut edits)?;
+        let relation = self.relation(insert)?;
+        defaults::settle(relation, insert, values, copies, &mut edits, &mut once)?;
+        if copies {
+            let input =
+                Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
+            let changed = Changed { word: "INSERT 0", split: None, copies: Some(self.target_name()) };
+            return Ok(Scatter {
+                inputs: vec![input],
+                finish: Finish::Changed(changed),
+                once,
+                rest_reads: false,
+                within: None,
+            });
+        }
+        let key = self.analysis().writes.first().and_then(|write| write.keys.clone());
+        let (Some(key), Some(first), Some(last)) = (key, values.rows.first(), values.rows.last()) else {
+            return Err(unsupported("insert-key", "this INSERT"));
+        };
+        if key.values.len() != values.rows.len() {
+            return Err(unsupported("insert-key", "this INSERT"));
+        }
+        let partly =
+            insert.on_conflict.as_ref().is_some_and(|conflict| conflict.update.is_none() || conflict.filter.is_some());
+        if partly && insert.returning.is_some() {
+            return Err(refuse(
+                "returning-order",
+                "pgbraid can't tell which of the rows that it sent to several shards RETURNING leaves out",
+                "Leave RETURNING away, or let ON CONFLICT update every row.",
+            ));
+        }
+        let split = Split {
+            before: edits.apply(self.sql, Span::new(insert.span.start, first.span.start)),
+            rows: values.rows.iter().map(|row| edits.apply(self.sql, row.span)).collect(),
+            after: edits.apply(self.sql, Span::new(last.span.end, insert.span.end)),
+            key,
+        };
+        let input = Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
+        let changed = Changed { word: "INSERT 0", split: Some(split), copies: None };
+        Ok(Scatter { inputs: vec![input], finish: Finish::Changed(changed), once, rest_reads: false, within: None })
+    }
+
+    fn relation(&self, insert: &Insert) -> Result<&Relation, Refusal> {
+        self.resolver.relation_of(&insert.table).ok_or_else(|| unsupported("write", "this target"))
+    }
+
+    fn span(&self) -> Span {
+        match self.statement {
+            Statement::Insert(insert) => insert.span,
+            Statement::Update(update) => update.span,
+            Statement::Delete(delete) => delete.span,
+            _ => Span::default(),
+        }
+    }
+
+    /// The target as SQL has it, to be locked.
+    fn target_name(&self) -> String {
+        let table = match self.statement {
+            Statement::Insert(insert) => &insert.table,
+            Statement::Update(update) => &update.table,
+            Statement::Delete(delete) => &delete.table,
+            _ => return String::new(),
+        };
+        table.name.span.of(self.sql).to_owned()
+    }
+}
+
+/// The rows of `INSERT … VALUES`, if it is that plainly.
+fn values(insert: &Insert) -> Option<&Values> {
+    match &insert.source {
+        InsertSource::Query(Query { with: None, body: QueryBody::Values(values), order_by, limit, offset, .. })
+            if order_by.is_none() && limit.is_none() && offset.is_none() =>
+        {
+            Some(values)
+        }
+        _ => None,
+    }
+}
+
+fn returned(returning: Option<&Returning>) -> impl Iterator<Item = &Expr> {
+    returning.into_iter().flat_map(|returning| &returning.items).filter_map(|item| match &item.kind {
+        SelectItemKind::Expr(expr) => Some(expr),
+        SelectItemKind::Star(_) => None,
+    })
+}
+
+/// A query that stands for a statement which is none.
+fn nothing(span: Span) -> Query {
+    Query {
+        span,
+        with: None,
+        body: QueryBody::Values(Values { span, rows: Vec::new() }),
+        order_by: None,
+        limit: None,
+        offset: None,
+        locking: Vec::new(),
+    }
+}

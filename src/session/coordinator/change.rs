@@ -1,0 +1,286 @@
+//! One statement that changes rows on several shards: each does its part, in one transaction.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use super::block::Block;
+use super::collect::Answer;
+use super::describe::Prepared;
+use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::welcome::{put_body, with_formats};
+use super::{Coordinator, Go, Stop};
+use crate::base::{PgError, SqlState};
+use crate::plan::TransactionModes;
+use crate::plan::sharded::{Changed, Finish, Input, Scatter, Split, row_shards};
+use crate::wire::frame::{HEADER, back, split_cstr};
+use crate::wire::message;
+
+/// What one shard is told, and which rows of the statement's it is given.
+struct Task {
+    shard: usize,
+    question: Question,
+    rows: Vec<usize>,
+}
+
+impl Coordinator {
+    /// Runs it. Outside a block it is a transaction of its own, which in extended messages ends at Sync.
+    pub(super) async fn change(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        changed: &Changed,
+        shards: &[usize],
+        bind: &Bind,
+        describe: bool,
+    ) -> Go {
+        self.worker.metrics.scattered.inc();
+        let own = self.block.is_none();
+        if own {
+            self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
+        }
+        let result = self.change_within(prepared, scatter, changed, shards, bind, describe).await;
+        if own
+            && !self.in_extended()
+            && !matches!(result, Err(Stop::Over))
+            && let Some(block) = self.block.take()
+        {
+            let ended = self.end_shards(&block, result.is_ok() && !block.failed).await;
+            let tag = result?;
+            ended?;
+            message::command_complete(&mut self.output, &tag);
+            return Ok(());
+        }
+        message::command_complete(&mut self.output, &result?);
+        Ok(())
+    }
+
+    /// Its rows are told; gives the command tag.
+    async fn change_within(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        changed: &Changed,
+        shards: &[usize],
+        bind: &Bind,
+        describe: bool,
+    ) -> Go<String> {
+        let home = self.home();
+        let Some(input) = scatter.inputs.first() else { return Err(uneven().into()) };
+        let mut order = shards.to_vec();
+        order.sort_by_key(|&shard| shard != home);
+        if changed.copies.is_some() {
+            self.refuse_copies_in_snapshot()?;
+        }
+        let extra = self.once(scatter, &[home]).await?;
+        let tasks = self.tasks(prepared, input, changed, &order, bind, &extra).await?;
+        for task in &tasks {
+            self.may_write(task.shard).await?;
+            let link = self.engage(task.shard).await?;
+            self.put_link(task.shard, link);
+        }
+        if let Some(table) = &changed.copies {
+            // Two writers take turns on every shard in the same order, the home shard's first.
+            for task in &tasks {
+                let mut link = self.take_link(task.shard)?;
+                let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+                let answer = self.run_on(&mut link, &lock).await?;
+                self.put_link(task.shard, link);
+                if let Some(error) = answer.error {
+                    return Err(self.tell_frame(&error, &answer.error_frame));
+                }
+            }
+        }
+        let again = changed.split.is_none() && prepared.runs.get() > 1;
+        prepared.runs.set(prepared.runs.get().saturating_add(1));
+        let answers = self.put_tasks(&prepared.sql, &tasks, bind, &extra, again).await?;
+        let mut count = 0u64;
+        let mut counts = Vec::new();
+        for answer in &answers {
+            let told = count_of(&answer.tag).ok_or_else(uneven)?;
+            counts.push(told);
+            count += told;
+        }
+        let mut rows: Vec<&Vec<u8>> = Vec::new();
+        match (&changed.copies, &changed.split) {
+            (Some(table), _) => {
+                // The copies are equal, so what is done to them is.
+                if counts.iter().any(|other| Some(other) != counts.first()) {
+                    return Err(unequal(table).into());
+                }
+                count = counts.first().copied().unwrap_or(0);
+                rows.extend(answers.first().iter().flat_map(|answer| &answer.rows));
+            }
+            (None, Some(_)) if answers.iter().any(|answer| !answer.rows.is_empty()) => {
+                let mut placed = Vec::new();
+                for (task, answer) in tasks.iter().zip(&answers) {
+                    if task.rows.len() != answer.rows.len() {
+                        return Err(uneven().into());
+                    }
+                    placed.extend(task.rows.iter().zip(&answer.rows));
+                }
+                placed.sort_by_key(|(at, _)| **at);
+                rows.extend(placed.into_iter().map(|(_, row)| row));
+            }
+            _ => rows.extend(answers.iter().flat_map(|answer| &answer.rows)),
+        }
+        if describe && let Some(row) = prepared.described.get().and_then(|described| described.row.as_deref()) {
+            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
+        }
+        for row in rows {
+            put_body(&mut self.output, back::DATA_ROW, row);
+        }
+        Ok(format!("{} {count}", changed.word))
+    }
+
+    /// What each shard is told.
+    async fn tasks(
+        &mut self,
+        prepared: &Prepared,
+        input: &Input,
+        changed: &Changed,
+        order: &[usize],
+        bind: &Bind,
+        extra: &Extra,
+    ) -> Go<Vec<Task>> {
+        let types = all_types(prepared, extra);
+        let question = |sql: String| Question { sql, types: types.clone(), results: bind.results.clone() };
+        let Some(split) = &changed.split else {
+            let sql = text_of(&input.sql, prepared, &[]);
+            let task = |&shard: &usize| Task { shard, question: question(sql.clone()), rows: Vec::new() };
+            return Ok(order.iter().map(task).collect());
+        };
+        let view = self.view().await?;
+        let values = self.bound(prepared, bind);
+        let places = row_shards(&split.key, &view.placement, &|number| values(number));
+        let places = places.ok_or_else(super::decide::no_key)?;
+        let tasks = order.iter().filter_map(|&shard| {
+            let rows: Vec<usize> = (0..places.len()).filter(|&at| places.get(at) == Some(&shard)).collect();
+            let sql = rows_text(split, &rows, prepared);
+            (!rows.is_empty()).then(|| Task { shard, question: question(sql), rows })
+        });
+        Ok(tasks.collect())
+    }
+
+    /// Asks all at once. The first error is told, and fails the transaction.
+    async fn put_tasks(
+        &mut self,
+        sql: &str,
+        tasks: &[Task],
+        bind: &Bind,
+        extra: &Extra,
+        again: bool,
+    ) -> Go<Vec<Answer>> {
+        let mut links = Vec::new();
+        for task in tasks {
+            let mut link = self.take_link(task.shard)?;
+            put_question(&mut link, &self.question_for(task.shard, &task.question), bind, extra, false, again);
+            link.sync();
+            // All of them work meanwhile.
+            let _ = poll_fn(|cx| Poll::Ready(link.poll_send(cx))).await;
+            links.push((task.shard, link));
+        }
+        let mut answers = Vec::new();
+        let mut failure: Option<Answer> = None;
+        let mut lost = None;
+        for (shard, mut link) in links {
+            if failure.is_some() || lost.is_some() {
+                link.cancel();
+            }
+            match self.ask(&mut link).await {
+                Ok(answer) => {
+                    self.put_link(shard, link);
+                    if answer.error.is_some() && failure.is_none() {
+                        failure = Some(answer);
+                    } else {
+                        answers.push(answer);
+                    }
+                }
+                Err(Stop::Over) => return Err(Stop::Over),
+                Err(stop) => lost = lost.or(Some(stop)),
+            }
+        }
+        if let Some(Answer { error: Some(error), error_frame, .. }) = failure {
+            // Its place counts in the text that the shard got.
+            let same = tasks.iter().all(|task| task.question.sql == sql);
+            let frame = if same { error_frame } else { without_place(&error_frame) };
+            return Err(self.tell_frame(&error, &frame));
+        }
+        match lost {
+            Some(stop) => Err(stop),
+            None => Ok(answers),
+        }
+    }
+
+    /// Copies that are changed by what a snapshot of long ago shows would differ.
+    fn refuse_copies_in_snapshot(&self) -> Go {
+        let keeps = self.block.as_ref().is_some_and(Block::keeps_snapshot);
+        let settings = self.settings();
+        let default = settings.get("default_transaction_isolation").map(crate::session::value_text);
+        if keeps || default.is_some_and(|level| level.starts_with("repeatable") || level.starts_with("serializable")) {
+            let text = "a reference table can't be changed in a REPEATABLE READ or SERIALIZABLE transaction";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("Change it in a READ COMMITTED transaction.")
+                .into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether Execute with a row limit runs all of it: a write that gives no rows.
+///
+/// # Errors
+/// 0A000 for one that does.
+pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool, PgError> {
+    let changes = matches!(scatter.finish, Finish::Changed(_));
+    if changes && prepared.described.get().is_some_and(|described| described.row.is_some()) {
+        let text = "rows of RETURNING over several shards can't be fetched in parts";
+        return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."));
+    }
+    Ok(changes)
+}
+
+/// The statement with these of its rows.
+fn rows_text(split: &Split, rows: &[usize], prepared: &Prepared) -> String {
+    let mut text = text_of(&split.before, prepared, &[]);
+    for (turn, row) in rows.iter().filter_map(|&at| split.rows.get(at)).enumerate() {
+        text.push_str(if turn == 0 { " " } else { ", " });
+        text.push_str(&text_of(row, prepared, &[]));
+    }
+    text.push(' ');
+    text.push_str(&text_of(&split.after, prepared, &[]));
+    text
+}
+
+/// The error without its place in the text.
+fn without_place(frame: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    message::put(&mut out, back::ERROR_RESPONSE, |out| {
+        let mut rest = frame.get(HEADER..).unwrap_or_default();
+        while let Some((&field, behind)) = rest.split_first() {
+            let Some((value, after)) = split_cstr(behind) else { break };
+            rest = after;
+            if field != b'P' {
+                out.push(field);
+                message::put_cstr(out, value);
+            }
+        }
+        out.push(0);
+    });
+    out
+}
+
+/// The number in a command tag.
+fn count_of(tag: &[u8]) -> Option<u64> {
+    std::str::from_utf8(tag).ok()?.rsplit(' ').next()?.parse().ok()
+}
+
+fn uneven() -> PgError {
+    PgError::error(SqlState::INTERNAL_ERROR, "a shard answered a part of a statement with another number of rows")
+}
+
+fn unequal(table: &str) -> PgError {
+    let text = format!("the shards' copies of the reference table {table} aren't equal");
+    PgError::error(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, text)
+        .detail("The same statement changed another number of rows on one than on another. Nothing was changed.")
+        .hint("Make the copies equal.")
+}
