@@ -109,7 +109,7 @@ class Client:
         while self.message()[0] != b"G":
             pass
         for chunk in chunks:
-            self.socket.sendall(chunk)
+            self.send(b"d", chunk)
         self.send(b"c", b"")
         while self.message()[0] != b"Z":
             pass
