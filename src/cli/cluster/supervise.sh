@@ -20,8 +20,11 @@ exec >/dev/null 2>&1
     if [ -n "$scratch" ]; then
         : >"$scratch/.remove"
     fi
-    kill -s QUIT "$server"
-    kill -s CONT "$server" # a stopped process would not act on QUIT
+    # Again and again: a server that has only just begun ignores it, as a shell's background jobs do.
+    while kill -s QUIT "$server"; do
+        kill -s CONT "$server" # a stopped process would not act on QUIT
+        sleep 0.2
+    done
 } &
 listener=$!
 
