@@ -176,7 +176,7 @@ async fn a_transaction_whose_server_dies_between_two_statements() {
 #[tokio::test]
 async fn a_server_that_dies_or_hangs_while_it_is_asked_what_is_left() {
     let cluster = broken().await;
-    let proxy = Inside::start(&configuration(&cluster, "connect_timeout = \"2s\"")).await;
+    let proxy = Inside::start(&configuration(&cluster, "connect_timeout = \"5s\"")).await;
     let target = proxy.target("app", "app", "shop");
     let locker = cluster.connect(PRIMARY, "postgres").await.unwrap();
     // Sees the activity view before the catalog is locked.
