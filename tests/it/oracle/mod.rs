@@ -29,6 +29,7 @@ fn the_corpus_is_answered_as_by_one_postgresql() {
     let statements: usize = cases.iter().map(|case| case.steps.len()).sum();
     assert!(statements >= 600, "only {statements} statements");
     let system = system::system();
+    let _turn = system.turn();
     let (totals, faults) = system.block_on(async {
         let mut totals = Totals::default();
         let mut runner = Runner::new(system).await;

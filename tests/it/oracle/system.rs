@@ -3,7 +3,7 @@
 //! All four are databases of one server, which is quick to start. User-defined types get other OIDs in each.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pgbraid::cli::cluster::{Cluster, ClusterOptions, PRIMARY};
 use pgbraid::topology::rendezvous;
@@ -52,6 +52,7 @@ pub struct System {
     proxy: Inside,
     plain_types: HashMap<u32, String>,
     proxy_types: HashMap<u32, String>,
+    turn: Mutex<()>,
 }
 
 /// The systems that the tests of this process share. They stop when the process ends.
@@ -101,7 +102,15 @@ fn start(more: More) -> System {
         assert!(found.is_empty(), "{found:#?}");
         (cluster, proxy)
     });
-    let mut system = System { runtime, cluster, more, proxy, plain_types: HashMap::new(), proxy_types: HashMap::new() };
+    let mut system = System {
+        runtime,
+        cluster,
+        more,
+        proxy,
+        plain_types: HashMap::new(),
+        proxy_types: HashMap::new(),
+        turn: Mutex::default(),
+    };
     system.plain_types = system.runtime.block_on(types(&system.plain()));
     system.proxy_types = system.runtime.block_on(types(&system.sharded()));
     system
@@ -157,6 +166,11 @@ async fn types(target: &Target) -> HashMap<u32, String> {
 }
 
 impl System {
+    /// Tests that change rows take turns: between their two writes the databases differ.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs work beside the proxy.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)

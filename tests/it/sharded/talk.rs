@@ -61,6 +61,7 @@ fn said(file: &str) {
     let only = std::env::var(ONLY).unwrap_or_default();
     let talks = read(&std::fs::read_to_string(path).unwrap());
     let system = systems();
+    let _turn = system.turn();
     let mut faults = String::new();
     for talk in talks.iter().filter(|talk| talk.name.contains(&only)) {
         if let Err(fault) = system.block_on(compare(system, talk)) {

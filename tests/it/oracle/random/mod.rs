@@ -58,6 +58,7 @@ fn random_statements_are_answered_as_by_one_postgresql() {
     let range = number(AT).map_or(0..count, |at| at..at + 1);
     eprintln!("{count} random statements from {SEED}={seed}");
     let system = system();
+    let _turn = system.turn();
     let next = [AtomicU64::new(range.start), AtomicU64::new(range.start)];
     let found = Mutex::new(Totals::default());
     system.block_on(async {
