@@ -5,7 +5,7 @@ use super::Refusal;
 use super::refuse::refuse;
 use super::splice::{Edits, text};
 use crate::catalog::schema::{Column, Relation};
-use crate::sql::ast::{ExprKind, Insert, Values};
+use crate::sql::ast::{Assignment, Expr, ExprKind, Insert, Values};
 
 /// How a default gives its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,24 @@ pub fn settle(
             clock = Some(number);
             let end = crate::sql::ast::Span::new(row.span.end - 1, row.span.end - 1);
             edits.pieces(end, vec![text(", "), Piece::Once(number)]);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses `SET c = DEFAULT` where shards that evaluate the default for themselves could give different values.
+pub fn alike(relation: &Relation, assignments: &[Assignment]) -> Result<(), Refusal> {
+    let asked = |expr: &Expr| matches!(expr.kind, ExprKind::Default);
+    for assignment in assignments.iter().filter(|assignment| super::walk::any(&assignment.value, &asked)) {
+        for name in assignment.columns.iter().map(|column| &column.name.value) {
+            let column = relation.columns.iter().find(|column| column.name == *name);
+            if column.is_none_or(|column| gives(column) != Gives::Constant) {
+                return Err(refuse(
+                    "default",
+                    format!("pgbraid can't prove that every shard has the same default for \"{name}\""),
+                    format!("Give \"{name}\" a value instead of DEFAULT."),
+                ));
+            }
         }
     }
     Ok(())

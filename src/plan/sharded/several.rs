@@ -35,6 +35,7 @@ impl Writing<'_> {
                 exprs.extend(update.filter.iter().map(|filter| &filter.expr));
                 exprs.extend(returned(update.returning.as_ref()));
                 self.changes(&update.table, update.from.as_ref(), &exprs, update.with.as_ref())?;
+                defaults::alike(self.relation(&update.table)?, &update.assignments)?;
                 self.whole("UPDATE", false)
             }
             Statement::Delete(delete) => {
@@ -68,7 +69,10 @@ impl Writing<'_> {
         }
         match self.statement {
             Statement::Insert(insert) => self.insert(insert, true),
-            Statement::Update(_) => self.whole("UPDATE", true),
+            Statement::Update(update) => {
+                defaults::alike(self.relation(&update.table)?, &update.assignments)?;
+                self.whole("UPDATE", true)
+            }
             Statement::Delete(_) => self.whole("DELETE", true),
             _ => Err(unsupported("reference-write", "this write to a reference table")),
         }
@@ -154,7 +158,15 @@ impl Writing<'_> {
         let mut edits = Edits::default();
         let query = nothing(insert.span);
         let mut once = self.planner(&query).functions(&mut edits)?;
-        let relation = self.relation(insert)?;
+        let relation = self.relation(&insert.table)?;
+        let assigned = insert.on_conflict.as_ref().and_then(|conflict| conflict.update.as_deref());
+        defaults::alike(relation, assigned.unwrap_or_default())?;
+        // The values that are given would be left for those of each shard's own sequence.
+        if super::writes::leaves_given(insert, self.sql)
+            && let Some(column) = relation.columns.iter().find(|column| column.identity)
+        {
+            return Err(super::writes::sequence_default(&column.name));
+        }
         defaults::settle(relation, insert, values, copies, &mut edits, &mut once)?;
         if copies {
             let input =
@@ -195,8 +207,8 @@ impl Writing<'_> {
         Ok(Scatter { inputs: vec![input], finish: Finish::Changed(changed), once, rest_reads: false, within: None })
     }
 
-    fn relation(&self, insert: &Insert) -> Result<&Relation, Refusal> {
-        self.resolver.relation_of(&insert.table).ok_or_else(|| unsupported("write", "this target"))
+    fn relation(&self, table: &FromTable) -> Result<&Relation, Refusal> {
+        self.resolver.relation_of(table).ok_or_else(|| unsupported("write", "this target"))
     }
 
     fn span(&self) -> Span {

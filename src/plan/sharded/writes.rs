@@ -6,7 +6,7 @@ use super::facts::Reader;
 use super::names::{Namespace, Resolver, computed};
 use super::refuse::{refuse, unsupported};
 use super::{KeyCondition, KeyValue, Refusal};
-use crate::catalog::schema::Relation;
+use crate::catalog::schema::{Column, Relation};
 use crate::sql::ast::*;
 use crate::topology::placement::TablePlace;
 
@@ -95,7 +95,7 @@ impl Resolver<'_> {
             frame.join(excluded);
             self.frames.push(frame);
             for assignment in conflict.update.iter().flatten() {
-                self.assignment(assignment, id, scope)?;
+                self.assignment(assignment, (id, &insert.table), scope)?;
             }
             if let Some(filter) = &conflict.filter {
                 self.expr(&filter.expr, scope)?;
@@ -130,23 +130,33 @@ impl Resolver<'_> {
             None => Some(column),
         };
         let at = at.ok_or_else(missing)?;
+        let sql = self.out.texts.get(self.text).map(AsRef::as_ref).unwrap_or_default();
         for (position, column) in relation.columns.iter().enumerate() {
             let given = match &insert.columns {
                 Some(columns) => columns.iter().any(|given| given.name.value == column.name),
                 None => self.width(insert).is_some_and(|width| position < width),
             };
-            let sequence = column.identity || column.default.as_deref().is_some_and(|text| text.contains("nextval("));
-            if !given && sequence {
-                return Err(refuse(
-                    "sequence-default",
-                    format!("pgbraid can't prove that each shard's own sequence gives \"{}\" a new value", column.name),
-                    format!("Give \"{}\" a value in INSERT.", column.name),
-                ));
+            let drops = column.identity && leaves_given(insert, sql);
+            if drops || (!given || self.asks_default(insert, position, &column.name)) && takes_sequence(column) {
+                return Err(sequence_default(&column.name));
             }
         }
         let InsertSource::Query(query) = &insert.source else { return Err(missing()) };
         let values = self.row_keys(query, at, &missing)?;
         Ok(KeyCondition { column: self.out.display((id, column)), place, values, assigned: Some(key.typmod) })
+    }
+
+    /// Whether a row says DEFAULT for the column.
+    fn asks_default(&self, insert: &Insert, position: usize, name: &str) -> bool {
+        let InsertSource::Query(Query { body: QueryBody::Values(values), .. }) = &insert.source else { return false };
+        let at = match &insert.columns {
+            Some(columns) => columns.iter().position(|column| column.name.value == name),
+            None => Some(position),
+        };
+        let default = |row: &ValuesRow| {
+            at.and_then(|at| row.values.get(at)).is_some_and(|value| matches!(value.kind, ExprKind::Default))
+        };
+        values.rows.iter().any(default)
     }
 
     /// How many columns the source gives, where that is plain.
@@ -198,7 +208,12 @@ impl Resolver<'_> {
         sees.then_some(condition.values)
     }
 
-    fn assignment(&mut self, assignment: &Assignment, target: RefId, scope: ScopeId) -> Result<(), Refusal> {
+    fn assignment(
+        &mut self,
+        assignment: &Assignment,
+        (target, table): (RefId, &FromTable),
+        scope: ScopeId,
+    ) -> Result<(), Refusal> {
         let key = self.out.key(target).map(|(_, (_, column))| column);
         let name = key.and_then(|column| self.out.refs.get(target)?.columns.get(column)).map(|key| key.name.clone());
         if let Some(name) = name.filter(|name| assignment.columns.iter().any(|column| column.name.value == *name)) {
@@ -208,10 +223,30 @@ impl Resolver<'_> {
                 "DELETE the row and INSERT it with the new key.",
             ));
         }
-        if matches!(assignment.value.kind, ExprKind::Default) {
+        let default = |expr: &Expr| matches!(expr.kind, ExprKind::Default);
+        if super::walk::any(&assignment.value, &default) {
+            self.default_of(assignment, target, table)?;
+        }
+        if default(&assignment.value) {
             return Ok(());
         }
         self.expr(&assignment.value, scope)
+    }
+
+    /// `SET c = DEFAULT`: each shard has a sequence of its own, which gives what another's gives too.
+    fn default_of(&self, assignment: &Assignment, target: RefId, table: &FromTable) -> Result<(), Refusal> {
+        if self.out.key(target).is_none() {
+            return Ok(());
+        }
+        let relation = self.relation_of(table);
+        let taken = |name: &str| {
+            let column = relation.and_then(|relation| relation.columns.iter().find(|column| column.name == name));
+            column.is_none_or(takes_sequence)
+        };
+        match assignment.columns.iter().find(|column| taken(&column.name.value)) {
+            None => Ok(()),
+            Some(column) => Err(sequence_default(&column.name.value)),
+        }
     }
 
     fn update(&mut self, update: &Update, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
@@ -224,7 +259,7 @@ impl Resolver<'_> {
         self.others(update.from.as_ref(), &mut namespace, scope)?;
         self.frames.push(namespace.clone());
         for assignment in &update.assignments {
-            self.assignment(assignment, id, scope)?;
+            self.assignment(assignment, (id, &update.table), scope)?;
         }
         self.frames.pop();
         self.changed(update.filter.as_ref(), update.current_of.as_ref(), &namespace, scope)?;
@@ -319,6 +354,24 @@ impl Resolver<'_> {
         self.frames.pop();
         Ok(outputs)
     }
+}
+
+/// Whether its default draws from a sequence.
+fn takes_sequence(column: &Column) -> bool {
+    column.identity || column.default.as_deref().is_some_and(|text| text.contains("nextval("))
+}
+
+/// Whether identity columns take a sequence's value though the statement gives them one.
+pub fn leaves_given(insert: &Insert, sql: &str) -> bool {
+    insert.overriding.is_some_and(|span| span.of(sql).to_ascii_lowercase().contains("user"))
+}
+
+pub fn sequence_default(column: &str) -> Refusal {
+    refuse(
+        "sequence-default",
+        format!("pgbraid can't prove that each shard's own sequence gives \"{column}\" a new value"),
+        format!("Give \"{column}\" a value in the statement."),
+    )
 }
 
 fn unknown_key() -> Refusal {

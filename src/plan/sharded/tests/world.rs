@@ -98,6 +98,7 @@ pub fn world() -> World {
         view,
         Some("SELECT orders.status, sum(orders.total) AS total FROM public.orders GROUP BY orders.status;"),
     );
+    defaults(&mut schema);
     functions(&mut schema);
     let hash =
         |key: &str, group: &str| TablePlace::Hash { key: key.into(), key_type: KeyType::Int8, group: group.into() };
@@ -118,6 +119,18 @@ pub fn world() -> World {
         placement.tables.insert(("public".into(), name.into()), place);
     }
     World { schema, placement }
+}
+
+/// Events are numbered by a sequence and take the clock.
+fn defaults(schema: &mut Schema) {
+    let Some(events) = schema.relations.get_mut(&("public".into(), "events".into())) else { return };
+    for column in &mut events.columns {
+        column.default = match column.name.as_str() {
+            "id" => Some("nextval('events_id_seq'::regclass)".into()),
+            "at" => Some("now()".into()),
+            _ => None,
+        };
+    }
 }
 
 fn functions(schema: &mut Schema) {
