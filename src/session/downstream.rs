@@ -113,6 +113,7 @@ impl Session {
             (back::COMMAND_COMPLETE, Expect::Query { effects, step }) => {
                 let done = effects.clone().map(|plan| (plan, *step));
                 *step += 1;
+                link.copy_in = false;
                 link.retry = None;
                 self.command_complete(link, body, done);
             }

@@ -264,6 +264,16 @@ pub fn what_is_said() -> Vec<Script> {
             ],
         ),
         script(
+            "copy in a block, then the extended protocol",
+            [
+                q("BEGIN; CREATE TABLE loaded (a int, b text)"),
+                Step::Until(build::query("COPY loaded FROM STDIN"), b'G'),
+                say_done([build::copy_data(b"1\tone\n"), build::copy_done()]),
+                Step::Say(build::extended("SELECT count(*) FROM loaded", &[]), 1),
+                q("ROLLBACK"),
+            ],
+        ),
+        script(
             "copy",
             [
                 q("DROP TABLE IF EXISTS copied; CREATE TABLE copied (a int, b text)"),
