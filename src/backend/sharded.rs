@@ -1,7 +1,7 @@
 //! A sharded database as all workers share it: its shards, and the view of schema and placement that plans are made by.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
@@ -33,7 +33,14 @@ pub struct ShardedDatabase {
     /// Counts what `standing` was.
     turns: watch::Sender<u64>,
     generation: AtomicU64,
+    /// Counts what transactions that changed definitions plan by.
+    own_generation: AtomicU64,
+    /// Statements may place tables.
+    places: AtomicBool,
 }
+
+/// Generations of transactions that have changed definitions are all beyond this.
+const OWN: u64 = 1 << 63;
 
 /// Whether statements can be planned.
 enum Standing {
@@ -49,6 +56,8 @@ pub struct View {
     /// Grows with every change: plans of another generation are void.
     pub generation: u64,
     pub placement: Arc<Placement>,
+    /// The configuration, with the tables that statements declared.
+    pub config: Arc<config::Database>,
     /// The home shard's schema: its OIDs are the canonical ones.
     pub schema: Arc<Schema>,
     /// For each shard, OIDs of its types that have another OID on the home shard, with that one.
@@ -100,7 +109,28 @@ impl ShardedDatabase {
             standing: ArcSwap::from_pointee(Standing::Starting("it has just been started".to_owned())),
             turns: watch::Sender::new(0),
             generation: AtomicU64::new(0),
+            own_generation: AtomicU64::new(OWN),
+            places: AtomicBool::new(false),
         }
+    }
+
+    /// The generation of what one transaction sees that has changed definitions.
+    pub fn next_own_generation(&self) -> u64 {
+        self.own_generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Whether the stored placement may be read and changed by those who define tables.
+    pub fn statements_place(&self) -> bool {
+        self.places.load(Ordering::Acquire)
+    }
+
+    pub(super) fn let_statements_place(&self, places: bool) {
+        self.places.store(places, Ordering::Release);
+    }
+
+    /// A definition was changed on all shards, and is about to be acknowledged.
+    pub fn distrust(&self) {
+        self.shards.iter().for_each(|shard| shard.distrust_catalog());
     }
 
     /// The home shard.

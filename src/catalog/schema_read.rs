@@ -93,6 +93,12 @@ impl Schema {
         Some(schema)
     }
 
+    /// Only the types, from the answer to the query of that name.
+    pub fn of_types(rows: &Rows) -> Self {
+        let types = rows.iter().map(|row| (oid(row, 0), read_type(row))).collect();
+        Self { types, ..Self::default() }
+    }
+
     fn add_function(&mut self, row: &[Option<String>]) {
         let function = Function {
             schema: owned(row, 0),

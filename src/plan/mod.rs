@@ -4,6 +4,7 @@
 //! (`facts`, `scan`, `writes`). No tree is built: a proof that counts everything a text *could* mean needs none, and
 //! can't be misled by a parser that reads a corner of the grammar otherwise than PostgreSQL.
 
+pub mod definition;
 mod facts;
 mod hints;
 mod kind;

@@ -8,7 +8,8 @@ use super::Trouble;
 use super::rows;
 use super::rules;
 use super::stored::{
-    CREATE, CREATE_COMMITS, CREATE_STAMP, LOCK, PRESENT, READ, Stored, insert_map, insert_table, literal,
+    CREATE, CREATE_COMMITS, CREATE_FUNCTIONS, CREATE_STAMP, HAS_FUNCTIONS, LOCK, PRESENT, READ, Stored, insert_map,
+    insert_table, literal,
 };
 use crate::backend::control::Control;
 use crate::backend::exchange::TextRows;
@@ -106,6 +107,7 @@ impl<'a> Session<'a> {
             return Err(Trouble::Wait("the home shard's schema is being read".to_owned()));
         };
         stored.agrees(&self.sharded.config, &home_schema).map_err(Trouble::Refuse)?;
+        self.make_functions(home).await?;
         let mut settled = Settled { stored, troubles: Vec::new() };
         let map = settled.stored.map(&self.sharded.config).unwrap_or_default();
         for table in &self.sharded.config.tables {
@@ -158,6 +160,25 @@ impl<'a> Session<'a> {
         if !there {
             self.ask(shard, "CREATE SCHEMA pgbraid").await?;
         }
+        Ok(())
+    }
+
+    /// What lets statements place tables. Without it (the service user may not own what is there) they can't, and all
+    /// else works.
+    async fn make_functions(&mut self, shard: usize) -> Result<(), Trouble> {
+        let mut there = self.says(shard, HAS_FUNCTIONS).await? == "true";
+        if !there {
+            self.ask(shard, "SAVEPOINT functions").await?;
+            match self.ask(shard, CREATE_FUNCTIONS).await {
+                Ok(_) => there = true,
+                Err(Trouble::Refuse(error)) => {
+                    self.ask(shard, "ROLLBACK TO SAVEPOINT functions").await?;
+                    tracing::warn!(database = &*self.sharded.name, "statements can't place tables: {error}");
+                }
+                Err(wait) => return Err(wait),
+            }
+        }
+        self.sharded.let_statements_place(there);
         Ok(())
     }
 

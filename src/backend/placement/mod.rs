@@ -1,24 +1,33 @@
 //! Keeps a sharded database's placement: the stored map, the tables' places, the differences of schemas.
 
+mod judge;
 mod keeper;
+mod own;
 mod preview;
 mod rows;
 mod rules;
 mod stored;
+mod tables;
 
+pub use judge::{Changes, judge};
+pub use own::{forget, own_view, place, rename};
 pub use preview::{Preview, placement, preview};
-pub use stored::{Stored, literal, quoted, read_stored};
+pub use stored::{Stored, literal, quoted, read_stored, with_statements};
+pub use tables::{Tables, declared_by, questions};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::control::Control;
 use super::login::Identity;
 use keeper::Session;
 
 use super::sharded::{ShardedDatabase, View};
-use crate::base::PgError;
+use crate::base::{PgError, limits};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Difference, type_map};
+use crate::config::{self, TableRule};
 use crate::topology::placement::Placement;
 
 /// How long nothing is looked at if nobody says that something changed.
@@ -128,13 +137,20 @@ impl Keeper {
         let Some(home) = schemas.get(sharded.home).cloned() else {
             return Err(Trouble::Wait("there is no home shard".to_owned()));
         };
-        let config = &sharded.config;
+        let by_statement = match &self.stored {
+            Some(_) => self.declared().await?,
+            None => BTreeMap::new(),
+        };
+        if let Some(stored) = &mut self.stored {
+            stored.by_statement = by_statement;
+        }
+        let config = &self.config();
         let (mut tables, mut differences) = rules::places(config, &home);
         // What isn't the same on all shards can't be judged yet; it is among the differences.
         let mut ready = tables.clone();
         ready.retain(|name, place| schemas.iter().all(|schema| rules::fits(schema, &home, name, place)));
         let is_stored = |stored: &Stored| {
-            let mut declared = config.tables.iter().map(|table| (table.schema.clone(), table.name.clone()));
+            let mut declared = sharded.config.tables.iter().map(|table| (table.schema.clone(), table.name.clone()));
             declared.all(|name| !ready.contains_key(&name) || stored.tables.contains_key(&name))
         };
         if !self.stored.as_ref().is_some_and(is_stored) || self.troubles_due() {
@@ -142,7 +158,9 @@ impl Keeper {
             self.stored = Some(settled.stored);
             self.troubles = settled.troubles;
             self.again = Instant::now() + AGAIN;
+            tables = rules::places(&self.config(), &home).0;
         }
+        let config = &self.config();
         differences.extend(self.troubles.iter().cloned());
         tables.retain(|name, _| !self.troubles.iter().any(|trouble| trouble.relation.as_ref() == Some(name)));
         let Some((buckets, epoch)) = self.stored.as_ref().and_then(|stored| Some((stored.map(config)?, stored.epoch)))
@@ -161,11 +179,32 @@ impl Keeper {
         Ok(View {
             generation: sharded.next_generation(),
             placement: Arc::new(placement),
+            config: config.clone(),
             types: schemas.iter().map(|schema| type_map(&home, schema)).collect(),
             schema: home,
             differences,
             read: schemas,
         })
+    }
+
+    /// The configuration, with what statements declared.
+    fn config(&self) -> Arc<config::Database> {
+        let config = &self.sharded.config;
+        self.stored.as_ref().map_or_else(|| config.clone(), |stored| with_statements(config, &stored.by_statement))
+    }
+
+    /// What statements have declared by now: with a new schema there may be more.
+    async fn declared(&self) -> Result<BTreeMap<(String, String), TableRule>, Trouble> {
+        let timeout = self.sharded.config.pool.connect_timeout;
+        let home = self.sharded.home_shard().and_then(|shard| shard.shard.primary().cloned());
+        let home = home.ok_or_else(|| Trouble::Wait("the home shard has no primary that answers".to_owned()))?;
+        let wait = |error: PgError| Trouble::Wait(format!("the home shard: {}", error.message()));
+        let mut control = Control::open(&home, &self.identity, timeout, limits::CATALOG_STATEMENT)
+            .await
+            .map_err(|error| wait(error.into_error()))?;
+        let rows = control.query(stored::READ_TABLES, limits::CATALOG_STATEMENT).await;
+        let rows = rows.map_err(|(error, _)| wait(error))?;
+        Stored::statements(&rows).ok_or_else(|| Trouble::Wait("a stored placement can't be read".to_owned()))
     }
 
     /// Logs what is new.

@@ -99,7 +99,7 @@ pub(super) fn position(config: &Database, shard: &str) -> Option<ShardIndex> {
 }
 
 /// The table whose key decides.
-fn root<'a>(config: &'a Database, table: &'a Table) -> &'a Table {
+pub(super) fn root<'a>(config: &'a Database, table: &'a Table) -> &'a Table {
     let mut current = table;
     for _ in 0..config.tables.len() {
         let TableRule::Hash { with: Some((schema, name)), .. } = &current.rule else { break };
@@ -121,7 +121,7 @@ fn key_type(relation: &Relation, key: &str) -> Result<KeyType, String> {
 }
 
 /// Types whose equal values have equal hashes.
-fn family(key: KeyType) -> KeyType {
+pub(super) fn family(key: KeyType) -> KeyType {
     match key {
         KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => KeyType::Int8,
         KeyType::Text | KeyType::Varchar => KeyType::Text,

@@ -1,12 +1,13 @@
 //! What is stored of a sharded database's placement, and whether the configuration agrees with it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::backend::exchange::TextRows;
 use crate::backend::settings::push_literal;
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::Schema;
-use crate::config::Database;
+use crate::config::{Database, Table, TableRule};
 
 use super::rules::position;
 
@@ -20,9 +21,13 @@ pub(super) const PRESENT: &str = "SELECT (pg_catalog.to_regclass('pgbraid.map') 
 
 /// What is stored, in rows that begin with their kind.
 pub(super) const READ: &str = "\
-SELECT 'map', id::text, epoch::text, home FROM pgbraid.map
-UNION ALL SELECT 'bucket', bucket::text, shard, NULL FROM pgbraid.buckets
-UNION ALL SELECT 'table', schema_name, table_name, rule FROM pgbraid.tables";
+SELECT 'map', id::text, epoch::text, home, NULL FROM pgbraid.map
+UNION ALL SELECT 'bucket', bucket::text, shard, NULL, NULL FROM pgbraid.buckets
+UNION ALL SELECT 'table', t.schema_name, t.table_name, t.rule, to_jsonb(t) ->> 'declared' FROM pgbraid.tables t";
+
+/// The rows of it that tables are.
+pub(super) const READ_TABLES: &str = "\
+SELECT 'table', t.schema_name, t.table_name, t.rule, pg_catalog.to_jsonb(t) ->> 'declared' FROM pgbraid.tables t";
 
 /// The tables on the home shard.
 pub(super) const CREATE: &str = "\
@@ -36,6 +41,56 @@ CREATE TABLE pgbraid.buckets (bucket int PRIMARY KEY, shard text NOT NULL);
 CREATE TABLE pgbraid.tables (
     schema_name text, table_name text, rule text NOT NULL, PRIMARY KEY (schema_name, table_name));
 COMMENT ON SCHEMA pgbraid IS 'pgbraid: where the rows of sharded tables are. Not to be changed by hand.'";
+
+/// What `declared` says of a table that a statement declared.
+const BY_STATEMENT: &str = "statement";
+
+/// Whether statements can place tables: the functions are there.
+pub(super) const HAS_FUNCTIONS: &str = "\
+SELECT (pg_catalog.to_regprocedure('pgbraid.place(text,text,text)') IS NOT NULL
+    AND pg_catalog.to_regprocedure('pgbraid.rename(text,text,text,text)') IS NOT NULL
+    AND pg_catalog.to_regprocedure('pgbraid.forget(text,text)') IS NOT NULL)::text";
+
+/// By these a transaction that defines tables changes their placements with them, as its own role: who owns an empty
+/// table may place it; what is gone may be forgotten.
+pub(super) const CREATE_FUNCTIONS: &str = "\
+ALTER TABLE pgbraid.tables ADD COLUMN IF NOT EXISTS declared text NOT NULL DEFAULT 'configuration';
+CREATE OR REPLACE FUNCTION pgbraid.place(schema_name text, table_name text, rule text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE relation record;
+BEGIN
+    SELECT c.oid, c.relowner INTO relation FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = place.schema_name AND c.relname = place.table_name AND c.relkind IN ('r', 'p');
+    IF relation.oid IS NULL OR NOT pg_has_role(session_user, relation.relowner, 'MEMBER')
+        OR pg_relation_size(relation.oid) > 0 THEN
+        RAISE EXCEPTION 'only the owner of an empty table can place it' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO pgbraid.tables AS t VALUES (place.schema_name, place.table_name, place.rule, 'statement')
+        ON CONFLICT ON CONSTRAINT tables_pkey DO UPDATE SET rule = excluded.rule, declared = 'statement';
+END $body$;
+CREATE OR REPLACE FUNCTION pgbraid.rename(old_schema text, old_name text, new_schema text, new_name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE tail text := ' with ' || old_schema || '.' || old_name;
+BEGIN
+    IF to_regclass(format('%I.%I', old_schema, old_name)) IS NOT NULL OR NOT EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = new_schema AND c.relname = new_name AND pg_has_role(session_user, c.relowner, 'MEMBER')) THEN
+        RAISE EXCEPTION 'only the owner of a renamed table can rename its placement'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM pgbraid.tables t WHERE (t.schema_name, t.table_name) = (new_schema, new_name);
+    UPDATE pgbraid.tables t SET schema_name = new_schema, table_name = new_name
+     WHERE (t.schema_name, t.table_name) = (old_schema, old_name) AND t.declared = 'statement';
+    UPDATE pgbraid.tables t SET rule = left(t.rule, -length(tail)) || ' with ' || new_schema || '.' || new_name
+     WHERE t.declared = 'statement' AND right(t.rule, length(tail)) = tail;
+END $body$;
+CREATE OR REPLACE FUNCTION pgbraid.forget(schema_name text, table_name text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+    DELETE FROM pgbraid.tables t WHERE (t.schema_name, t.table_name) = (forget.schema_name, forget.table_name)
+        AND to_regclass(format('%I.%I', forget.schema_name, forget.table_name)) IS NULL
+$body$;
+GRANT USAGE ON SCHEMA pgbraid TO PUBLIC;
+GRANT SELECT ON pgbraid.tables TO PUBLIC";
 
 /// The stamp on every shard.
 pub(super) const CREATE_STAMP: &str = "\
@@ -79,6 +134,8 @@ pub struct Stored {
     pub buckets: Vec<String>,
     /// Rules, as the configuration's are shown, by table.
     pub tables: BTreeMap<Name, String>,
+    /// Those of them that a statement declared, by a comment in CREATE TABLE.
+    pub by_statement: BTreeMap<Name, TableRule>,
 }
 
 impl Stored {
@@ -97,15 +154,30 @@ impl Stored {
                 "bucket" => {
                     buckets.insert(text(1).parse().ok()?, text(2));
                 }
-                "table" => {
-                    stored.tables.insert((text(1), text(2)), text(3));
-                }
+                "table" => stored.add_table(row)?,
                 _ => return None,
             }
         }
         let whole = buckets.keys().copied().eq(0..buckets.len());
         stored.buckets = buckets.into_values().collect();
         (!stored.id.is_empty() && whole).then_some(stored)
+    }
+
+    fn add_table(&mut self, row: &[Option<String>]) -> Option<()> {
+        let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+        let name = (text(1), text(2));
+        if text(4) == BY_STATEMENT {
+            self.by_statement.insert(name.clone(), read_rule(&text(3))?);
+        }
+        self.tables.insert(name, text(3));
+        Some(())
+    }
+
+    /// What statements declared, as of the answer to [`READ_TABLES`]. None: a rule can't be read.
+    pub fn statements(rows: &TextRows) -> Option<BTreeMap<Name, TableRule>> {
+        let mut stored = Self::default();
+        rows.iter().try_for_each(|row| stored.add_table(row))?;
+        Some(stored.by_statement)
     }
 
     /// The map as indexes of the configuration's shards. None: a shard isn't in the configuration.
@@ -161,6 +233,7 @@ impl Stored {
                     );
                     return refuse(text, format!("Write it as it was; or, {forget}."));
                 }
+                None if self.by_statement.contains_key(&(schema_name.clone(), table.clone())) => {}
                 None if schema.relations.contains_key(&(schema_name.clone(), table.clone())) => {
                     let text = format!(
                         "the table {schema_name}.{table} has no entry in [databases.{name}.tables], and its rows are \
@@ -173,6 +246,35 @@ impl Stored {
         }
         Ok(())
     }
+}
+
+/// The configuration, and the tables that statements declared. An entry of the configuration's wins.
+pub fn with_statements(config: &Arc<Database>, by_statement: &BTreeMap<Name, TableRule>) -> Arc<Database> {
+    let is_new = |name: &Name| !config.tables.iter().any(|table| table.schema == name.0 && table.name == name.1);
+    let new: Vec<Table> = (by_statement.iter().filter(|(name, _)| is_new(name)))
+        .map(|((schema, name), rule)| Table { schema: schema.clone(), name: name.clone(), rule: rule.clone() })
+        .collect();
+    if new.is_empty() {
+        return config.clone();
+    }
+    let mut config = Database::clone(config);
+    config.tables.extend(new);
+    config.tables.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+    Arc::new(config)
+}
+
+/// A rule that a statement declared, from its stored form. Its names are plain.
+fn read_rule(text: &str) -> Option<TableRule> {
+    let words: Vec<&str> = text.split(' ').collect();
+    Some(match words.as_slice() {
+        ["reference"] => TableRule::Reference,
+        ["key", key] => TableRule::Hash { key: (*key).to_owned(), with: None },
+        ["key", key, "with", with] => {
+            let (schema, name) = with.split_once('.')?;
+            TableRule::Hash { key: (*key).to_owned(), with: Some((schema.to_owned(), name.to_owned())) }
+        }
+        _ => return None,
+    })
 }
 
 /// A literal of SQL.
@@ -201,7 +303,7 @@ pub(super) fn insert_map(config: &Database, buckets: &[u16]) -> String {
 /// A statement that stores a table's rule.
 pub(super) fn insert_table(name: &Name, rule: &str) -> String {
     format!(
-        "INSERT INTO pgbraid.tables VALUES ({}, {}, {}) ON CONFLICT DO NOTHING",
+        "INSERT INTO pgbraid.tables (schema_name, table_name, rule) VALUES ({}, {}, {}) ON CONFLICT DO NOTHING",
         literal(&name.0),
         literal(&name.1),
         literal(rule)

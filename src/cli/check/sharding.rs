@@ -6,7 +6,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use super::ask::{Answer, Outcome};
 use super::{Finding, Level};
-use crate::backend::placement::{Preview, Stored, preview, read_stored};
+use crate::backend::placement::{Preview, Stored, preview, read_stored, with_statements};
 use crate::catalog::SCHEMA_QUERIES;
 use crate::catalog::schema::Schema;
 use crate::config::Database;
@@ -50,7 +50,7 @@ async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, Er
 }
 
 /// Findings about a sharded database, from the answers of its servers.
-pub(super) fn judge(database: &Database, answers: &[&Answer]) -> Vec<Finding> {
+pub(super) fn judge(database: &Arc<Database>, answers: &[&Answer]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let about = |shard: &str| format!("{}, shard {shard}", database.name);
     let mut schemas = Vec::with_capacity(database.shards.len());
@@ -78,7 +78,13 @@ pub(super) fn judge(database: &Database, answers: &[&Answer]) -> Vec<Finding> {
         }
         schemas.extend(facts.schema.clone().map(|schema| (shard.name.clone(), schema)));
     }
-    let Some(Preview { differences, missing }) = preview(database, &schemas) else { return findings };
+    let by_statement = stored.as_ref().map(|stored| stored.by_statement.clone()).unwrap_or_default();
+    for ((schema, table), rule) in &by_statement {
+        let text = format!("the table {schema}.{table} was placed by a statement: {rule}");
+        findings.push(Finding { level: Level::Note, about: about(database.home_shard()), text });
+    }
+    let effective = with_statements(database, &by_statement);
+    let Some(Preview { differences, missing }) = preview(&effective, &schemas) else { return findings };
     for difference in differences {
         findings.push(Finding { level: Level::Bad, about: about(&difference.shard), text: difference.what });
     }

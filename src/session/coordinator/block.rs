@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::own::Own;
 use super::shard::ShardLink;
 use super::{Coordinator, Go, Stop};
 use crate::backend::settings::{Event, Settings, Tracker, Value, script};
@@ -35,6 +36,8 @@ pub(super) struct Block {
     pub savepoints: Vec<(String, u64)>,
     /// How many cursors and portals the session had made when it began.
     pub begun: u64,
+    /// Definitions that were changed in it.
+    pub own: Own,
 }
 
 impl Block {
@@ -52,6 +55,7 @@ impl Block {
             settings: None,
             savepoints: Vec::new(),
             begun: 0,
+            own: Own::default(),
         }
     }
 
@@ -306,6 +310,9 @@ impl Coordinator {
             if revives {
                 block.failed = false;
             }
+        }
+        if revives && self.has_own() {
+            self.redefine();
         }
         Ok(())
     }

@@ -20,9 +20,9 @@ pub(super) struct Answer {
     pub rows: Vec<Vec<u8>>,
     /// The last CommandComplete's.
     pub tag: Vec<u8>,
-    /// Notices, whole.
-    pub notices: Vec<u8>,
     pub error: Option<PgError>,
+    /// Notices as they came, for who passes them on.
+    pub notices: Vec<u8>,
     /// The error as it came: its place and all.
     pub error_frame: Vec<u8>,
 }
@@ -39,7 +39,7 @@ impl Answer {
 
 impl Coordinator {
     /// Sends what stands in the link's `out` and takes the answer up to ReadyForQuery. Nothing of it reaches the client
-    /// but what servers say to everybody: settings and notifications.
+    /// but what servers say to everybody: settings and notifications (notices are the caller's).
     pub(super) async fn ask(&mut self, link: &mut ShardLink) -> Go<Answer> {
         let mut answer = Answer::default();
         let mut held = 0;
@@ -77,12 +77,17 @@ impl Coordinator {
                     answer.error_frame = bytes.to_vec();
                     answer.error = Some(message::read_error(body).into_error());
                 }
+                back::NOTICE_RESPONSE => {
+                    held += bytes.len();
+                    if held <= limits::GATHER_BYTES {
+                        answer.notices.extend_from_slice(bytes);
+                    }
+                }
                 back::PARAMETER_STATUS => {
                     let body = body.to_vec();
                     self.pass_parameter(link.shard, &body);
                 }
                 back::NOTIFICATION_RESPONSE => self.tail.extend_from_slice(bytes),
-                back::NOTICE_RESPONSE => answer.notices.extend_from_slice(bytes),
                 back::READY_FOR_QUERY => {
                     link.status = body.first().copied().unwrap_or(b'I');
                     link.input.consume(frame.len);

@@ -30,6 +30,15 @@ enum Counts {
 impl Coordinator {
     /// Ends the transaction on all shards that joined it. Whether it was committed.
     pub(super) async fn end_shards(&mut self, block: &Block, commit: bool) -> Go<bool> {
+        let result = self.end_written(block, commit).await;
+        if block.own.defined {
+            // Definitions that it changed are seen from the acknowledgement on.
+            self.database.shared.distrust();
+        }
+        result
+    }
+
+    async fn end_written(&mut self, block: &Block, commit: bool) -> Go<bool> {
         let commit = commit && self.whole(block);
         match block.wrote.as_slice() {
             [] => self.end_joined(Counts::All, commit).await,

@@ -75,7 +75,7 @@ impl Coordinator {
     }
 
     async fn open_cursor(&mut self, cursor: &Declared, bind: &Bind) -> Go {
-        let query = self.database.prepared(self.key(&cursor.query, &[0, 0]), &self.worker, true);
+        let query = self.text(&cursor.query, &[0, 0], true);
         self.describe(&query).await?;
         let decision = self.decide(&query).await?;
         let plan = match &*decision {

@@ -11,6 +11,7 @@ use crate::backend::sharded::differs;
 use crate::base::{PgError, SqlState};
 use crate::config::model::Reads;
 use crate::plan::Kind;
+use crate::plan::definition::{Definition, definition};
 use crate::plan::sharded::{self, Access, Refusal, Scatter, Vouched, Work};
 use crate::plan::sharded::{BoundValue, ShardSet, shards};
 use crate::sql::ast::{CopySource, Explain, Statement};
@@ -30,6 +31,8 @@ pub(super) enum Decision {
     /// As it is on the shard of that name.
     Shard(usize),
     Planned(Box<sharded::Plan>),
+    /// On all shards.
+    Define(Box<Definition>),
     /// `COPY … TO STDOUT` of what the plan gives.
     CopyOut(Box<sharded::Plan>, Box<Statement>),
     /// `DECLARE … CURSOR`
@@ -63,6 +66,9 @@ pub(super) enum Target {
 impl Coordinator {
     /// What is planned by now.
     pub(super) async fn view(&mut self) -> Go<Arc<View>> {
+        if let Some(own) = self.own_view().await? {
+            return Ok(own);
+        }
         if let Ok(view) = self.database.shared.view() {
             return Ok(view);
         }
@@ -80,7 +86,17 @@ impl Coordinator {
         if let Some(decision) = prepared.decision.get() {
             return Ok(decision.clone());
         }
-        let view = self.view().await?;
+        if let Some(definition) = self.definition_of(prepared) {
+            let decision = Rc::new(Decision::Define(Box::new(definition)));
+            let _ = prepared.decision.set(decision.clone());
+            return Ok(decision);
+        }
+        // Transactions and settings hang on no schema: nothing is waited for.
+        let control = prepared.plan.steps.iter().all(|step| is_control(&step.kind));
+        let view = match self.last_view().filter(|_| control) {
+            Some(view) => view,
+            None => self.view().await?,
+        };
         let mut decision = self.judge(prepared, &view, &[]);
         let wants_types = match &decision {
             // PostgreSQL's own error, if it has one, comes first.
@@ -102,12 +118,25 @@ impl Coordinator {
         Ok(decision)
     }
 
+    /// A definition is judged by what comes of it: no schema is needed to run it.
+    fn definition_of(&self, prepared: &Prepared) -> Option<Definition> {
+        let [step] = &*prepared.plan.steps else { return None };
+        if !matches!(step.kind, Kind::Write | Kind::Unknown) || self.chosen_shard(prepared).is_some() {
+            return None;
+        }
+        if self.is_temporary(prepared) {
+            return None;
+        }
+        definition(&prepared.sql, self.standard_strings())
+    }
+
     /// Within a block, statements after a change of what they are planned by aren't planned; nor is what would change
     /// settings on one shard only.
     fn refuse_reread(&self, prepared: &Prepared) -> Go {
         let Some(block) = &self.block else { return Ok(()) };
         let control = prepared.plan.steps.iter().all(|step| is_control(&step.kind));
-        if block.reread && !control {
+        let defines = prepared.plan.steps.iter().any(|step| step.defines);
+        if block.reread && !control && (!defines || self.is_temporary(prepared)) {
             let text = "a statement can't be planned over shards after SET of search_path, role or the like in its transaction";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("SET it before BEGIN.").into());
         }
@@ -201,28 +230,7 @@ impl Coordinator {
             Ok(statement) => statement,
             Err(stopped) => return unread(prepared, &stopped),
         };
-        let path = self.search_path(view);
-        let functions = &self.database.shared.config.functions;
-        let context = sharded::Context {
-            schema: &view.schema,
-            placement: &view.placement,
-            search_path: &path,
-            standard_strings: key.reads_standard_strings(),
-            vouched: &|name: &str| {
-                let found = functions.iter().find(|function| function.name == name)?;
-                Some(match found.reads {
-                    Reads::None => Vouched::None,
-                    Reads::Key => Vouched::Key,
-                })
-            },
-        };
-        let plan = |statement: &Statement| match sharded::plan(sql, statement, &context, params) {
-            Ok(plan) => match trouble(sql, &plan, view) {
-                Some(error) => Err((Box::new(error), "schema")),
-                None => Ok(Box::new(plan)),
-            },
-            Err(refusal) => Err((Box::new(refusal_error(&refusal)), refusal.reason)),
-        };
+        let plan = |statement: &Statement| self.planned(sql, statement, view, params);
         match &statement {
             Statement::Explain(explain) => Decision::Explain(explain.clone()),
             Statement::Declare(declare) => {
@@ -256,6 +264,49 @@ impl Coordinator {
                 Ok(plan) => Decision::Planned(plan),
                 Err((error, reason)) => Decision::Refused(error, reason),
             },
+        }
+    }
+
+    /// The plan of a query's text.
+    pub(super) fn plan_of(&self, sql: &str, view: &View) -> Result<Box<sharded::Plan>, Box<PgError>> {
+        match parse::parse(sql, self.standard_strings()) {
+            Ok(statement) => self.planned(sql, &statement, view, &[]).map_err(|(error, _)| error),
+            Err(stopped) => {
+                let text =
+                    format!("this query can't be planned over shards: reading it stopped at byte {}", stopped.at + 1);
+                Err(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)))
+            }
+        }
+    }
+
+    fn planned(
+        &self,
+        sql: &str,
+        statement: &Statement,
+        view: &View,
+        params: &[u32],
+    ) -> Result<Box<sharded::Plan>, (Box<PgError>, &'static str)> {
+        let path = self.search_path(view);
+        let functions = &self.database.shared.config.functions;
+        let context = sharded::Context {
+            schema: &view.schema,
+            placement: &view.placement,
+            search_path: &path,
+            standard_strings: self.standard_strings(),
+            vouched: &|name: &str| {
+                let found = functions.iter().find(|function| function.name == name)?;
+                Some(match found.reads {
+                    Reads::None => Vouched::None,
+                    Reads::Key => Vouched::Key,
+                })
+            },
+        };
+        match sharded::plan(sql, statement, &context, params) {
+            Ok(plan) => match trouble(sql, &plan, view) {
+                Some(error) => Err((Box::new(error), "schema")),
+                None => Ok(Box::new(plan)),
+            },
+            Err(refusal) => Err((Box::new(refusal_error(&refusal)), refusal.reason)),
         }
     }
 

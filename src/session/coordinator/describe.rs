@@ -121,6 +121,18 @@ impl LocalSharded {
         prepared
     }
 
+    /// The same as one transaction sees it, for it alone.
+    pub(super) fn prepared_alone(&self, key: &Key, worker: &Worker, generation: u64) -> Rc<Prepared> {
+        let plan = match self.shared.home_shard() {
+            Some(home) => {
+                let reading = Reading { search_path_is_default: false, standard_strings: key.standard_strings };
+                worker.database(home).plan(key.sql.as_bytes(), reading, &worker.key)
+            }
+            None => Rc::new(plan::Plan::unknown(0)),
+        };
+        Rc::new(Prepared::new(key, worker, (*plan).clone(), generation))
+    }
+
     /// Remembers a statement.
     pub(super) fn keep(&self, key: Key, prepared: &Rc<Prepared>) {
         let mut known = self.known.borrow_mut();
@@ -176,7 +188,7 @@ impl Coordinator {
             let plain: String = crate::session::value_text(name).chars().filter(char::is_ascii_alphanumeric).collect();
             ["utf8", "unicode"].contains(&plain.to_ascii_lowercase().as_str())
         });
-        client && self.database.shared.last_view().is_none_or(|view| view.schema.encoding == "UTF8")
+        client && self.last_view().is_none_or(|view| view.schema.encoding == "UTF8")
     }
 
     /// A statement's description by the home shard.

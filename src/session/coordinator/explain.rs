@@ -38,7 +38,7 @@ impl Coordinator {
         let start = explain.head.end as usize;
         let head = prepared.sql.get(explain.head.start as usize..start).unwrap_or_default().trim_end().to_owned();
         let inner_sql = prepared.sql.get(start..).unwrap_or_default().trim_start().to_owned();
-        let inner = self.database.prepared(self.key(&inner_sql, &prepared.types), &self.worker, false);
+        let inner = self.text(&inner_sql, &prepared.types, false);
         let decision = self.decide(&inner).await?;
         let view = self.view().await?;
         let shown = match &*decision {

@@ -45,6 +45,8 @@ enum Place {
     Held,
     /// EXPLAIN and COPY, whose answers are made here.
     Here,
+    /// A definition, on all shards.
+    Define,
 }
 
 impl Coordinator {
@@ -89,7 +91,7 @@ impl Coordinator {
             .hint("Close statements that aren't needed any more.")
             .into());
         }
-        let prepared = self.database.prepared(self.key(sql, types), &self.worker, true);
+        let prepared = self.text(sql, types, true);
         if prepared.plan.steps.len() > 1 {
             let text = "cannot insert multiple commands into a prepared statement";
             return Err(PgError::error(SqlState::SYNTAX_ERROR, text).into());
@@ -124,10 +126,10 @@ impl Coordinator {
     /// The statement as it means now: the schema may have changed since it was prepared.
     async fn fresh(&mut self, prepared: Rc<Prepared>) -> Go<Rc<Prepared>> {
         let reads_as_then = prepared.key.reads_as(&self.key("", &[]));
-        if prepared.generation == self.database.shared.generation() && reads_as_then {
+        if prepared.generation == self.generation() && reads_as_then {
             return Ok(prepared);
         }
-        let fresh = self.database.prepared(self.key(&prepared.sql, &prepared.types), &self.worker, true);
+        let fresh = self.text(&prepared.sql, &prepared.types, true);
         let Some(before) = prepared.described.get() else { return Ok(fresh) };
         self.describe(&fresh).await?;
         if fresh.described.get().is_none_or(|now| now.columns != before.columns) {
@@ -169,7 +171,7 @@ impl Coordinator {
                 self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest);
                 self.put_link(shard, link);
             }
-            Place::Shards(_) | Place::Control | Place::Held | Place::Here => {
+            Place::Shards(_) | Place::Control | Place::Held | Place::Here | Place::Define => {
                 self.settle().await?;
                 message::put(&mut self.output, back::BIND_COMPLETE, |_| {});
             }
@@ -247,6 +249,7 @@ impl Coordinator {
             Decision::Cursor if super::simple::closes_all(prepared) => return Ok(Place::Held),
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
+            Decision::Define(_) => return Ok(Place::Define),
             Decision::Explain(_) => return Ok(Place::Here),
             Decision::CopyOut(plan, _) | Decision::Planned(plan) | Decision::Declare(plan, _) => plan,
         };
@@ -343,7 +346,7 @@ impl Coordinator {
                 self.put_link(shard, link);
                 self.segment.active = Some(shard);
             }
-            Place::Control => {
+            Place::Control | Place::Define => {
                 self.settle().await?;
                 put_body(&mut self.output, NO_DATA, &[]);
             }
@@ -396,7 +399,7 @@ impl Coordinator {
         }
         let Some(portal) = self.portals.get_mut(&name) else { return Err(no_portal(&name).into()) };
         if self.block.as_ref().is_some_and(|block| block.failed)
-            && matches!(portal.place, Place::Shards(_) | Place::Held | Place::Here)
+            && matches!(portal.place, Place::Shards(_) | Place::Held | Place::Here | Place::Define)
         {
             return Err(aborted().into());
         }
@@ -412,6 +415,13 @@ impl Coordinator {
                 self.settle().await?;
                 self.hold_segment().await?;
                 self.control(&prepared).await
+            }
+            Place::Define => {
+                self.settle().await?;
+                match &*self.decide(&prepared).await? {
+                    Decision::Define(definition) => self.define(&prepared, definition, true).await,
+                    _ => Ok(()),
+                }
             }
             Place::Held => {
                 let bind = portal.bind.clone();

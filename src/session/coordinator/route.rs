@@ -37,7 +37,7 @@ struct Route {
 impl Coordinator {
     /// The shard that a statement of the simple protocol goes to, if its like has been planned before.
     pub(super) async fn known_route(&mut self, sql: &str) -> Go<Option<(usize, bool)>> {
-        if self.block.as_ref().is_some_and(|block| block.failed || block.reread) {
+        if self.block.as_ref().is_some_and(|block| block.failed || block.reread || block.own.defined) {
             return Ok(None);
         }
         let Some(key) = self.route_key(sql) else { return Ok(None) };
@@ -60,7 +60,10 @@ impl Coordinator {
     /// Remembers the route of a statement, where its literals decide nothing but the shard.
     pub(super) fn note_route(&self, prepared: &Prepared, decision: &Decision) {
         let Decision::Planned(plan) = decision else { return };
-        if matches!(plan.work, Work::Refuse(_)) || prepared.generation != self.database.shared.generation() {
+        if matches!(plan.work, Work::Refuse(_))
+            || self.has_own()
+            || prepared.generation != self.database.shared.generation()
+        {
             return;
         }
         let Some(key) = self.route_key(&prepared.sql) else { return };
@@ -85,7 +88,7 @@ impl Coordinator {
         known.routes.insert(key, Rc::new(Route { plan: (**plan).clone(), places }));
     }
 
-    fn standard_strings(&self) -> bool {
+    pub(super) fn standard_strings(&self) -> bool {
         self.key("", &[]).reads_standard_strings()
     }
 

@@ -46,7 +46,7 @@ impl Coordinator {
         if let Some((shard, writes)) = self.known_route(sql).await? {
             return self.pass_text(shard, sql, writes).await;
         }
-        let prepared = self.database.prepared(self.key(sql, &[0, 0]), &self.worker, false);
+        let prepared = self.text(sql, &[0, 0], false);
         match prepared.plan.steps.len() {
             0 => {
                 if sql.trim().is_empty() || prepared.plan.steps.is_empty() {
@@ -58,7 +58,7 @@ impl Coordinator {
                 let result = self.run_one(&prepared).await;
                 if let (Ok(()), Some(decision)) = (&result, prepared.decision.get()) {
                     self.note_route(&prepared, decision);
-                    if prepared.runs.get() == 1 {
+                    if prepared.runs.get() == 1 && !self.has_own() {
                         self.database.keep(self.key(sql, &[0, 0]), &prepared);
                     }
                 }
@@ -73,7 +73,7 @@ impl Coordinator {
         for step in &whole.plan.steps {
             let text = whole.sql.get(step.span.clone()).unwrap_or_default().to_owned();
             self.text_offset = whole.sql.get(..step.span.start).map_or(0, |before| before.chars().count());
-            let prepared = self.database.prepared(self.key(&text, &[0, 0]), &self.worker, false);
+            let prepared = self.text(&text, &[0, 0], false);
             if self.block.is_none() {
                 self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
             }
@@ -115,6 +115,7 @@ impl Coordinator {
             Decision::Shard(shard) => self.pass_text(*shard, &prepared.sql, true).await,
             Decision::Cursor => self.cursor(prepared).await,
             Decision::Refused(error, reason) => Err(self.refuse((**error).clone(), reason)),
+            Decision::Define(definition) => self.define(prepared, definition, false).await,
             Decision::Explain(explain) => self.explain(prepared, explain, &Bind::default(), true).await,
             Decision::Planned(plan) => self.run_planned(prepared, plan).await,
             Decision::Declare(plan, cursor) => {

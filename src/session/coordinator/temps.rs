@@ -10,13 +10,24 @@ use crate::plan::Pin;
 use crate::sql::{Lexer, TokenKind};
 
 impl Coordinator {
+    /// Whether a statement makes or names a temporary table.
+    pub(super) fn is_temporary(&self, prepared: &Prepared) -> bool {
+        let makes = prepared.plan.steps.first().is_some_and(|step| step.pins == Some(Pin::TemporaryTable))
+            && created(&prepared.sql).is_some();
+        makes || self.names_temporary(&names(&prepared.sql))
+    }
+
+    fn names_temporary(&self, words: &[(String, bool)]) -> bool {
+        !self.temporary.is_empty()
+            && words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp")
+    }
+
     /// What becomes of a statement that makes or names a temporary table. `None`: it doesn't.
     pub(super) fn temporary(&self, prepared: &Prepared, view: &View) -> Option<Decision> {
         let step = prepared.plan.steps.first()?;
         let made = (step.pins == Some(Pin::TemporaryTable)).then(|| created(&prepared.sql)).flatten();
         let words = names(&prepared.sql);
-        let named = words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp");
-        if made.is_none() && (!named || self.temporary.is_empty()) {
+        if made.is_none() && !self.names_temporary(&words) {
             return None;
         }
         let tables = |name: &str| view.placement.tables.keys().any(|(_, table)| table == name);

@@ -15,7 +15,7 @@ impl Coordinator {
         if shard == self.home() {
             return None;
         }
-        let view = self.database.shared.last_view()?;
+        let view = self.last_view()?;
         view.types.get(shard).is_some_and(|types| !types.is_empty()).then_some(view)
     }
 

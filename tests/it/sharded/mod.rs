@@ -2,9 +2,15 @@
 
 mod bank;
 mod commits;
+mod constraints;
+mod define;
+mod defined;
 mod demo;
+mod dump;
 mod explain;
+mod maintenance;
 mod placement;
+mod placing;
 mod shards;
 mod stream;
 mod talk;

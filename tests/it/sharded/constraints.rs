@@ -1,0 +1,80 @@
+//! Constraints that one shard can't guard, and keys that must stay as they are: refused, and nothing kept.
+
+use super::defined::{PLACES, Three, all, said};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constraints_that_would_hold_on_each_shard_only_are_refused() {
+    let three = Three::start("guard", PLACES).await;
+    let mut raw = three.client().await;
+    all(
+        &mut raw,
+        &[
+            "CREATE TABLE customers (id bigint PRIMARY KEY, email text)",
+            "CREATE TABLE countries (code text PRIMARY KEY)",
+            "CREATE TABLE settings (id bigint PRIMARY KEY)",
+        ],
+    )
+    .await;
+    let before = three.same().await;
+    for (sql, part) in [
+        (
+            "CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint)",
+            "orders_pkey of public.orders doesn't compare",
+        ),
+        ("CREATE UNIQUE INDEX ON customers (email)", "doesn't compare the sharding key id by ="),
+        ("CREATE UNIQUE INDEX ON customers (lower(email))", "doesn't compare the sharding key id by ="),
+        ("CREATE UNIQUE INDEX ON customers (email) WHERE email > ''", "doesn't compare the sharding key id by ="),
+        ("ALTER TABLE customers ADD UNIQUE (email)", "doesn't compare the sharding key id by ="),
+        ("ALTER TABLE customers ADD EXCLUDE USING btree (email WITH =)", "the exclusion constraint"),
+        ("CREATE TABLE orders (customer_id bigint, setting bigint REFERENCES settings)", "on the home shard only"),
+        ("CREATE TABLE orders (customer_id bigint, other bigint REFERENCES customers)", "may be on another shard"),
+        (
+            "CREATE TABLE orders (customer_id bigint REFERENCES customers ON DELETE SET NULL)",
+            "would empty the sharding key customer_id",
+        ),
+        ("ALTER TABLE settings ADD customer bigint REFERENCES customers", "each on one shard only"),
+        ("ALTER TABLE countries ADD capital bigint REFERENCES settings", "on the home shard only"),
+        ("ALTER TABLE countries ADD best bigint REFERENCES customers", "each on one shard only"),
+        ("ALTER TABLE customers DROP COLUMN id", "has no column id, which is its sharding key"),
+        ("ALTER TABLE customers RENAME COLUMN id TO number", "has no column id, which is its sharding key"),
+        ("ALTER TABLE customers ALTER id TYPE text", "it can't become text from bigint"),
+        ("ALTER TABLE customers ALTER id TYPE int USING (id * 2)", "it can't become integer from bigint"),
+        ("ALTER TABLE customers RENAME TO clients", "the configuration places it by its name"),
+        ("ALTER TABLE customers SET SCHEMA pg_catalog", ""),
+        ("CREATE TABLE orders (id bigint)", "has no column customer_id, which is its sharding key"),
+        ("CREATE TABLE orders (customer_id bytea)", "its type is bytea, by whose hash nothing can be placed"),
+        ("CREATE TABLE orders (customer_id text)", "its type is text, and the key of public.customers"),
+        ("CREATE TABLE orders () INHERITS (settings)", ""),
+    ] {
+        let text = said(&mut raw, sql).await;
+        assert!(text.contains(part), "{sql}: {text}");
+        assert!(text.starts_with("0A000: ") && !text.ends_with("()") || part.is_empty(), "{sql}: {text}");
+        assert!(text.contains(": "), "{sql}: {text}");
+    }
+    assert_eq!(three.same().await, before, "nothing is kept");
+    all(
+        &mut raw,
+        &[
+            "CREATE TABLE orders (customer_id int REFERENCES customers ON DELETE CASCADE, id bigint, country text REFERENCES \
+             countries, PRIMARY KEY (id, customer_id))",
+            "ALTER TABLE customers ADD UNIQUE (email, id)",
+            "ALTER TABLE orders ALTER customer_id TYPE bigint",
+            "ALTER TABLE settings ADD country text REFERENCES countries",
+            "DROP TABLE orders",
+        ],
+    )
+    .await;
+    three.same().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_wrong_before_holds_nothing_up() {
+    let three = Three::start("old", PLACES).await;
+    for shard in ["s1", "s2", "s3"] {
+        three.run(shard, "CREATE TABLE customers (id bigint, email text UNIQUE)").await;
+    }
+    let mut raw = three.client().await;
+    all(&mut raw, &["ALTER TABLE customers ADD COLUMN name text", "CREATE INDEX ON customers (name)"]).await;
+    assert!(said(&mut raw, "ALTER TABLE customers ADD UNIQUE (name)").await.starts_with("0A000"));
+    three.same().await;
+}
