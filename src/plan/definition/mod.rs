@@ -42,8 +42,10 @@ pub struct Everywhere {
     pub names_database: bool,
     /// It computes a column's values anew (`ALTER … TYPE … USING`).
     pub computes: bool,
-    /// It can't change any table: comments, privileges.
+    /// It can't change any table's definition: comments, privileges, TRUNCATE.
     pub harmless: bool,
+    /// It means something in a block only: LOCK TABLE.
+    pub in_block: bool,
 }
 
 /// A table to be made.

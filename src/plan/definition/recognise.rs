@@ -90,6 +90,8 @@ const VERBS: &[&str] = &[
     "revoke",
     "security",
     "vacuum",
+    "truncate",
+    "lock",
 ];
 
 /// What a definition or a command of maintenance is. None: it is neither, or can't be read.
@@ -116,6 +118,8 @@ pub fn definition(sql: &str, standard_strings: bool) -> Option<Definition> {
         "drop" => drop(rest),
         "comment" | "security" => Some(about(rest)),
         "grant" | "revoke" => Some(grant(rest)),
+        "truncate" => plain(Everywhere { harmless: true, ..Everywhere::default() }),
+        "lock" => plain(Everywhere { harmless: true, in_block: true, ..Everywhere::default() }),
         "reassign" => plain(Everywhere { harmless: true, ..Everywhere::default() }),
         "import" => refused(
             "IMPORT FOREIGN SCHEMA over shards could give each shard other tables",
@@ -166,8 +170,8 @@ fn create(mut rest: Words<'_>) -> Option<Definition> {
     let _ = rest.eat("global") || rest.eat("local");
     if rest.at("temp") || rest.at("temporary") || names_temporary_schema(whole) {
         return refused(
-            "temporary tables and other temporary objects aren't supported on a sharded database",
-            "SET pgbraid.shard = '…' makes them on a shard of your choice, for this session; or use a WITH query.",
+            "temporary objects other than tables aren't supported on a sharded database",
+            "SET pgbraid.shard = '…' makes them on a shard of your choice, for this session; or use a temporary table.",
             "temporary",
         );
     }

@@ -16,6 +16,7 @@ fn how(sql: &str) -> String {
                 (all.names_database, "database"),
                 (all.computes, "computes"),
                 (all.harmless, "harmless"),
+                (all.in_block, "block"),
             ];
             words.extend(flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word.to_owned()));
             words.join(" ")
@@ -90,6 +91,8 @@ fn definitions_run_as_their_words_say() {
         ("REINDEX (CONCURRENTLY) INDEX i", "each REINDEX CONCURRENTLY false"),
         ("REINDEX DATABASE d", "refused server-object"),
         ("IMPORT FOREIGN SCHEMA s FROM SERVER x INTO y", "refused definition"),
+        ("TRUNCATE a, b RESTART IDENTITY CASCADE", "all harmless"),
+        ("LOCK TABLE a IN SHARE MODE", "all harmless block"),
         ("SELECT 1", "-"),
         ("CREATE TABLE t (a int); DROP TABLE u", "-"),
     ] {

@@ -136,7 +136,11 @@ impl Coordinator {
         let Some(block) = &self.block else { return Ok(()) };
         let control = prepared.plan.steps.iter().all(|step| is_control(&step.kind));
         let defines = prepared.plan.steps.iter().any(|step| step.defines);
-        if block.reread && !control && (!defines || self.is_temporary(prepared)) {
+        if defines && !self.is_temporary(prepared) {
+            // Judged by what comes of it, whatever it is read by.
+            return Ok(());
+        }
+        if block.reread && !control {
             let text = "a statement can't be planned over shards after SET of search_path, role or the like in its transaction";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("SET it before BEGIN.").into());
         }
@@ -150,6 +154,10 @@ impl Coordinator {
         }
         if let Some(calls) = configure::read(&prepared.sql, prepared.key.reads_standard_strings()) {
             return Ok(Some(calls));
+        }
+        if self.definition_of(prepared).is_some_and(|definition| !matches!(definition, Definition::Filled(_))) {
+            // Bodies of functions may say anything.
+            return Ok(None);
         }
         let text = "set_config among other things in a transaction over shards would change one shard's session only";
         Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)

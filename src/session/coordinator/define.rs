@@ -33,6 +33,10 @@ impl Coordinator {
     /// Runs a definition; the answer stands in the output, without ReadyForQuery. `lasting`: a transaction that is begun
     /// for it lasts up to the client's Sync.
     pub(super) async fn define(&mut self, prepared: &Prepared, definition: &Definition, lasting: bool) -> Go {
+        if self.database.shared.last_view().is_none() {
+            // The first start may still be making the map.
+            self.view().await?;
+        }
         match definition {
             Definition::Refused(message, hint, reason) => {
                 let error = PgError::error(SqlState::FEATURE_NOT_SUPPORTED, message.clone()).hint(hint.clone());
@@ -68,6 +72,10 @@ impl Coordinator {
             Some(span) => super::password::with_verifier(&prepared.sql, span.clone(), self.standard_strings())?,
             None => prepared.sql.clone(),
         };
+        if everywhere.in_block && self.block.is_none() {
+            // Outside a block it would be over at once: PostgreSQL says so.
+            return self.pass_text(self.home(), &sql, false).await;
+        }
         let mut shards = self.home_first();
         if everywhere.of_servers {
             shards = self.one_a_server(&shards);
@@ -207,7 +215,7 @@ impl Coordinator {
             }
         }
         if let Some(table) = task.table.filter(|_| task.filled) {
-            let new = after.new_since(before, &table.name).map(|(s, n)| after.is_placed(s, n)).any(|placed| placed);
+            let new = after.new_since(before, &table.name).any(|(s, n)| after.is_placed(s, n));
             if new {
                 return Err(filled_elsewhere(&table.name).into());
             }

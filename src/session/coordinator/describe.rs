@@ -42,6 +42,8 @@ pub(super) struct Key {
     standard_strings: bool,
     /// The session that has temporary tables, whose names mean nothing to others.
     own: i32,
+    /// The shard that the session has chosen.
+    shard: Option<Value>,
 }
 
 /// A statement's text with all that is known of it.
@@ -83,8 +85,8 @@ pub(super) struct Column {
 impl Key {
     /// Whether both read a text alike.
     pub fn reads_as(&self, other: &Self) -> bool {
-        (&self.search_path, &self.role, self.standard_strings, self.own)
-            == (&other.search_path, &other.role, other.standard_strings, other.own)
+        (&self.search_path, &self.role, &self.shard, self.standard_strings, self.own)
+            == (&other.search_path, &other.role, &other.shard, other.standard_strings, other.own)
     }
 
     pub fn reads_standard_strings(&self) -> bool {
@@ -178,6 +180,7 @@ impl Coordinator {
             role: settings.get("role").or_else(|| settings.get("session_authorization")).cloned(),
             standard_strings,
             own: if self.temporary.is_empty() { 0 } else { self.client.process_id },
+            shard: settings.get("pgbraid.shard").cloned(),
         }
     }
 

@@ -416,13 +416,6 @@ impl Coordinator {
                 self.hold_segment().await?;
                 self.control(&prepared).await
             }
-            Place::Define => {
-                self.settle().await?;
-                match &*self.decide(&prepared).await? {
-                    Decision::Define(definition) => self.define(&prepared, definition, true).await,
-                    _ => Ok(()),
-                }
-            }
             Place::Held => {
                 let bind = portal.bind.clone();
                 self.settle().await?;
@@ -433,7 +426,7 @@ impl Coordinator {
                     _ => self.held_cursor(&prepared.sql, false).await.map(|_| ()),
                 }
             }
-            Place::Here => {
+            Place::Here | Place::Define => {
                 let (bind, done) = (portal.bind.clone(), std::mem::replace(&mut portal.done, true));
                 self.execute_here(&prepared, &bind, done).await
             }
@@ -467,6 +460,7 @@ impl Coordinator {
         self.settle().await?;
         self.hold_segment().await?;
         match &*self.decide(prepared).await? {
+            Decision::Define(definition) if !done => self.define(prepared, definition, true).await,
             Decision::Configure(calls) if !done => self.configure(prepared, calls, bind, false).await,
             Decision::Explain(explain) if !done => self.explain(prepared, explain, bind, false).await,
             Decision::CopyOut(plan, inner) if !done => {

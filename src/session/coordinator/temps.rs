@@ -18,8 +18,7 @@ impl Coordinator {
     }
 
     fn names_temporary(&self, words: &[(String, bool)]) -> bool {
-        !self.temporary.is_empty()
-            && words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp")
+        !self.temporary.is_empty() && words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp")
     }
 
     /// What becomes of a statement that makes or names a temporary table. `None`: it doesn't.

@@ -105,7 +105,7 @@ impl Three {
 
 fn configuration(name: &str, rest: &str) -> String {
     let mut text = "[users.app]\npassword = \"app\"\n[users.keeper]\npassword = \"k\"\n[databases.shop]\n\
-        service_user = \"keeper\"\nhome = \"s1\"\n"
+        service_user = \"keeper\"\nhome = \"s1\"\nconnect_timeout = \"60s\"\n"
         .to_owned();
     for shard in SHARDS {
         text += &format!("shards.{shard} = {:?}\n", cluster().url(PRIMARY, &format!("{name}_{shard}")));

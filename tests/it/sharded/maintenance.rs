@@ -75,13 +75,65 @@ async fn maintenance_runs_on_all_shards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn truncate_and_lock_reach_all_shards() {
+    let three = Three::start("emptied", PLACES).await;
+    let mut raw = three.client().await;
+    all(
+        &mut raw,
+        &[
+            "CREATE TABLE customers (id bigint PRIMARY KEY, name text)",
+            "CREATE TABLE orders (customer_id bigint REFERENCES customers, id bigint)",
+            "CREATE TABLE plain (a int)",
+            "INSERT INTO plain VALUES (1)",
+        ],
+    )
+    .await;
+    for id in 1..=12 {
+        assert_eq!(said(&mut raw, &format!("INSERT INTO customers VALUES ({id}, 'x')")).await, "INSERT 0 1");
+        assert_eq!(said(&mut raw, &format!("INSERT INTO orders VALUES ({id}, 1)")).await, "INSERT 0 1");
+    }
+    all(&mut raw, &["BEGIN", "TRUNCATE customers, plain CASCADE"]).await;
+    assert_eq!(raw.value("SELECT count(*) FROM customers").await, "0");
+    all(&mut raw, &["ROLLBACK"]).await;
+    assert_eq!(raw.value("SELECT count(*) FROM orders").await, "12");
+    assert!(said(&mut raw, "TRUNCATE customers").await.starts_with("0A000: cannot truncate a table referenced"));
+    assert!(said(&mut raw, "LOCK TABLE customers").await.starts_with("25P01"));
+    all(&mut raw, &["BEGIN", "LOCK TABLE customers IN EXCLUSIVE MODE"]).await;
+    let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'customers'::regclass AND mode = 'ExclusiveLock' \
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(three.everywhere(locked).await, "1");
+    all(&mut raw, &["COMMIT", "TRUNCATE customers, plain CASCADE"]).await;
+    for table in ["customers", "orders", "plain"] {
+        assert_eq!(three.everywhere(&format!("SELECT count(*) FROM {table}")).await, "0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chosen_shard_is_one_sessions_own() {
+    let three = Three::start("chosen", PLACES).await;
+    let mut raw = three.client().await;
+    all(&mut raw, &["CREATE TABLE customers (id bigint PRIMARY KEY, name text)"]).await;
+    for id in 1..=12 {
+        assert_eq!(said(&mut raw, &format!("INSERT INTO customers VALUES ({id}, 'x')")).await, "INSERT 0 1");
+    }
+    let sql = "SELECT count(*) FROM customers";
+    let (one, two) = (three.target().connect().await.unwrap(), three.target().connect().await.unwrap());
+    one.batch_execute("SET pgbraid.shard = 's2'").await.unwrap();
+    for _ in 0..3 {
+        let there: i64 = three.on("s2", sql).await.parse().unwrap();
+        assert_eq!(one.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), there);
+        assert_eq!(two.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 12);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_has_one_verifier_on_all_servers() {
     let (one, two) = (server().await, server().await);
     make(&one, "shop").await;
     make(&two, "shop").await;
     let configuration = format!(
         "[users.app]\npassword = \"app\"\n[users.keeper]\npassword = \"k\"\n[databases.shop]\nservice_user = \"keeper\"\n\
-         home = \"s1\"\nshards.s1 = {:?}\nshards.s2 = {:?}\n{PLACES}",
+         connect_timeout = \"60s\"\nhome = \"s1\"\nshards.s1 = {:?}\nshards.s2 = {:?}\n{PLACES}",
         one.url(PRIMARY, "shop"),
         two.url(PRIMARY, "shop")
     );
