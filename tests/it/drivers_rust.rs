@@ -203,7 +203,7 @@ async fn tokio_postgres_cancels_and_listens() {
         for _ in 0..3 {
             let token = client.cancel_token();
             let (slow, cancelled) = tokio::join!(client.query("SELECT pg_sleep(30)", &[]), async {
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(2000)).await;
                 token.cancel_query(NoTls).await
             });
             cancelled?;
