@@ -36,8 +36,10 @@ pub struct Relation {
     pub name: String,
     pub kind: RelationKind,
     pub columns: Vec<Column>,
-    /// Columns (by position) of each unique index that is immediate, valid, without expressions or a predicate.
-    pub unique: Vec<Vec<usize>>,
+    /// What keeps its rows apart.
+    pub guards: Vec<Guard>,
+    /// The same of its partitions and children.
+    pub inherited_guards: Vec<Guard>,
     /// The primary key's columns.
     pub primary_key: Option<Vec<usize>>,
     pub foreign_keys: Vec<ForeignKey>,
@@ -101,6 +103,17 @@ pub enum Provider {
     Icu,
 }
 
+/// A unique index or an exclusion constraint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    pub name: String,
+    pub exclusion: bool,
+    /// The columns that it compares by equality.
+    pub equal: Vec<String>,
+    /// All the columns that it reads, also in expressions and its predicate.
+    pub reads: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForeignKey {
     pub name: String,
@@ -158,6 +171,14 @@ pub struct Type {
     pub base: Oid,
     /// Whether values have a collation.
     pub collatable: bool,
+}
+
+impl Relation {
+    /// What keeps rows apart without comparing `key` by equality: over shards it can only hold on each for itself.
+    pub fn unguarded<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Guard> {
+        let guards = self.guards.iter().chain(&self.inherited_guards);
+        guards.filter(move |guard| !guard.equal.iter().any(|name| name == key))
+    }
 }
 
 impl Schema {

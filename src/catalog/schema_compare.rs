@@ -132,7 +132,7 @@ impl Comparison<'_> {
                 self.note(Some(home), format!("{column} has another default than on {}", self.home_name), false);
             }
         }
-        if home.primary_key != other.primary_key || home.unique.len() != other.unique.len() {
+        if home.primary_key != other.primary_key || home.guards.len() != other.guards.len() {
             self.note(Some(home), format!("{name} has other unique indexes than on {}", self.home_name), false);
         }
         if home.definition != other.definition {

@@ -63,15 +63,24 @@ SELECT c.oid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote
  WHERE c.oid <> 100 AND (c.oid >= 16384 OR c.oid IN (950, 951)
         OR EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid >= 16384 AND a.attcollation = c.oid))";
 
-/// Relation's OID, whether it is the primary key, the columns' numbers.
+/// Relation's OID, whether it is the primary key, the numbers of the columns that it compares by equality, name, whether
+/// it is an exclusion, the numbers of all the columns that it reads.
 const INDEXES: &str = "
 SELECT i.indrelid::text, i.indisprimary::text,
        (SELECT string_agg(k.number::text, ' ' ORDER BY k.at)
-          FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, at) WHERE k.at <= i.indnkeyatts)
-  FROM pg_catalog.pg_index i
- WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indexprs IS NULL AND i.indpred IS NULL
-   AND i.indrelid >= 16384
- ORDER BY i.indrelid, i.indexrelid";
+          FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, at)
+         WHERE k.at <= i.indnkeyatts AND k.number > 0
+           AND (NOT i.indisexclusion OR EXISTS (
+                 SELECT FROM pg_catalog.pg_constraint x JOIN pg_catalog.pg_operator o ON o.oid = x.conexclop[k.at]
+                  WHERE x.conindid = i.indexrelid AND x.contype = 'x' AND o.oprname = '='))),
+       c.relname::text, i.indisexclusion::text,
+       concat_ws(' ', array_to_string(i.indkey::int2[], ' '),
+         (SELECT string_agg(DISTINCT d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d
+           WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+             AND d.refclassid = d.classid AND d.refobjid = i.indrelid AND d.refobjsubid > 0))
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+ WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384
+ ORDER BY i.indrelid, c.relname";
 
 /// Relation's OID, name, the columns' numbers, target's OID, its columns' numbers, whether it acts.
 const FOREIGN_KEYS: &str = "

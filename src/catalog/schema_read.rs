@@ -5,12 +5,15 @@ use rustc_hash::FxHashMap;
 use super::SCHEMA_QUERIES;
 use super::read::Rows;
 use super::schema::{
-    Collation, Column, ForeignKey, Function, FunctionKind, Oid, Provider, Relation, RelationKind, Schema, Type,
+    Collation, Column, ForeignKey, Function, FunctionKind, Guard, Oid, Provider, Relation, RelationKind, Schema, Type,
     Volatility,
 };
 
 /// The database's own collation, in `pg_attribute.attcollation`.
 const DEFAULT_COLLATION: Oid = 100;
+
+/// How deep partitions of partitions are followed.
+const MOST_GENERATIONS: usize = 64;
 
 fn text(row: &[Option<String>], at: usize) -> &str {
     row.get(at).and_then(Option::as_deref).unwrap_or_default()
@@ -76,6 +79,7 @@ impl Schema {
         rows("columns").iter().for_each(|row| reading.column(row, &collations));
         rows("indexes").iter().for_each(|row| reading.index(row));
         rows("foreign keys").iter().for_each(|row| reading.foreign_key(row));
+        reading.inherit_guards();
 
         let mut schema = Self {
             collation,
@@ -150,7 +154,8 @@ impl Reading {
             name: owned(row, 2),
             kind,
             columns: Vec::new(),
-            unique: Vec::new(),
+            guards: Vec::new(),
+            inherited_guards: Vec::new(),
             primary_key: None,
             foreign_keys: Vec::new(),
             parent: row.get(8).cloned().flatten().map(|name| (owned(row, 7), name)),
@@ -194,12 +199,40 @@ impl Reading {
 
     fn index(&mut self, row: &[Option<String>]) {
         let of = oid(row, 0);
-        let Some(columns) = self.places(of, numbers(row, 2)) else { return };
+        let Some(equal) = self.places(of, numbers(row, 2)) else { return };
+        // Zero stands for an expression; what that reads is listed beside it.
+        let reads = self.places(of, numbers(row, 5).filter(|number| *number > 0)).unwrap_or_default();
         let Some(relation) = self.relations.get_mut(&of) else { return };
         if flag(row, 1) {
-            relation.primary_key = Some(columns.clone());
+            relation.primary_key = Some(equal.clone());
         }
-        relation.unique.push(columns);
+        let names = |places: &[usize]| -> Vec<String> {
+            places.iter().filter_map(|at| relation.columns.get(*at)).map(|column| column.name.clone()).collect()
+        };
+        let (equal, reads) = (names(&equal), names(&reads));
+        relation.guards.push(Guard { name: owned(row, 3), exclusion: flag(row, 4), equal, reads });
+    }
+
+    /// What guards a part guards the rows that are put into the whole.
+    fn inherit_guards(&mut self) {
+        let name = |relation: &Relation| (relation.schema.clone(), relation.name.clone());
+        let by_name: FxHashMap<_, Oid> = self.relations.iter().map(|(oid, relation)| (name(relation), *oid)).collect();
+        let parent = |of: &Relation| of.parent.as_ref().and_then(|parent| by_name.get(parent)).copied();
+        let mut found: Vec<(Oid, Vec<Guard>)> = Vec::new();
+        for part in self.relations.values().filter(|part| !part.guards.is_empty()) {
+            let mut at = parent(part);
+            // A table can't be its own ancestor; the bound is for what was read while it changed.
+            for _ in 0..MOST_GENERATIONS {
+                let Some(oid) = at else { break };
+                found.push((oid, part.guards.clone()));
+                at = self.relations.get(&oid).and_then(parent);
+            }
+        }
+        for (of, guards) in found {
+            if let Some(relation) = self.relations.get_mut(&of) {
+                relation.inherited_guards.extend(guards);
+            }
+        }
     }
 
     fn foreign_key(&mut self, row: &[Option<String>]) {

@@ -59,6 +59,7 @@ pub fn told(config: &Database, known: &Known, sql: &str) -> Result<String, Failu
         placement: &placement,
         search_path: &path,
         standard_strings: true,
+        unique_per_shard: config.unique_per_shard,
         vouched: &|name: &str| {
             let found = config.functions.iter().find(|function| function.name == name)?;
             Some(match found.reads {

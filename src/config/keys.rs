@@ -290,6 +290,12 @@ pub static DATABASE: &[Key<Database>] = &[
          `best-effort`: on one shard after the other, for servers without it; what fails in between leaves the changes on \
          some shards only."
         => cross_shard_commit),
+    key!("unique_per_shard", Kind::Flag, "false", Restart,
+        "Admits unique indexes and exclusion constraints of sharded tables that lack the sharding key. Each shard then keeps \
+         only its own rows apart: equal rows on two shards, which one PostgreSQL would refuse, are stored. Without it such \
+         indexes can't be made, and rows that they would have to judge aren't written. Fit for values that can't be equal \
+         by their making, such as a sequence's or a UUID's."
+        => unique_per_shard),
     Key {
         name: "tables",
         kind: Kind::Tables,

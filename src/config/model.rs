@@ -125,6 +125,8 @@ pub struct Database {
     pub buckets: usize,
     /// `cross_shard_commit`: how what was written on several shards is committed.
     pub cross_shard_commit: CrossShardCommit,
+    /// `unique_per_shard`: unique indexes without the sharding key are admitted.
+    pub unique_per_shard: bool,
     pub pool: Pool,
     pub gather: Gather,
     pub replicas: Replicas,

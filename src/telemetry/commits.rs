@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use super::{Counter, Gauge};
+use super::{Counter, Gauge, SharedCounter};
 
 /// One sharded database's.
 #[derive(Debug, Default)]
 pub struct CommitMetrics {
-    pub committed: Counter,
+    /// Every worker counts here.
+    pub committed: SharedCounter,
     /// Parts that the recoverer finished.
     pub recovered: Counter,
     /// Parts that are prepared now, whichever proxy's.

@@ -17,7 +17,7 @@ pub mod view;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-pub use cell::{Counter, Gauge, Histogram, Raised};
+pub use cell::{Counter, Gauge, Histogram, Raised, SharedCounter};
 pub use commits::CommitMetrics;
 pub use pool::{PoolLabels, PoolMetrics, Totals};
 pub use server::ServerMetrics;

@@ -160,7 +160,7 @@ fn key_number(tables: &Tables, of: Oid) -> Option<(&Table, &str, i32)> {
 /// A unique index that each shard could only guard among its own rows.
 fn unguarded(tables: &Tables, unique: &Unique) -> Option<PgError> {
     let (_, key, number) = key_number(tables, unique.of)?;
-    if unique.columns.contains(&number) {
+    if unique.columns.contains(&number) || tables.config.unique_per_shard {
         return None;
     }
     let relation = tables.relations.get(&unique.of)?;
@@ -170,9 +170,12 @@ fn unguarded(tables: &Tables, unique: &Unique) -> Option<PgError> {
         unique.name, relation.schema, relation.name
     );
     let hint = if unique.exclusion {
-        format!("Put `{key} WITH =` into it.")
+        format!("Put `{key} WITH =` into it, or write unique_per_shard = true in the configuration.")
     } else {
-        format!("Put the key into it: PRIMARY KEY ({key}, …), UNIQUE ({key}, …).")
+        format!(
+            "Put the key into it: PRIMARY KEY ({key}, …), UNIQUE ({key}, …). Or write unique_per_shard = true in the \
+             configuration: each shard then keeps its own rows apart only."
+        )
     };
     Some(refuse(text, hint))
 }

@@ -6,7 +6,7 @@ use super::{Stored, rules};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Difference, compare};
 use crate::config::Database;
-use crate::topology::placement::Placement;
+use crate::topology::placement::{Placement, TablePlace};
 
 /// What schemas and configuration give.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Preview {
     pub differences: Vec<Difference>,
     /// Declared tables that the home shard doesn't have.
     pub missing: Vec<String>,
+    /// Unique indexes of sharded tables that lack the key: the index, the table, the key.
+    pub unguarded: Vec<[String; 3]>,
 }
 
 /// From schemas by shard. None without the home shard's.
@@ -32,7 +34,15 @@ pub fn preview(config: &Database, schemas: &[(String, Arc<Schema>)]) -> Option<P
     differences.extend(self::differences(&placement, home, home_name, &named));
     let declared = config.tables.iter().map(|table| (table.schema.clone(), table.name.clone()));
     let missing = declared.filter(|name| !home.relations.contains_key(name));
-    Some(Preview { differences, missing: missing.map(|(schema, name)| format!("{schema}.{name}")).collect() })
+    let missing = missing.map(|(schema, name)| format!("{schema}.{name}")).collect();
+    let mut unguarded = Vec::new();
+    for (name, place) in &placement.tables {
+        let (TablePlace::Hash { key, .. } | TablePlace::List { key, .. }) = place else { continue };
+        let Some(relation) = home.relations.get(name) else { continue };
+        let table = format!("{}.{}", relation.schema, relation.name);
+        unguarded.extend(relation.unguarded(key).map(|guard| [guard.name.clone(), table.clone(), key.clone()]));
+    }
+    Some(Preview { differences, missing, unguarded })
 }
 
 /// The placement that is stored, without what a running database has yet to verify. None: it isn't this configuration's.

@@ -84,12 +84,20 @@ pub(super) fn judge(database: &Arc<Database>, answers: &[&Answer]) -> Vec<Findin
         findings.push(Finding { level: Level::Note, about: about(database.home_shard()), text });
     }
     let effective = with_statements(database, &by_statement);
-    let Some(Preview { differences, missing }) = preview(&effective, &schemas) else { return findings };
+    let Some(Preview { differences, missing, unguarded }) = preview(&effective, &schemas) else { return findings };
     for difference in differences {
         findings.push(Finding { level: Level::Bad, about: about(&difference.shard), text: difference.what });
     }
     for table in missing {
         let text = format!("the table {table} of [databases.{}.tables] isn't there yet", database.name);
+        findings.push(Finding { level: Level::Note, about: database.name.clone(), text });
+    }
+    for [index, table, key] in unguarded {
+        let end = match database.unique_per_shard {
+            true => "each shard keeps only its own rows apart, as unique_per_shard = true admits",
+            false => "rows that it would have to judge can't be written, unless unique_per_shard = true admits it",
+        };
+        let text = format!("{index} of {table} lacks the sharding key {key}: {end}");
         findings.push(Finding { level: Level::Note, about: database.name.clone(), text });
     }
     let home = schemas.iter().find(|(name, _)| name == database.home_shard());

@@ -57,6 +57,8 @@ pub struct Context<'a> {
     pub standard_strings: bool,
     /// Functions that the configuration vouches for, by name.
     pub vouched: &'a dyn Fn(&str) -> Option<Vouched>,
+    /// The configuration admits that each shard keeps only its own rows apart, where a unique index lacks the key.
+    pub unique_per_shard: bool,
 }
 
 /// Plans one statement that PostgreSQL has accepted. `params`: the types of its parameters, 0 where not known.

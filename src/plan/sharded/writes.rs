@@ -6,7 +6,7 @@ use super::facts::Reader;
 use super::names::{Namespace, Resolver, computed};
 use super::refuse::{refuse, unsupported};
 use super::{KeyCondition, KeyValue, Refusal};
-use crate::catalog::schema::{Column, Relation};
+use crate::catalog::schema::{Column, Guard, Relation};
 use crate::sql::ast::*;
 use crate::topology::placement::TablePlace;
 
@@ -70,12 +70,25 @@ impl Resolver<'_> {
         }
     }
 
+    /// Refuses what a unique index would have to judge that only sees one shard's rows. `changes`: the columns that are
+    /// given values; `None`: whole rows.
+    fn guarded(&self, table: &FromTable, id: RefId, changes: Option<&[Assignment]>) -> Result<(), Refusal> {
+        let Some((_, (_, column))) = self.out.key(id).filter(|_| !self.context.unique_per_shard) else { return Ok(()) };
+        let Some(relation) = self.relation_of(table) else { return Ok(()) };
+        let Some(key) = relation.columns.get(column) else { return Ok(()) };
+        match unguarded(relation, &key.name, changes) {
+            None => Ok(()),
+            Some(guard) => Err(unguarded_by(guard, relation, &key.name)),
+        }
+    }
+
     fn insert(&mut self, insert: &Insert, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
         if let Some(with) = &insert.with {
             self.with(with)?;
         }
         let (id, namespace) = self.target(&insert.table, scope)?;
         self.no_code(&insert.table, id)?;
+        self.guarded(&insert.table, id, None)?;
         if let InsertSource::Query(query) = &insert.source {
             self.query(query, scope)?;
         }
@@ -255,6 +268,7 @@ impl Resolver<'_> {
         }
         let (id, mut namespace) = self.target(&update.table, scope)?;
         self.no_code(&update.table, id)?;
+        self.guarded(&update.table, id, Some(&update.assignments))?;
         self.out.writes.push(Write { id, keys: None });
         self.others(update.from.as_ref(), &mut namespace, scope)?;
         self.frames.push(namespace.clone());
@@ -354,6 +368,33 @@ impl Resolver<'_> {
         self.frames.pop();
         Ok(outputs)
     }
+}
+
+/// A unique index or exclusion that can't be judged on one shard, and that the change of these columns concerns.
+fn unguarded<'a>(relation: &'a Relation, key: &'a str, changes: Option<&[Assignment]>) -> Option<&'a Guard> {
+    // A generated column may change with any other.
+    let generated = |name: &str| relation.columns.iter().any(|column| column.generated && column.name == name);
+    let given = |changes: &[Assignment], name: &String| {
+        changes.iter().any(|change| change.columns.iter().any(|column| column.name.value == *name)) || generated(name)
+    };
+    let concerned = |guard: &Guard| changes.is_none_or(|changes| guard.reads.iter().any(|name| given(changes, name)));
+    relation.unguarded(key).find(|guard| concerned(guard))
+}
+
+/// The refusal of a write that such an index would have to judge.
+pub fn unguarded_by(guard: &Guard, relation: &Relation, key: &str) -> Refusal {
+    let kind = if guard.exclusion { "exclusion constraint" } else { "unique index" };
+    refuse(
+        "unique",
+        format!(
+            "the {kind} \"{}\" of \"{}\" doesn't compare the sharding key \"{key}\": a shard would miss equal rows on the others",
+            guard.name, relation.name
+        ),
+        format!(
+            "Put \"{key}\" into it, or write unique_per_shard = true in the configuration: each shard then keeps its own \
+             rows apart only."
+        ),
+    )
 }
 
 /// Whether its default draws from a sequence.

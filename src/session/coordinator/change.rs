@@ -44,7 +44,7 @@ impl Coordinator {
             && !matches!(result, Err(Stop::Over))
             && let Some(block) = self.block.take()
         {
-            let ended = self.end_shards(&block, result.is_ok() && !block.failed).await;
+            let ended = self.end_own(&block, result.is_ok()).await;
             let tag = result?;
             ended?;
             message::command_complete(&mut self.output, &tag);

@@ -38,8 +38,21 @@ impl Coordinator {
         result
     }
 
+    /// Ends a transaction that the client didn't begin: it has no COMMIT whose tag would tell that all was rolled back.
+    ///
+    /// # Errors
+    /// 25P02 where it should have been committed and wasn't, and nobody has been told why.
+    pub(super) async fn end_own(&mut self, block: &Block, commit: bool) -> Go {
+        let committed = self.end_shards(block, commit).await?;
+        if commit && !committed {
+            let text = "the transaction was rolled back on all shards";
+            return Err(PgError::error(SqlState::IN_FAILED_SQL_TRANSACTION, text).hint("Run it again.").into());
+        }
+        Ok(())
+    }
+
     async fn end_written(&mut self, block: &Block, commit: bool) -> Go<bool> {
-        let commit = commit && self.whole(block);
+        let commit = commit && !block.failed && self.whole(block);
         match block.wrote.as_slice() {
             [] => self.end_joined(Counts::All, commit).await,
             [one] => self.end_joined(Counts::One(*one), commit).await,

@@ -30,7 +30,7 @@ impl Coordinator {
         for Call([name, value, local]) in calls {
             let text = |argument: &Argument| argument.value(bind);
             let (name, value) = (text(name)?, text(value)?);
-            let local = text(local)?.is_some_and(|word| "true".starts_with(&word.to_ascii_lowercase()) || word == "1");
+            let local = text(local)?.is_some_and(|word| is_true(&word));
             sets.push((name, value, local));
         }
         let mut link = self.engage(home).await?;
@@ -107,6 +107,12 @@ fn script(sets: &[Setting]) -> String {
         sql.push_str(if *local { "true)" } else { "false)" });
     }
     sql
+}
+
+/// A boolean's words as PostgreSQL reads them (`parse_bool_with_len`). What it doesn't know was an error before.
+fn is_true(word: &str) -> bool {
+    let word = word.trim().to_ascii_lowercase();
+    !word.is_empty() && (word == "1" || word == "on" || "true".starts_with(&word) || "yes".starts_with(&word))
 }
 
 /// The calls of a statement that does nothing else. `None`: it does, or its arguments aren't constants and parameters.
@@ -207,6 +213,16 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn booleans_have_many_names() {
+        for word in ["t", "TRUE", " tr ", "y", "Yes", "on", "1"] {
+            assert!(is_true(word), "{word}");
+        }
+        for word in ["", "f", "false", "no", "off", "0"] {
+            assert!(!is_true(word), "{word}");
+        }
+    }
 
     #[test]
     fn calls_are_read() {

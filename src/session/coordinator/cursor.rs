@@ -65,7 +65,7 @@ impl Coordinator {
             if result.is_err() {
                 self.cursors.remove(&cursor.name);
             }
-            let ended = self.end_shards(&block, result.is_ok()).await.map(|_| ());
+            let ended = self.end_own(&block, result.is_ok()).await;
             result.and(ended)?;
         } else {
             result?;

@@ -185,7 +185,9 @@ impl Coordinator {
             Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) | Kind::Deallocate(_) => {
                 Decision::Settings
             }
-            Kind::Show(_) | Kind::Listen(_) | Kind::Unlisten(_) | Kind::Notify => Decision::Home { writes: false },
+            Kind::Show(_) | Kind::Listen(_) | Kind::Unlisten(_) => Decision::Home { writes: false },
+            // What can't be prepared makes the home shard the anchor: told if and only if the rest is committed.
+            Kind::Notify => Decision::Home { writes: true },
             Kind::Fetch | Kind::Close(_) => Decision::Cursor,
             Kind::PrepareTransaction | Kind::FinishPrepared => {
                 refused("PREPARE TRANSACTION isn't supported on a sharded database", "Use COMMIT.")
@@ -301,6 +303,7 @@ impl Coordinator {
             placement: &view.placement,
             search_path: &path,
             standard_strings: self.standard_strings(),
+            unique_per_shard: self.database.shared.config.unique_per_shard,
             vouched: &|name: &str| {
                 let found = functions.iter().find(|function| function.name == name)?;
                 Some(match found.reads {

@@ -68,7 +68,7 @@ impl Coordinator {
         let mut result = self.sync_shards(&segment).await;
         if let Some(block) = self.block.take_if(|block| !block.explicit) {
             let good = result.is_ok() && !segment.skipping && !self.segment.skipping && !block.failed;
-            let ended = self.end_shards(&block, good).await.map(|_| ());
+            let ended = self.end_own(&block, good).await;
             result = result.and(ended);
         }
         if self.block.is_none() {

@@ -91,7 +91,7 @@ impl Coordinator {
             }
         }
         match self.block.take_if(|block| !block.explicit) {
-            Some(block) => self.end_shards(&block, true).await.map(|_| ()),
+            Some(block) => self.end_own(&block, true).await,
             None => Ok(()),
         }
     }

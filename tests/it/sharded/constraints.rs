@@ -78,3 +78,53 @@ async fn what_was_wrong_before_holds_nothing_up() {
     assert!(said(&mut raw, "ALTER TABLE customers ADD UNIQUE (name)").await.starts_with("0A000"));
     three.same().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_unique_index_would_miss_on_other_shards_arent_written() {
+    let three = Three::start("apart", PLACES).await;
+    for shard in ["s1", "s2", "s3"] {
+        let sql = "CREATE TABLE customers (id bigint PRIMARY KEY, email text UNIQUE, name text);
+            CREATE UNIQUE INDEX low ON customers (lower(name)) WHERE name > 'm';
+            CREATE TABLE orders (customer_id bigint, id bigint, n int, PRIMARY KEY (customer_id, id)) PARTITION BY RANGE (customer_id);
+            CREATE TABLE orders_all PARTITION OF orders DEFAULT;
+            ALTER TABLE orders_all ADD UNIQUE (id)";
+        three.run(shard, sql).await;
+    }
+    let mut raw = three.client().await;
+    for (sql, index) in [
+        ("INSERT INTO customers VALUES (1, 'a', 'b')", "customers_email_key"),
+        ("INSERT INTO customers (id) VALUES (1), (2), (3)", "customers_email_key"),
+        ("INSERT INTO customers VALUES (1, 'a') ON CONFLICT (id) DO NOTHING", "customers_email_key"),
+        ("INSERT INTO orders VALUES (1, 1, 1)", "orders_all_id_key"),
+        ("UPDATE customers SET email = 'x' WHERE id = 1", "customers_email_key"),
+        ("UPDATE customers SET name = 'x'", "low"),
+        ("UPDATE orders SET id = id + 1", "orders_all_id_key"),
+    ] {
+        let text = said(&mut raw, sql).await;
+        assert!(text.starts_with("0A000: ") && text.contains(index), "{sql}: {text}");
+    }
+    all(
+        &mut raw,
+        &["UPDATE orders SET n = 2", "DELETE FROM customers", "UPDATE orders SET n = 1 WHERE customer_id = 1"],
+    )
+    .await;
+
+    let admitted = three.again(&format!("unique_per_shard = true\n{PLACES}")).await;
+    let mut raw = admitted.client().await;
+    let rows: Vec<String> = (1..=30).map(|id| format!("({id}, 'e{id}', 'n{id}')")).collect();
+    all(
+        &mut raw,
+        &[
+            &format!("INSERT INTO customers VALUES {}", rows.join(", ")),
+            "UPDATE customers SET name = 'z' || name",
+            "CREATE UNIQUE INDEX ON customers (name, email)",
+            "INSERT INTO orders VALUES (1, 1, 1), (2, 2, 2)",
+        ],
+    )
+    .await;
+    assert!(
+        said(&mut raw, "INSERT INTO customers VALUES (1, 'other')").await.starts_with("23505"),
+        "its own rows are kept apart"
+    );
+    three.same().await;
+}

@@ -14,6 +14,7 @@ pub fn explain(sql: &str) -> String {
         search_path: &path,
         standard_strings: true,
         vouched: &vouched,
+        unique_per_shard: false,
     };
     let statement = match crate::sql::parse::parse(sql, true) {
         Ok(statement) => statement,
