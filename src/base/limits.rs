@@ -146,6 +146,12 @@ pub const FLOW_BYTES: usize = 256 << 10;
 /// Rows of them.
 pub const FLOW_ROWS: usize = 1_000;
 
+/// Bytes of a query's rows that one INSERT takes to the shards, where `INSERT … SELECT` is carried out in parts.
+pub const FEED_BYTES: usize = 1 << 20;
+
+/// Rows of them.
+pub const FEED_ROWS: usize = 5_000;
+
 /// Statements of one client that are kept prepared on one shard's session; beyond it another makes room.
 pub const SHARD_STATEMENTS: usize = 500;
 

@@ -74,7 +74,7 @@ pub fn told(config: &Database, known: &Known, sql: &str) -> Result<String, Failu
             let shards = match sharded::shards(&plan.access, &placement, &|_| None) {
                 ShardSet::Home | ShardSet::Any => vec![placement.home],
                 ShardSet::Some(shards) => shards,
-                ShardSet::All | ShardSet::NoKey => (0..placement.shards.len()).collect(),
+                ShardSet::All | ShardSet::NoKey(_) => (0..placement.shards.len()).collect(),
             };
             let by_parameter = matches!(plan.access, Access::Keys(_)) && shards.len() == placement.shards.len();
             let mut lines = explain::lines(&plan, &placement, &shards, &|_| None);

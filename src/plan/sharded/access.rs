@@ -21,8 +21,8 @@ pub enum ShardSet {
     /// These, in order; never empty.
     Some(Vec<ShardIndex>),
     All,
-    /// A row to be inserted has no key, or one that isn't known.
-    NoKey,
+    /// A row to be inserted has no key, or one that isn't known, for this column.
+    NoKey(String),
 }
 
 /// The shards for the values given. A key that isn't known means all shards.
@@ -37,9 +37,11 @@ pub fn shards<'a>(access: &Access, placement: &Placement, param: &dyn Fn(u32) ->
     for condition in conditions {
         for value in &condition.values {
             match places(condition, value, placement, param) {
-                Some(places) if condition.assigned.is_some() && places.is_empty() => return ShardSet::NoKey,
+                Some(places) if condition.assigned.is_some() && places.is_empty() => {
+                    return ShardSet::NoKey(condition.column.clone());
+                }
                 Some(places) => found.extend(places),
-                None if condition.assigned.is_some() => return ShardSet::NoKey,
+                None if condition.assigned.is_some() => return ShardSet::NoKey(condition.column.clone()),
                 None => return ShardSet::All,
             }
         }
@@ -77,7 +79,29 @@ fn places<'a>(
             KeyPlace::Unknown => return None,
         }
     }
+    if shards.is_empty() && condition.assigned.is_some_and(|assigned| assigned.not_null) {
+        // NULL: whichever shard gets the row says so in PostgreSQL's words.
+        shards.push(FIRST);
+    }
     Some(shards)
+}
+
+/// Any shard will do.
+const FIRST: ShardIndex = 0;
+
+/// The shard of a row by the value that is assigned to its key. `None`: it has none that is known.
+pub fn value_shard(
+    key: &KeyCondition,
+    placement: &Placement,
+    type_oid: u32,
+    format: Format,
+    value: Option<&[u8]>,
+) -> Option<ShardIndex> {
+    match place(key, type_oid, format, value, placement).1 {
+        KeyPlace::Shard(shard) => Some(shard),
+        _ if value.is_none() && key.assigned.is_some_and(|assigned| assigned.not_null) => Some(FIRST),
+        _ => None,
+    }
 }
 
 /// Each single value's bucket, if it has one, and place; `None`: the values aren't known.
@@ -125,7 +149,7 @@ fn place(
     match &condition.place {
         TablePlace::Hash { key_type, .. } => {
             let hashed = match condition.assigned {
-                Some(typmod) => hash_assigned(*key_type, typmod, type_oid, format, bytes),
+                Some(assigned) => hash_assigned(*key_type, assigned.typmod, type_oid, format, bytes),
                 None => hash(*key_type, type_oid, format, bytes),
             };
             (placement.bucket(hashed), placement.place(hashed))

@@ -90,6 +90,20 @@ pub fn settle(
     Ok(())
 }
 
+/// Of the columns that a query's rows leave away, those whose default is to be evaluated once for all of them.
+pub fn to_settle<'a>(omitted: impl Iterator<Item = &'a Column>, copies: bool) -> Result<Vec<&'a Column>, Refusal> {
+    let mut once = Vec::new();
+    for column in omitted {
+        match gives(column) {
+            Gives::Constant => {}
+            Gives::PerRow if !copies => {}
+            Gives::Clock => once.push(column),
+            _ => return Err(cannot(column)),
+        }
+    }
+    Ok(once)
+}
+
 /// Refuses `SET c = DEFAULT` where shards that evaluate the default for themselves could give different values.
 pub fn alike(relation: &Relation, assignments: &[Assignment]) -> Result<(), Refusal> {
     let asked = |expr: &Expr| matches!(expr.kind, ExprKind::Default);

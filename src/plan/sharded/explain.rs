@@ -2,7 +2,7 @@
 
 use super::access::Bound as BoundValue;
 use super::confine::{sentence, shown_value};
-use super::{Access, Bound, Finish, KeyCondition, Piece, Plan, Refusal, Scatter, Work, access};
+use super::{Access, Bound, FedInto, Feed, Finish, KeyCondition, Piece, Plan, Refusal, Scatter, Work, access};
 use crate::topology::placement::{KeyPlace, Placement, ShardIndex, TablePlace};
 
 /// Rung, proof, keys, questions and what becomes of the answers. `shards`: where it runs with these values.
@@ -38,6 +38,7 @@ pub fn lines<'a>(
             };
             vec![format!("{how} {names}, in one transaction")]
         }
+        Some((Finish::Fed(feed), scatter)) => fed(feed, &names, &scatter.once),
         Some((Finish::Rest { sql }, scatter)) => vec![
             format!("Scatter over {names}, the rest on one server"),
             format!("  Rest: {}", pieces(sql, &scatter.once)),
@@ -55,6 +56,27 @@ pub fn lines<'a>(
         for (at, input) in scatter.inputs.iter().enumerate() {
             lines.push(format!("  Input {}: {}", at + 1, pieces(&input.sql, &scatter.once)));
         }
+    }
+    lines
+}
+
+/// `INSERT … SELECT` whose rows are read and dealt out.
+fn fed(feed: &Feed, names: &str, once: &[String]) -> Vec<String> {
+    let mut lines = vec![match &feed.into {
+        FedInto::Home => "Read the query's rows and insert them on the home shard".to_string(),
+        FedInto::Copies(_) => format!("Read the query's rows once and insert them on {names}"),
+        FedInto::Shards { key, at } => {
+            let shown: Vec<String> = key.values.iter().map(shown_value).collect();
+            let by = if *at == usize::MAX { shown.join(", ") } else { format!("the query's column {}", at + 1) };
+            format!("Read the query's rows and insert each on its shard, by {} = {by}", key.column)
+        }
+    }];
+    lines.push(format!("  Insert: {}<rows>{}", pieces(&feed.before, once), pieces(&feed.after, once)));
+    lines.push(format!("  Query: {}", feed.query.split_whitespace().collect::<Vec<_>>().join(" ")));
+    lines.extend(feed.plan.proof.iter().map(|proof| format!("  Because: {proof}")));
+    if let Work::Scatter(scatter) = &feed.plan.work {
+        let inputs = scatter.inputs.iter().enumerate();
+        lines.extend(inputs.map(|(at, input)| format!("  Input {}: {}", at + 1, pieces(&input.sql, &scatter.once))));
     }
     lines
 }

@@ -12,6 +12,7 @@ mod constant;
 mod defaults;
 pub mod explain;
 mod facts;
+mod feed;
 mod from;
 mod functions;
 mod gather;
@@ -32,7 +33,7 @@ mod types;
 mod walk;
 mod writes;
 
-pub use access::{Bound as BoundValue, ShardSet, row_shards, shards};
+pub use access::{Bound as BoundValue, ShardSet, row_shards, shards, value_shard};
 pub use model::*;
 pub use splice::shown;
 

@@ -36,8 +36,16 @@ pub struct KeyCondition {
     pub column: String,
     pub place: TablePlace,
     pub values: Vec<KeyValue>,
-    /// The values are assigned to a column with this typmod (INSERT), not compared with it: each must have a shard.
-    pub assigned: Option<i32>,
+    /// The values are assigned to the column (INSERT), not compared with it: each must have a shard.
+    pub assigned: Option<Assigned>,
+}
+
+/// A column that values are assigned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub typmod: i32,
+    /// Every shard refuses NULL in it.
+    pub not_null: bool,
 }
 
 /// A value that a key is compared with, to be known at the latest when parameters are bound.
@@ -139,6 +147,43 @@ pub enum Finish {
     Rest { sql: Vec<Piece> },
     /// Each shard changes its rows.
     Changed(Changed),
+    /// The rows of a query are inserted.
+    Fed(Box<Feed>),
+}
+
+/// `INSERT … SELECT` whose rows are read from some shards and inserted on others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feed {
+    /// The query by itself, and how it runs.
+    pub query: String,
+    pub plan: Box<Plan>,
+    /// `INSERT INTO t (…)`, up to the query.
+    pub before: Vec<Piece>,
+    /// Columns of the query that are constants of the client's: each stands in the INSERT itself, which gives it its
+    /// type.
+    pub constants: Vec<(usize, String)>,
+    /// What the INSERT has behind the query's columns: defaults that are evaluated once.
+    pub added: Vec<Piece>,
+    /// `ON CONFLICT …`, `RETURNING …`
+    pub after: Vec<Piece>,
+    pub into: FedInto,
+    /// A shard must get all its rows in one statement.
+    pub whole: bool,
+    /// RETURNING's rows come in the order of the query's.
+    pub ordered: bool,
+}
+
+/// Where a query's rows go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FedInto {
+    Home,
+    /// A reference table, as SQL has it: all rows to every copy.
+    Copies(String),
+    /// Each row to the shard of its key: the query's column `at`, or the one value of `key`, if it has one.
+    Shards {
+        key: KeyCondition,
+        at: usize,
+    },
 }
 
 /// What becomes of a statement that several shards carry out: counts are added, RETURNING's rows told.

@@ -7,6 +7,7 @@ use super::query::Kinds;
 use super::refuse::{refuse, unsupported};
 use super::several::Writing;
 use super::splice::text;
+use super::writes::Rows;
 use super::{Access, Context, Finish, Input, Plan, Refusal, Scatter, Work, functions};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
@@ -15,6 +16,9 @@ use crate::sql::ast::*;
 pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
     let mut resolver = Resolver::new(context, params, sql);
     resolver.write(statement, 0)?;
+    if let Some(plan) = super::feed::plan(sql, statement, &resolver) {
+        return plan;
+    }
     let analysis = &resolver.out;
     if let [write] = analysis.writes.as_slice()
         && analysis.is_reference(write.id)
@@ -61,14 +65,17 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     if kinds.home || kinds.catalog {
         return Err(unsupported("home-table", "a write beside tables of the home shard"));
     }
-    let inserted = |id: usize| analysis.writes.iter().any(|write| write.id == id && write.keys.is_some());
+    if analysis.writes.iter().any(|write| matches!(write.rows, Rows::Given(_))) {
+        return Err(super::writes::unknown_key());
+    }
+    let inserted = |id: usize| analysis.writes.iter().any(|write| write.id == id && write.keys().is_some());
     let ids = analysis.sharded(0..analysis.refs.len()).filter(|&id| !inserted(id));
     let Some(mut keys) = conditions(analysis, ids) else {
         plan.access = Access::All;
         plan.work = Work::Refuse(several());
         return Ok(plan);
     };
-    keys.extend(analysis.writes.iter().filter_map(|write| write.keys.clone()));
+    keys.extend(analysis.writes.iter().filter_map(|write| write.keys().cloned()));
     plan.proof.extend(keys.iter().map(sentence));
     plan.access = Access::Keys(keys);
     Ok(plan)

@@ -1,6 +1,6 @@
 //! The ladder for a statement that reads: route, scatter, gather, refuse.
 
-use super::analysis::{Analysis, Home, Source};
+use super::analysis::{Analysis, Called, Home, Source};
 use super::confine::{conditions, sentence};
 use super::names::Resolver;
 use super::refuse::unsupported;
@@ -173,8 +173,17 @@ impl Planner<'_> {
 
     /// Replaces what must be evaluated once; refuses what acts on one server.
     pub fn functions(&self, edits: &mut Edits) -> Result<Vec<String>, Refusal> {
+        self.functions_of(self.analysis.calls.iter(), edits)
+    }
+
+    /// The same of these calls alone.
+    pub fn functions_of<'c>(
+        &self,
+        calls: impl Iterator<Item = &'c Called>,
+        edits: &mut Edits,
+    ) -> Result<Vec<String>, Refusal> {
         let mut once: Vec<String> = Vec::new();
-        for call in &self.analysis.calls {
+        for call in calls {
             match functions::behaviour(call, self.context) {
                 functions::Behaviour::Same | functions::Behaviour::PerRow => {}
                 functions::Behaviour::Local => return Err(functions::local(call)),

@@ -320,7 +320,7 @@ impl Prover<'_, '_> {
     }
 
     /// Whether a column surely equals one of the keys.
-    fn reaches(&self, target: Target, keys: &[Target], scope: ScopeId) -> bool {
+    pub fn reaches(&self, target: Target, keys: &[Target], scope: ScopeId) -> bool {
         self.analysis().equals(target, scope).iter().any(|reached| keys.contains(reached))
     }
 

@@ -180,7 +180,7 @@ impl Writing<'_> {
                 within: None,
             });
         }
-        let key = self.analysis().writes.first().and_then(|write| write.keys.clone());
+        let key = self.analysis().writes.first().and_then(|write| write.keys().cloned());
         let (Some(key), Some(first), Some(last)) = (key, values.rows.first(), values.rows.last()) else {
             return Err(unsupported("insert-key", "this INSERT"));
         };
@@ -233,7 +233,7 @@ impl Writing<'_> {
 }
 
 /// The rows of `INSERT … VALUES`, if it is that plainly.
-fn values(insert: &Insert) -> Option<&Values> {
+pub fn values(insert: &Insert) -> Option<&Values> {
     match &insert.source {
         InsertSource::Query(Query { with: None, body: QueryBody::Values(values), order_by, limit, offset, .. })
             if order_by.is_none() && limit.is_none() && offset.is_none() =>
@@ -252,7 +252,7 @@ fn returned(returning: Option<&Returning>) -> impl Iterator<Item = &Expr> {
 }
 
 /// A query that stands for a statement which is none.
-fn nothing(span: Span) -> Query {
+pub fn nothing(span: Span) -> Query {
     Query {
         span,
         with: None,

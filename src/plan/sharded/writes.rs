@@ -5,7 +5,7 @@ use super::constant::evaluate;
 use super::facts::Reader;
 use super::names::{Namespace, Resolver, computed};
 use super::refuse::{refuse, unsupported};
-use super::{KeyCondition, KeyValue, Refusal};
+use super::{Assigned, KeyCondition, KeyValue, Refusal};
 use crate::catalog::schema::{Column, Guard, Relation};
 use crate::sql::ast::*;
 use crate::topology::placement::TablePlace;
@@ -13,8 +13,27 @@ use crate::topology::placement::TablePlace;
 /// One target of a writing statement.
 pub struct Write {
     pub id: RefId,
-    /// Where inserted rows go; `None`: rows that exist are changed.
-    pub keys: Option<KeyCondition>,
+    pub rows: Rows,
+}
+
+/// Which rows a statement writes.
+pub enum Rows {
+    /// Rows that exist are changed.
+    Known,
+    /// New ones, with these keys (`None`: not of a sharded table).
+    New(Option<KeyCondition>),
+    /// New ones, each with the key that a query gives it in this column of its.
+    Given(usize),
+}
+
+impl Write {
+    /// The keys of new rows.
+    pub fn keys(&self) -> Option<&KeyCondition> {
+        match &self.rows {
+            Rows::New(keys) => keys.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 impl Resolver<'_> {
@@ -92,11 +111,11 @@ impl Resolver<'_> {
         if let InsertSource::Query(query) = &insert.source {
             self.query(query, scope)?;
         }
-        let keys = match self.out.key(id).map(|(place, (_, column))| (place.clone(), column)) {
-            Some((place, column)) => Some(self.inserted_keys(insert, id, place, column)?),
-            None => None,
+        let rows = match self.out.key(id).map(|(place, (_, column))| (place.clone(), column)) {
+            Some((place, column)) => self.inserted_keys(insert, id, place, column)?,
+            None => Rows::New(None),
         };
-        self.out.writes.push(Write { id, keys });
+        self.out.writes.push(Write { id, rows });
         let mut frame = namespace.clone();
         if let Some(conflict) = &insert.on_conflict {
             // `excluded` has the target's columns.
@@ -119,13 +138,7 @@ impl Resolver<'_> {
     }
 
     /// The keys of the rows that an INSERT gives.
-    fn inserted_keys(
-        &self,
-        insert: &Insert,
-        id: RefId,
-        place: TablePlace,
-        column: usize,
-    ) -> Result<KeyCondition, Refusal> {
+    fn inserted_keys(&self, insert: &Insert, id: RefId, place: TablePlace, column: usize) -> Result<Rows, Refusal> {
         let relation = self.relation_of(&insert.table).ok_or_else(|| unsupported("write", "this target"))?;
         let key = relation.columns.get(column).ok_or_else(|| unsupported("write", "this target"))?;
         let missing = || {
@@ -142,7 +155,15 @@ impl Resolver<'_> {
             Some(columns) => columns.iter().position(|column| column.name.value == key.name && !column.part),
             None => Some(column),
         };
-        let at = at.ok_or_else(missing)?;
+        let assigned = Some(Assigned { typmod: key.typmod, not_null: key.not_null });
+        let condition =
+            |values| KeyCondition { column: self.out.display((id, column)), place: place.clone(), values, assigned };
+        let given = at.filter(|at| self.width(insert).is_none_or(|width| *at < width));
+        if given.is_none() && key.default.is_none() && !key.identity && !key.generated {
+            // It is NULL in every row.
+            return Ok(Rows::New(Some(condition(vec![KeyValue::Null]))));
+        }
+        let at = given.ok_or_else(missing)?;
         let sql = self.out.texts.get(self.text).map(AsRef::as_ref).unwrap_or_default();
         for (position, column) in relation.columns.iter().enumerate() {
             let given = match &insert.columns {
@@ -155,8 +176,11 @@ impl Resolver<'_> {
             }
         }
         let InsertSource::Query(query) = &insert.source else { return Err(missing()) };
-        let values = self.row_keys(query, at, &missing)?;
-        Ok(KeyCondition { column: self.out.display((id, column)), place, values, assigned: Some(key.typmod) })
+        match self.row_keys(query, at, &missing) {
+            Ok(values) => Ok(Rows::New(Some(condition(values)))),
+            Err(_) if super::feed::fits(insert) => Ok(Rows::Given(at)),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Whether a row says DEFAULT for the column.
@@ -179,7 +203,8 @@ impl Resolver<'_> {
                 values.rows.first().map(|row| row.values.len())
             }
             InsertSource::Query(query) => {
-                self.out.queries.get(&(self.text, query.span)).map(|level| level.outputs.len())
+                let level = self.out.queries.get(&(self.text, query.span)).filter(|level| !level.open);
+                level.map(|level| level.outputs.len())
             }
             InsertSource::DefaultValues(_) => Some(0),
         }
@@ -269,7 +294,7 @@ impl Resolver<'_> {
         let (id, mut namespace) = self.target(&update.table, scope)?;
         self.no_code(&update.table, id)?;
         self.guarded(&update.table, id, Some(&update.assignments))?;
-        self.out.writes.push(Write { id, keys: None });
+        self.out.writes.push(Write { id, rows: Rows::Known });
         self.others(update.from.as_ref(), &mut namespace, scope)?;
         self.frames.push(namespace.clone());
         for assignment in &update.assignments {
@@ -286,7 +311,7 @@ impl Resolver<'_> {
         }
         let (id, mut namespace) = self.target(&delete.table, scope)?;
         self.no_code(&delete.table, id)?;
-        self.out.writes.push(Write { id, keys: None });
+        self.out.writes.push(Write { id, rows: Rows::Known });
         self.others(delete.using.as_ref(), &mut namespace, scope)?;
         self.changed(delete.filter.as_ref(), delete.current_of.as_ref(), &namespace, scope)?;
         self.returning(delete.returning.as_ref(), namespace, scope)
@@ -330,7 +355,7 @@ impl Resolver<'_> {
                 "Use INSERT … ON CONFLICT, UPDATE and DELETE by the sharding key.",
             ));
         }
-        self.out.writes.push(Write { id, keys: None });
+        self.out.writes.push(Write { id, rows: Rows::Known });
         let source = self.from_item(&merge.source, scope, scope, &Namespace::default())?;
         namespace.join(source);
         self.frames.push(namespace);
@@ -415,7 +440,7 @@ pub fn sequence_default(column: &str) -> Refusal {
     )
 }
 
-fn unknown_key() -> Refusal {
+pub fn unknown_key() -> Refusal {
     refuse(
         "insert-key",
         "pgbraid can't prove to which shard the rows belong: the sharding key is an expression",

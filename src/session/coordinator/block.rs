@@ -129,6 +129,11 @@ impl Coordinator {
         Ok(())
     }
 
+    /// The shard whose clock is the transaction's: the one that it began on.
+    pub(super) fn clock(&self) -> Option<usize> {
+        self.block.as_ref().and_then(|block| block.members.first().copied())
+    }
+
     /// A link to a shard with the session's settings, outside any transaction of the client's unless it has joined.
     pub(super) async fn connect(&mut self, shard: usize) -> Go<Box<ShardLink>> {
         let mut link = match self.links.get_mut(shard).and_then(Option::take) {

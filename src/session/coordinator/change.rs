@@ -16,10 +16,12 @@ use crate::wire::frame::{HEADER, back, split_cstr};
 use crate::wire::message;
 
 /// What one shard is told, and which rows of the statement's it is given.
-struct Task {
-    shard: usize,
-    question: Question,
-    rows: Vec<usize>,
+pub(super) struct Task {
+    pub shard: usize,
+    pub question: Question,
+    /// Values behind the client's own.
+    pub extra: Extra,
+    pub rows: Vec<usize>,
 }
 
 impl Coordinator {
@@ -28,7 +30,6 @@ impl Coordinator {
         &mut self,
         prepared: &Prepared,
         scatter: &Scatter,
-        changed: &Changed,
         shards: &[usize],
         bind: &Bind,
         describe: bool,
@@ -38,7 +39,11 @@ impl Coordinator {
         if own {
             self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
         }
-        let result = self.change_within(prepared, scatter, changed, shards, bind, describe).await;
+        let result = match &scatter.finish {
+            Finish::Changed(changed) => self.change_within(prepared, scatter, changed, shards, bind, describe).await,
+            Finish::Fed(feed) => self.feed(prepared, scatter, feed, bind, describe).await,
+            Finish::Stream { .. } | Finish::Rest { .. } => Err(super::multi::nothing_asked().into()),
+        };
         if own
             && !self.in_extended()
             && !matches!(result, Err(Stop::Over))
@@ -79,20 +84,11 @@ impl Coordinator {
             self.put_link(task.shard, link);
         }
         if let Some(table) = &changed.copies {
-            // Two writers take turns on every shard in the same order, the home shard's first.
-            for task in &tasks {
-                let mut link = self.take_link(task.shard)?;
-                let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
-                let answer = self.run_on(&mut link, &lock).await?;
-                self.put_link(task.shard, link);
-                if let Some(error) = answer.error {
-                    return Err(self.tell_frame(&error, &answer.error_frame));
-                }
-            }
+            self.lock_copies(table, &order).await?;
         }
         let again = changed.split.is_none() && prepared.runs.get() > 1;
         prepared.runs.set(prepared.runs.get().saturating_add(1));
-        let answers = self.put_tasks(&prepared.sql, &tasks, bind, &extra, again).await?;
+        let answers = self.put_tasks(&prepared.sql, &tasks, bind, again).await?;
         let mut count = 0u64;
         let mut counts = Vec::new();
         for answer in &answers {
@@ -132,6 +128,19 @@ impl Coordinator {
         Ok(format!("{} {count}", changed.word))
     }
 
+    /// Two writers of a reference table take turns on every shard in the same order, the home shard's first.
+    pub(super) async fn lock_copies(&mut self, table: &str, order: &[usize]) -> Go {
+        for &shard in order {
+            let mut link = self.engage(shard).await?;
+            let answer = self.run_on(&mut link, &format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
+            self.put_link(shard, link);
+            if let Some(error) = answer.error {
+                return Err(self.tell_frame(&error, &answer.error_frame));
+            }
+        }
+        Ok(())
+    }
+
     /// What each shard is told.
     async fn tasks(
         &mut self,
@@ -146,34 +155,32 @@ impl Coordinator {
         let question = |sql: String| Question { sql, types: types.clone(), results: bind.results.clone() };
         let Some(split) = &changed.split else {
             let sql = text_of(&input.sql, prepared, &[]);
-            let task = |&shard: &usize| Task { shard, question: question(sql.clone()), rows: Vec::new() };
+            let task = |&shard: &usize| Task {
+                shard,
+                question: question(sql.clone()),
+                extra: extra.clone(),
+                rows: Vec::new(),
+            };
             return Ok(order.iter().map(task).collect());
         };
         let view = self.view().await?;
         let values = self.bound(prepared, bind);
         let places = row_shards(&split.key, &view.placement, &|number| values(number));
-        let places = places.ok_or_else(super::decide::no_key)?;
+        let places = places.ok_or_else(|| super::decide::no_key(&split.key.column))?;
         let tasks = order.iter().filter_map(|&shard| {
             let rows: Vec<usize> = (0..places.len()).filter(|&at| places.get(at) == Some(&shard)).collect();
             let sql = rows_text(split, &rows, prepared);
-            (!rows.is_empty()).then(|| Task { shard, question: question(sql), rows })
+            (!rows.is_empty()).then(|| Task { shard, question: question(sql), extra: extra.clone(), rows })
         });
         Ok(tasks.collect())
     }
 
     /// Asks all at once. The first error is told, and fails the transaction.
-    async fn put_tasks(
-        &mut self,
-        sql: &str,
-        tasks: &[Task],
-        bind: &Bind,
-        extra: &Extra,
-        again: bool,
-    ) -> Go<Vec<Answer>> {
+    pub(super) async fn put_tasks(&mut self, sql: &str, tasks: &[Task], bind: &Bind, again: bool) -> Go<Vec<Answer>> {
         let mut links = Vec::new();
         for task in tasks {
             let mut link = self.take_link(task.shard)?;
-            put_question(&mut link, &self.question_for(task.shard, &task.question), bind, extra, false, again);
+            put_question(&mut link, &self.question_for(task.shard, &task.question), bind, &task.extra, false, again);
             link.sync();
             // All of them work meanwhile.
             let _ = poll_fn(|cx| Poll::Ready(link.poll_send(cx))).await;
@@ -212,7 +219,7 @@ impl Coordinator {
     }
 
     /// Copies that are changed by what a snapshot of long ago shows would differ.
-    fn refuse_copies_in_snapshot(&self) -> Go {
+    pub(super) fn refuse_copies_in_snapshot(&self) -> Go {
         let keeps = self.block.as_ref().is_some_and(Block::keeps_snapshot);
         let settings = self.settings();
         let default = settings.get("default_transaction_isolation").map(crate::session::value_text);
@@ -231,7 +238,7 @@ impl Coordinator {
 /// # Errors
 /// 0A000 for one that does.
 pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool, PgError> {
-    let changes = matches!(scatter.finish, Finish::Changed(_));
+    let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_));
     if changes && prepared.described.get().is_some_and(|described| described.row.is_some()) {
         let text = "rows of RETURNING over several shards can't be fetched in parts";
         return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."));
@@ -270,15 +277,15 @@ fn without_place(frame: &[u8]) -> Vec<u8> {
 }
 
 /// The number in a command tag.
-fn count_of(tag: &[u8]) -> Option<u64> {
+pub(super) fn count_of(tag: &[u8]) -> Option<u64> {
     std::str::from_utf8(tag).ok()?.rsplit(' ').next()?.parse().ok()
 }
 
-fn uneven() -> PgError {
+pub(super) fn uneven() -> PgError {
     PgError::error(SqlState::INTERNAL_ERROR, "a shard answered a part of a statement with another number of rows")
 }
 
-fn unequal(table: &str) -> PgError {
+pub(super) fn unequal(table: &str) -> PgError {
     let text = format!("the shards' copies of the reference table {table} aren't equal");
     PgError::error(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, text)
         .detail("The same statement changed another number of rows on one than on another. Nothing was changed.")

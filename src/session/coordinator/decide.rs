@@ -364,7 +364,7 @@ impl Coordinator {
     ) -> Result<Target, PgError> {
         Ok(match shards(access, &view.placement, param) {
             ShardSet::Home => Target::One(self.home()),
-            ShardSet::NoKey => return Err(no_key()),
+            ShardSet::NoKey(column) => return Err(no_key(&column)),
             ShardSet::All => match self.links.len() {
                 1 => Target::One(0),
                 count => Target::Many((0..count).collect()),
@@ -391,9 +391,11 @@ impl Coordinator {
 }
 
 /// The refusal of a row without a key.
-pub(super) fn no_key() -> PgError {
-    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, "a row to be inserted has no sharding key, or one that isn't known")
-        .hint("Give the key's column a value of its own type: a constant or a parameter.")
+pub(super) fn no_key(column: &str) -> PgError {
+    let text =
+        format!("a row to be inserted has no value for the sharding key {column}, or one whose shard isn't known");
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+        .hint("Give the column a value of its own type that isn't NULL: a constant or a parameter.")
 }
 
 fn is_control(kind: &Kind) -> bool {

@@ -15,6 +15,7 @@ mod define;
 mod describe;
 mod explain;
 mod extended;
+mod feed;
 mod fetch;
 mod flow;
 mod multi;

@@ -103,8 +103,8 @@ impl Coordinator {
         describe: bool,
     ) -> Go {
         self.hold_segment().await?;
-        if let Finish::Changed(changed) = &scatter.finish {
-            return self.change(prepared, scatter, changed, shards, bind, describe).await;
+        if matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_)) {
+            return self.change(prepared, scatter, shards, bind, describe).await;
         }
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
@@ -175,7 +175,7 @@ impl Coordinator {
                 }
             }
             Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
-            Finish::Changed(_) => Err(nothing_asked().into()),
+            Finish::Changed(_) | Finish::Fed(_) => Err(nothing_asked().into()),
         }
     }
 
@@ -185,7 +185,8 @@ impl Coordinator {
         if scatter.once.is_empty() {
             return Ok(extra);
         }
-        let shard = shards.first().copied().unwrap_or_else(|| self.home());
+        let first = shards.first().copied().unwrap_or_else(|| self.home());
+        let shard = self.clock().unwrap_or(first);
         let mut link = self.engage(shard).await?;
         let question =
             Question { sql: format!("SELECT {}", scatter.once.join(", ")), types: Vec::new(), results: vec![1] };

@@ -188,10 +188,248 @@ WITH gone AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM gone;
 ROLLBACK;
 
 BEGIN;
+UPDATE customers SET id = id + 1000;
+ROLLBACK;
+
+-- class: write select
+
+-- name: each shard inserts what it reads
+BEGIN;
 INSERT INTO orders (id, customer_id) SELECT id + 10000, id FROM customers;
+SELECT count(*) FROM orders;
+SELECT count(*), sum(id) FROM orders WHERE id > 10000;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (id, customer_id, total, note) SELECT max(id) + 1000, customer_id, sum(total), 'sum' FROM orders GROUP BY customer_id RETURNING id, customer_id, total;
+SELECT count(*) FROM orders WHERE note = 'sum';
+ROLLBACK;
+
+BEGIN;
+INSERT INTO items SELECT o.id, o.customer_id, 90 + c.id % 5, 1, o.quantity, o.total FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.total IS NOT NULL AND o.total < 1000;
+SELECT count(*), sum(price) FROM items;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (id, customer_id, ordered_at, due) SELECT id + 20000, customer_id, now(), current_date FROM orders WHERE <<true|customer_id IN (3, 4, 5, 6)|customer_id = 7>>;
+SELECT count(*) FROM orders WHERE ordered_at = now() AND id > 20000;
+ROLLBACK;
+
+-- name: from the target itself
+BEGIN;
+INSERT INTO orders SELECT id + 100000, customer_id, status, total FROM orders;
+INSERT INTO orders SELECT id + 1000000, customer_id, status, total FROM orders;
+SELECT count(*), sum(id), sum(total) FROM orders;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (customer_id, id) SELECT customer_id, id FROM orders WHERE id < 50 ON CONFLICT <<DO NOTHING|(customer_id, id) DO UPDATE SET note = 'again' RETURNING id, note|(customer_id, id) DO UPDATE SET note = concat(orders.note, excluded.id) WHERE orders.id > 20 RETURNING orders.id>>;
+SELECT count(*) FROM orders WHERE note = 'again';
+ROLLBACK;
+
+-- name: rows that move to other shards
+BEGIN;
+INSERT INTO customers (id, name, country, credit) SELECT id + 5000, name, country, total FROM (SELECT o.id, c.name, c.country, o.total FROM orders o JOIN customers c ON c.id = o.customer_id) t;
+SELECT count(*), sum(credit) FROM customers WHERE id > 5000;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, name) SELECT id + 5000, upper(name) FROM customers WHERE id < 20 ORDER BY id <<|DESC>> RETURNING id, name;
+SELECT count(*) FROM customers;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, name) SELECT id + 6000, name FROM customers ORDER BY <<id|name DESC NULLS LAST, id>> LIMIT 7 <<|OFFSET 2>> RETURNING *;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO events (id, kind, customer_id, at) SELECT md5(customer_id || '/' || id)::uuid, status, customer_id, ordered_at FROM orders;
+SELECT count(*), count(DISTINCT id), count(at) FROM events;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO readings (device, n, value) SELECT coalesce(country, 'none'), count(*), avg(credit) FROM customers GROUP BY country RETURNING device, n;
+SELECT count(*), sum(n) FROM readings;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO readings (device, n, at) SELECT 'x' || g, g, '2020-01-01' FROM generate_series(1, 300) g;
+SELECT count(*), sum(n) FROM readings WHERE device LIKE 'x%' AND at = '2020-01-01';
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (id, customer_id, total) SELECT row_number() OVER (ORDER BY id, customer_id) + 70000, id % 40 + 1, avg(total) OVER () FROM orders;
+SELECT count(*), sum(id) FROM orders WHERE id > 70000;
+ROLLBACK;
+
+BEGIN;
+WITH x AS (SELECT customer_id, sum(total) AS s FROM orders GROUP BY 1), y AS (SELECT id FROM customers WHERE vip) INSERT INTO customers (id, name, credit) SELECT id + 8000, 'x', s FROM x JOIN y ON y.id = x.customer_id RETURNING id, name, credit;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (id, customer_id, status) (SELECT id + 300, id + 1, 'a' FROM customers UNION ALL SELECT n, 5, device FROM readings WHERE n < 3) ON CONFLICT DO NOTHING;
+SELECT count(*), count(DISTINCT status) FROM orders;
+ROLLBACK;
+
+-- name: constants take the type of their column
+BEGIN;
+INSERT INTO orders (customer_id, id, status, due, took, total, paid, small, label) SELECT id + 1, 9000, NULL, '2024-02-29', '3 days', '12.345', 'yes', '7', 'abc' FROM customers RETURNING due, took, total, paid, small, label;
+SELECT count(*), sum(total) FROM orders WHERE id = 9000;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, mood, moods, tags, profile, born) SELECT id + 4000, 'happy', '{sad,ok}', '{a,b}', '{"a": 1}', '2001-01-01' FROM customers WHERE id < 9 RETURNING id, mood, moods, tags, profile;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers SELECT id + 4000, 'n', c.email, c.city, nick FROM customers c WHERE id < 9 RETURNING *;
+INSERT INTO customers SELECT c.* FROM (SELECT id + 7000 AS id, name, email, city, nick, country, vip, mood, born, joined, credit, score, tags, profile, code, photo, seen, moods, handle FROM customers) c;
+SELECT count(*), sum(credit), count(photo), count(moods) FROM customers WHERE id > 7000;
+SELECT * FROM customers WHERE id > 7000 ORDER BY id;
+ROLLBACK;
+
+-- name: values are converted as by assignment
+BEGIN;
+INSERT INTO orders (id, customer_id, <<label|total|small|due|quantity|weight4>>) SELECT id, id + 1, <<name|12345678901.5|70000|joined|2.5|1e300>> FROM customers;
+SELECT count(*), sum(total), sum(quantity), sum(small), count(due) FROM orders;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (id, customer_id, label) SELECT id, id + 1, 'abc          ' FROM customers RETURNING label || '|';
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, name) SELECT <<total|total::float8|id::text|NULL::bigint|nullif(id, 7)>>, 'x' FROM orders WHERE customer_id < 30;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, code) SELECT id + 3000, <<country|'abcdefghi'|name>> FROM customers WHERE id < 20 RETURNING code;
+ROLLBACK;
+
+-- name: conflicts
+BEGIN;
+INSERT INTO customers (id, name) SELECT quantity, 'q' || quantity FROM orders WHERE quantity IS NOT NULL <<|ON CONFLICT DO NOTHING|ON CONFLICT (id) DO UPDATE SET name = excluded.name>>;
+SELECT count(*), sum(id) FROM customers;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, name) SELECT DISTINCT quantity + 30, 'q' || quantity FROM orders WHERE quantity IS NOT NULL ON CONFLICT (id) DO UPDATE SET name = excluded.name || customers.id <<|WHERE customers.id % 2 = 0>> RETURNING id, name;
+SELECT count(*), sum(id) FROM customers;
+ROLLBACK;
+
+-- name: into and from unsharded and reference tables
+BEGIN;
+INSERT INTO settings SELECT 'c' || id, name, id FROM customers <<|WHERE id = 5|ORDER BY id LIMIT 3>> RETURNING name, value, n;
+SELECT count(*), sum(n) FROM settings;
+INSERT INTO customers (id, name) SELECT n + 900, value FROM settings WHERE n IS NOT NULL ON CONFLICT DO NOTHING;
+SELECT count(*), sum(id) FROM customers;
+INSERT INTO orders (id, customer_id, note) SELECT s.n, c.id, s.value FROM settings s JOIN customers c ON c.id = s.n ON CONFLICT DO NOTHING;
 SELECT count(*) FROM orders;
 ROLLBACK;
 
 BEGIN;
-UPDATE customers SET id = id + 1000;
+INSERT INTO countries SELECT 'Z' || id, name, NULL, vip FROM customers WHERE name IS NOT NULL <<|ORDER BY id DESC>> RETURNING code;
+SELECT count(*), count(euro) FROM countries;
+INSERT INTO countries SELECT code || code, name FROM countries ON CONFLICT DO NOTHING;
+SELECT count(*), count(euro) FROM countries;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO products (id, name, price) SELECT customer_id + 1000, 'sum', sum(total) FROM orders GROUP BY customer_id;
+INSERT INTO products SELECT * FROM products WHERE id < 5 ON CONFLICT (id) DO UPDATE SET price = excluded.price + 1 RETURNING id, price;
+SELECT count(*), sum(price) FROM products;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO products (id, name, price) VALUES (5000, 'r', random());
+SELECT count(*) FROM products WHERE price BETWEEN 0 AND 1 AND id = 5000;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO orders (id, customer_id, note) SELECT 1, 9, name FROM countries WHERE code = 'DE';
+INSERT INTO orders (id, customer_id, note) SELECT 1000 + length(name), length(code) + n.id, name FROM countries, (SELECT id FROM products) n ON CONFLICT DO NOTHING;
+SELECT count(*), sum(id), sum(customer_id) FROM orders;
+ROLLBACK;
+
+-- name: in several parts
+BEGIN;
+INSERT INTO readings (device, n, value) SELECT 'd' || g % 97, g, sqrt(g) FROM generate_series(1, 12000) g ORDER BY g DESC RETURNING n, device;
+SELECT count(*), sum(n), max(value) FROM readings;
+INSERT INTO readings (device, n, value) SELECT 'e' || n % 89, n, value FROM readings ON CONFLICT DO NOTHING;
+SELECT count(*), sum(n), max(value) FROM readings;
+INSERT INTO readings (device, n) SELECT 'e' || n % 89, n FROM readings ON CONFLICT (device, n) DO UPDATE SET value = -1;
+SELECT count(*), sum(n), sum(value) FROM readings;
+INSERT INTO settings SELECT device || n, repeat('x', n % 1000), n FROM readings;
+SELECT count(*), sum(n), sum(length(value)) FROM settings;
+ROLLBACK;
+
+-- name: one row whose key is computed
+BEGIN;
+INSERT INTO orders (id, customer_id, note) VALUES (1000, (SELECT max(id) FROM customers), 'x') RETURNING *;
+INSERT INTO customers (id, name, mood) VALUES (abs(-7000), upper('x'), 'sad') RETURNING id, name, mood;
+INSERT INTO events (id, kind) VALUES (md5('x')::uuid, 'm');
+SELECT count(*) FROM events WHERE kind = 'm';
+ROLLBACK;
+
+-- name: nothing to insert
+INSERT INTO customers (id, name) SELECT id + 5000, name FROM customers WHERE id < 0;
+INSERT INTO countries SELECT name, name FROM customers WHERE id < 0 RETURNING *;
+INSERT INTO settings SELECT name FROM customers WHERE id < 0 RETURNING *;
+
+-- name: failures leave nothing
+INSERT INTO customers (id, name) SELECT id + 10, name FROM customers;
+
+INSERT INTO orders (customer_id, id, total) SELECT id + 1, 7777, 1 / (id - 30) FROM customers;
+
+INSERT INTO settings SELECT name, country FROM customers WHERE name IS NULL;
+
+INSERT INTO settings SELECT 'twice', country FROM customers;
+
+INSERT INTO customers (id, name, nothing) SELECT id + 10, name, 1 FROM customers;
+
+INSERT INTO customers (id) SELECT id, name FROM customers;
+
+INSERT INTO orders (customer_id, id, due) SELECT id + 1, 7777, name FROM customers;
+
+-- name: autocommit
+INSERT INTO customers (id, name) SELECT id + 50000, name FROM customers WHERE id < 30;
+SELECT count(*) FROM customers WHERE id > 50000;
+INSERT INTO orders (id, customer_id) SELECT id, id FROM customers WHERE id > 50000;
+DELETE FROM orders WHERE customer_id > 50000;
+DELETE FROM customers WHERE id > 50000;
+
+-- class: write parameters
+
+BEGIN;
+-- params: int8=100, text=a | int8=200, text=NULL
+INSERT INTO customers (id, name, country) SELECT id + 20000 + $1, $2, country FROM customers WHERE id < 12 RETURNING id, name;
+-- params: int8=9, int8=3
+INSERT INTO orders (id, customer_id) SELECT id + 30000 + $2, $1 FROM orders;
+SELECT count(*) FROM orders WHERE customer_id = 9;
+-- params: ?=2024-01-01, numeric=1.239
+INSERT INTO orders (id, customer_id, due, total) SELECT id + 40000, customer_id + 1, $1, $2 FROM orders WHERE id < 20 RETURNING due, total;
+ROLLBACK;
+
+-- class: write key
+
+-- name: a key that is NULL or missing
+INSERT INTO customers (id, name) VALUES (NULL, 'x');
+
+INSERT INTO customers (name) VALUES ('x') RETURNING id;
+
+INSERT INTO customers (id, name) VALUES (3001, 'a'), (NULL, 'b'), (3003, 'c');
+
+INSERT INTO orders (id, total) SELECT id, total FROM orders;
+
+INSERT INTO orders (id, total) SELECT id, total FROM orders WHERE id < 0;
+
+INSERT INTO customers (id, name) SELECT NULL, name FROM customers;
+
+INSERT INTO orders (id, customer_id) SELECT id, nullif(customer_id, 17) FROM orders;
+
+INSERT INTO readings (n) VALUES (1);
+
+BEGIN;
+-- params: int8=NULL, text=x
+INSERT INTO customers (id, name) VALUES ($1, $2);
 ROLLBACK;

@@ -35,6 +35,15 @@ fn access(access: &Access) -> String {
     }
 }
 
+fn into(into: &FedInto) -> String {
+    match into {
+        FedInto::Home => "home".into(),
+        FedInto::Copies(table) => format!("copies of {table}"),
+        FedInto::Shards { key, at: usize::MAX } => super::super::confine::sentence(key),
+        FedInto::Shards { key, at } => format!("{} from column {at}", key.column),
+    }
+}
+
 fn print(plan: &Plan) -> String {
     let mut out = format!("{}{}", access(&plan.access), if plan.writes { " writes" } else { "" });
     match &plan.work {
@@ -87,6 +96,24 @@ fn print(plan: &Plan) -> String {
                         }
                         out.push_str(&format!("\n  after {}", shown(&split.after)));
                     }
+                }
+                Finish::Fed(feed) => {
+                    out.push_str(&format!(
+                        "\n  fed to {}{}",
+                        into(&feed.into),
+                        if feed.whole { ", whole" } else { "" }
+                    ));
+                    out.push_str(if feed.ordered { ", in order" } else { "" });
+                    out.push_str(&format!("\n  before {}", shown(&feed.before)));
+                    for (at, constant) in &feed.constants {
+                        out.push_str(&format!("\n  column {at} is {constant}"));
+                    }
+                    if !feed.added.is_empty() {
+                        out.push_str(&format!("\n  added {}", shown(&feed.added)));
+                    }
+                    out.push_str(&format!("\n  after {}\n  query {}", shown(&feed.after), feed.query));
+                    let inner = print(&feed.plan);
+                    out.extend(inner.lines().map(|line| format!("\n    {line}")));
                 }
                 Finish::Rest { sql } => out.push_str(&format!("\n  rest {}", shown(sql))),
             }

@@ -1,0 +1,340 @@
+//! `INSERT … SELECT` over shards: the query's rows are read bit by bit, dealt out by key, and inserted where they belong.
+
+use std::rc::Rc;
+
+use super::change::{Task, count_of, unequal, uneven};
+use super::collect::Answer;
+use super::decide::{Target, no_key, refusal_error};
+use super::describe::Prepared;
+use super::flow::{Flow, To};
+use super::multi::{Bind, Extra, Question, all_types, text_of, types_tail};
+use super::rest::made_columns;
+use super::welcome::{put_body, with_formats};
+use super::{Coordinator, Go};
+use crate::backend::View;
+use crate::backend::memory::Held;
+use crate::base::limits;
+use crate::execute::arrays::{Column, from_item, travels_binary};
+use crate::plan::sharded::{
+    Access, FedInto, Feed, Finish, Input, KeyCondition, Piece, Scatter, Work, row_shards, value_shard,
+};
+use crate::topology::placement::TablePlace;
+use crate::value::key::Format;
+use crate::value::oid;
+use crate::wire::frame::{HEADER, back};
+use crate::wire::message;
+
+/// Where each row goes.
+enum Deal {
+    /// All to these shards, every one of them the same.
+    All(Vec<usize>),
+    ByKey {
+        key: KeyCondition,
+        at: usize,
+        type_oid: u32,
+        format: Format,
+    },
+}
+
+/// Rows that are inserted together.
+struct Batch {
+    /// By shard; where all go to all, by one that stands for all.
+    columns: Vec<Vec<Column>>,
+    /// Which of the batch's rows they are.
+    rows: Vec<Vec<usize>>,
+    count: usize,
+    bytes: usize,
+    /// What it holds is given back with it.
+    held: Held,
+}
+
+/// What the client is told.
+struct Told {
+    described: bool,
+    rows: Vec<u8>,
+    count: u64,
+}
+
+impl Coordinator {
+    /// Runs it within a block; gives the command tag.
+    pub(super) async fn feed(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        feed: &Feed,
+        bind: &Bind,
+        describe: bool,
+    ) -> Go<String> {
+        let home = self.home();
+        if let FedInto::Copies(table) = &feed.into {
+            self.refuse_copies_in_snapshot()?;
+            let order = self.home_first();
+            for &shard in &order {
+                self.may_write(shard).await?;
+            }
+            self.lock_copies(table, &order).await?;
+        }
+        // Clocks that the query asks for, and those of columns' defaults, are one.
+        let link = self.engage(home).await?;
+        self.put_link(home, link);
+        let view = self.view().await?;
+        let extra = self.once(scatter, &[home]).await?;
+        let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
+        let source = self.text(&feed.query, &types_tail(&params), true);
+        self.describe(&source).await?;
+        let deal = self.deal(prepared, &source, feed, bind, &view)?;
+        let mut flow = self.read_source(&source, feed, bind, &view).await?;
+        let mut told = Told { described: !describe, rows: Vec::new(), count: 0 };
+        let (mut more, mut turn) = (true, 0);
+        while more {
+            let mut batch = self.batch(&source, &view)?;
+            while more && (feed.whole || batch.bytes < limits::FEED_BYTES && batch.count < limits::FEED_ROWS) {
+                let mut rows = Vec::new();
+                let given = self.flow_rows(&mut flow, STEP, &mut To::Kept(&mut rows, false)).await?;
+                more = given == STEP;
+                for row in rows {
+                    batch.take(row.get(HEADER..).unwrap_or_default(), &deal, &view)?;
+                }
+            }
+            // Triggers by statement run where there are no rows, too.
+            if batch.count > 0 || (turn == 0 && feed.whole && matches!(feed.into, FedInto::Home)) {
+                let tasks = self.tasks_of(prepared, feed, batch, &deal, bind, &extra).await?;
+                let answers = self.put_tasks(&prepared.sql, &tasks, bind, turn > 0).await?;
+                self.take_answers(prepared, feed, &tasks, answers, bind, &mut told).await?;
+                turn += 1;
+            }
+        }
+        self.close_flow(&mut flow);
+        self.tell_rows(prepared, bind, &mut told);
+        Ok(format!("INSERT 0 {}", told.count))
+    }
+
+    /// The query's rows, to be read as they are wanted.
+    async fn read_source(&mut self, source: &Rc<Prepared>, feed: &Feed, bind: &Bind, view: &View) -> Go<Flow> {
+        let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
+        let results = described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect();
+        let bind = Bind { formats: bind.formats.clone(), values: bind.values.clone(), results };
+        let values = self.bound(source, &bind);
+        let target = match feed.plan.access {
+            Access::Any => Target::One(self.clock().unwrap_or(self.home())),
+            _ => self.target(&feed.plan.access, view, &|number| values(number))?,
+        };
+        let plain = || Scatter {
+            inputs: vec![Input {
+                sql: vec![Piece::Text(feed.query.clone())],
+                access: feed.plan.access.clone(),
+                columns: Vec::new(),
+            }],
+            finish: Finish::Stream {
+                order: Vec::new(),
+                hidden: 0,
+                limit: None,
+                offset: None,
+                with_ties: false,
+                instead: None,
+            },
+            once: Vec::new(),
+            rest_reads: false,
+            within: None,
+        };
+        let (scatter, shards) = match (&feed.plan.work, target) {
+            (Work::Scatter(scatter), Target::One(shard)) => (scatter.clone(), vec![shard]),
+            (Work::Scatter(scatter), Target::Many(shards)) => (scatter.clone(), shards),
+            (Work::Route { .. }, Target::One(shard)) => (plain(), vec![shard]),
+            (Work::Route { otherwise } | Work::Refuse(otherwise), _) => {
+                return Err(self.refuse(refusal_error(otherwise), otherwise.reason));
+            }
+        };
+        if feed.plan.writes {
+            for &shard in &shards {
+                self.may_write(shard).await?;
+            }
+        }
+        self.open_flow(source, &scatter, &shards, &bind).await
+    }
+
+    /// How rows are dealt out.
+    fn deal(&self, prepared: &Prepared, source: &Prepared, feed: &Feed, bind: &Bind, view: &View) -> Go<Deal> {
+        Ok(match &feed.into {
+            FedInto::Home => Deal::All(vec![self.home()]),
+            FedInto::Copies(_) => Deal::All(self.home_first()),
+            FedInto::Shards { key, at: usize::MAX } => {
+                let values = self.bound(prepared, bind);
+                let shards = row_shards(key, &view.placement, &|number| values(number));
+                Deal::All(shards.filter(|shards| shards.len() == 1).ok_or_else(|| no_key(&key.column))?)
+            }
+            FedInto::Shards { key, at } => {
+                let columns = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
+                let found = columns.get(*at).map_or(0, |column| column.type_oid);
+                let label = view.schema.types.get(&found).is_some_and(|known| known.kind == b'e');
+                let type_oid = if label { oid::TEXT } else { found };
+                let format = if travels_binary(found) { Format::Binary } else { Format::Text };
+                Deal::ByKey { key: key.clone(), at: *at, type_oid, format }
+            }
+        })
+    }
+
+    fn batch(&self, source: &Prepared, view: &View) -> Go<Batch> {
+        let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
+        let mut columns = Vec::new();
+        for _ in 0..self.links.len() {
+            columns.push(made_columns(described, view)?);
+        }
+        let rows = vec![Vec::new(); columns.len()];
+        Ok(Batch { columns, rows, count: 0, bytes: 0, held: self.database.shared.memory.hold() })
+    }
+
+    /// A batch as each shard is told it, the shards ready for it.
+    async fn tasks_of(
+        &mut self,
+        prepared: &Prepared,
+        feed: &Feed,
+        batch: Batch,
+        deal: &Deal,
+        bind: &Bind,
+        extra: &Extra,
+    ) -> Go<Vec<Task>> {
+        let mut tasks = Vec::new();
+        let parts = batch.columns.into_iter().zip(batch.rows).enumerate();
+        for (at, (columns, rows)) in parts {
+            let shards = match deal {
+                Deal::All(shards) if at == 0 => shards.clone(),
+                Deal::ByKey { .. } if !rows.is_empty() => vec![at],
+                _ => continue,
+            };
+            let sql = insert_text(prepared, feed, &columns, extra);
+            let mut all = extra.clone();
+            for column in &columns {
+                all.types.push(column.array_oid());
+                all.values.push(Some(column.array()));
+            }
+            let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone() };
+            for shard in shards {
+                tasks.push(Task { shard, question: question.clone(), extra: all.clone(), rows: rows.clone() });
+            }
+        }
+        for task in &tasks {
+            self.may_write(task.shard).await?;
+            let link = self.engage(task.shard).await?;
+            self.put_link(task.shard, link);
+        }
+        drop(batch.held);
+        Ok(tasks)
+    }
+
+    /// Counts, and the rows of RETURNING.
+    async fn take_answers(
+        &mut self,
+        prepared: &Prepared,
+        feed: &Feed,
+        tasks: &[Task],
+        answers: Vec<Answer>,
+        bind: &Bind,
+        told: &mut Told,
+    ) -> Go {
+        let counts: Option<Vec<u64>> = answers.iter().map(|answer| count_of(&answer.tag)).collect();
+        let counts = counts.ok_or_else(uneven)?;
+        let mut rows: Vec<&Vec<u8>> = Vec::new();
+        match &feed.into {
+            FedInto::Copies(table) => {
+                if counts.iter().any(|other| Some(other) != counts.first()) {
+                    return Err(unequal(table).into());
+                }
+                told.count += counts.first().copied().unwrap_or(0);
+                rows.extend(answers.first().iter().flat_map(|answer| &answer.rows));
+            }
+            FedInto::Shards { .. } if feed.ordered => {
+                told.count += counts.iter().sum::<u64>();
+                let mut placed = Vec::new();
+                for (task, answer) in tasks.iter().zip(&answers) {
+                    if task.rows.len() != answer.rows.len() {
+                        return Err(uneven().into());
+                    }
+                    placed.extend(task.rows.iter().zip(&answer.rows));
+                }
+                placed.sort_by_key(|(at, _)| **at);
+                rows.extend(placed.into_iter().map(|(_, row)| row));
+            }
+            FedInto::Shards { .. } | FedInto::Home => {
+                told.count += counts.iter().sum::<u64>();
+                rows.extend(answers.iter().flat_map(|answer| &answer.rows));
+            }
+        }
+        for row in rows {
+            put_body(&mut told.rows, back::DATA_ROW, row);
+        }
+        if told.rows.len() >= limits::FEED_BYTES {
+            self.tell_rows(prepared, bind, told);
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn tell_rows(&mut self, prepared: &Prepared, bind: &Bind, told: &mut Told) {
+        let row = prepared.described.get().and_then(|described| described.row.as_deref());
+        if let (Some(row), false) = (row, std::mem::replace(&mut told.described, true)) {
+            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
+        }
+        self.output.append(&mut told.rows);
+    }
+}
+
+/// Rows that are asked of the query at a time.
+const STEP: usize = 256;
+
+impl Batch {
+    fn take(&mut self, body: &[u8], deal: &Deal, view: &View) -> Go {
+        let values = message::read_data_row(body).ok_or_else(super::stream::malformed)?;
+        let place = match deal {
+            Deal::All(_) => 0,
+            Deal::ByKey { key, at, type_oid, format } => {
+                let value = values.get(*at).copied().flatten();
+                shard_of(key, *type_oid, *format, value, view).ok_or_else(|| no_key(&key.column))?
+            }
+        };
+        self.held.add(body.len())?;
+        self.bytes += body.len();
+        if let (Some(columns), Some(rows)) = (self.columns.get_mut(place), self.rows.get_mut(place)) {
+            columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
+            rows.push(self.count);
+        }
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// The shard of a row. A list of keys knows them as text.
+fn shard_of(key: &KeyCondition, type_oid: u32, format: Format, value: Option<&[u8]>, view: &View) -> Option<usize> {
+    let by_list = matches!(key.place, TablePlace::List { .. });
+    let number = match (value, by_list && format == Format::Binary) {
+        (Some(bytes), true) => match type_oid {
+            oid::INT2 => Some(i16::from_be_bytes(bytes.try_into().ok()?).to_string()),
+            oid::INT4 => Some(i32::from_be_bytes(bytes.try_into().ok()?).to_string()),
+            oid::INT8 => Some(i64::from_be_bytes(bytes.try_into().ok()?).to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let format = if by_list { Format::Text } else { format };
+    let value = number.as_deref().map(str::as_bytes).or(value);
+    value_shard(key, &view.placement, type_oid, format, value)
+}
+
+/// What a shard is told for rows that come as arrays.
+fn insert_text(prepared: &Prepared, feed: &Feed, columns: &[Column], extra: &Extra) -> String {
+    let own = prepared.described.get().map_or(0, |described| described.params.len());
+    let list: Vec<String> = (0..columns.len())
+        .map(|at| match feed.constants.iter().find(|(constant, _)| *constant == at) {
+            Some((_, text)) => text.clone(),
+            None => format!("pgbraid_i.c{at}"),
+        })
+        .collect();
+    format!(
+        "{}SELECT {}{} FROM {} AS pgbraid_i {}",
+        text_of(&feed.before, prepared, &[]),
+        list.join(", "),
+        text_of(&feed.added, prepared, &[]),
+        from_item(columns, own + extra.types.len() + 1),
+        text_of(&feed.after, prepared, &[])
+    )
+}
