@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::sql::parse::needs_quotes;
+
 /// A value as it is handed to the server again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
@@ -84,7 +86,7 @@ pub fn same(a: &Arc<Settings>, b: &Arc<Settings>) -> bool {
     Arc::ptr_eq(a, b) || a == b
 }
 
-fn is_identity(name: &str) -> bool {
+pub fn is_identity(name: &str) -> bool {
     name == ROLE || name == SESSION_AUTHORIZATION
 }
 
@@ -213,8 +215,22 @@ pub struct Script {
 
 /// The statements that turn `have` into `want`; `None` if nothing differs.
 pub fn script(have: &Settings, want: &Settings) -> Option<Script> {
+    script_in(have, want, charset(have))
+}
+
+/// The same where there may be more than is known: RESET ALL first.
+pub fn script_from_scratch(have: &Settings, want: &Settings) -> Script {
+    let mut script = script_in(&have.identity(), want, charset(have))
+        .unwrap_or_else(|| Script { sql: String::new(), certain: true });
+    script.sql.insert_str(0, "RESET ALL;");
+    script
+}
+
+fn script_in(have: &Settings, want: &Settings, now: Charset) -> Option<Script> {
     let mut sql = String::new();
     let mut certain = true;
+    // The encoding may change in the midst of it, while all of it is read in the one before.
+    let charset = if now == Charset::Utf8 { charset(want) } else { Charset::Ascii };
     let new_user = have.get(SESSION_AUTHORIZATION) != want.get(SESSION_AUTHORIZATION);
     let new_role = new_user || have.get(ROLE) != want.get(ROLE);
     // The login user first: what the former role may not set, it may.
@@ -231,7 +247,7 @@ pub fn script(have: &Settings, want: &Settings) -> Option<Script> {
     }
     for (name, value) in want.iter().filter(|(name, value)| !is_identity(name) && have.get(name) != Some(value)) {
         certain &= CERTAIN.binary_search(&name).is_ok();
-        push_set(&mut sql, name, value);
+        push_set(&mut sql, name, value, charset);
     }
     for (name, change, keyword) in
         [(SESSION_AUTHORIZATION, new_user, "SESSION AUTHORIZATION"), (ROLE, new_role, "ROLE")]
@@ -241,11 +257,66 @@ pub fn script(have: &Settings, want: &Settings) -> Option<Script> {
             sql.push_str("SET ");
             sql.push_str(keyword);
             sql.push(' ');
-            push_literal(&mut sql, value.first());
+            push_literal_in(&mut sql, value.first(), charset);
             sql.push(';');
         }
     }
     (!sql.is_empty()).then_some(Script { sql, certain })
+}
+
+/// The statement that puts a value of the start-up packet in force, in a transaction perhaps: no query, where that can be
+/// helped, as a query takes the transaction's snapshot.
+pub fn set_again(name: &str, value: &Value, local: bool, charset: Charset) -> String {
+    let mut sql = String::new();
+    let elements = match value {
+        Value::Config(text) if QUOTED_LISTS.contains(&name) => match elements(text) {
+            Some(elements) => elements,
+            None => {
+                sql.push_str("SELECT pg_catalog.set_config(");
+                push_literal(&mut sql, name);
+                sql.push(',');
+                push_literal_in(&mut sql, text, charset);
+                sql.push_str(if local { ",true)" } else { ",false)" });
+                return sql;
+            }
+        },
+        Value::Config(text) => vec![text.clone()],
+        Value::List(elements) => elements.clone(),
+    };
+    sql.push_str(if local { "SET LOCAL " } else { "SET " });
+    match name {
+        SESSION_AUTHORIZATION => sql.push_str("SESSION AUTHORIZATION "),
+        ROLE => sql.push_str("ROLE "),
+        _ => {
+            push_name(&mut sql, name);
+            sql.push_str(" TO ");
+        }
+    }
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            sql.push(',');
+        }
+        push_literal_in(&mut sql, element, charset);
+    }
+    sql
+}
+
+/// Lists whose elements SET puts in quotes where they need them, and which it writes in its own way (`GUC_LIST_QUOTE`).
+const QUOTED_LISTS: &[&str] =
+    &["local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"];
+
+/// The elements of such a list, if SET makes the very same text of them.
+fn elements(text: &str) -> Option<Vec<String>> {
+    let quoted = |element: &str| element.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(str::to_owned);
+    let mut elements = Vec::new();
+    for element in text.split(", ") {
+        let name = quoted(element).unwrap_or_else(|| element.to_owned());
+        if name.contains('"') || name.contains(',') || needs_quotes(&name) != (name != element) {
+            return None;
+        }
+        elements.push(name);
+    }
+    Some(elements)
 }
 
 /// Settings whose value, once accepted, is accepted again: it names nothing that can be dropped. In order.
@@ -281,13 +352,13 @@ impl Value {
     }
 }
 
-fn push_set(sql: &mut String, name: &str, value: &Value) {
+fn push_set(sql: &mut String, name: &str, value: &Value, charset: Charset) {
     match value {
         Value::Config(text) => {
             sql.push_str("SELECT pg_catalog.set_config(");
             push_literal(sql, name);
             sql.push(',');
-            push_literal(sql, text);
+            push_literal_in(sql, text, charset);
             sql.push_str(",false);");
         }
         Value::List(elements) => {
@@ -298,7 +369,7 @@ fn push_set(sql: &mut String, name: &str, value: &Value) {
                 if at > 0 {
                     sql.push(',');
                 }
-                push_literal(sql, element);
+                push_literal_in(sql, element, charset);
             }
             sql.push(';');
         }
@@ -319,11 +390,41 @@ fn push_name(sql: &mut String, name: &str) {
 
 /// A string literal that means the same whatever `standard_conforming_strings` is.
 pub fn push_literal(sql: &mut String, text: &str) {
-    if text.contains('\\') {
+    push_literal_in(sql, text, Charset::Utf8);
+}
+
+/// What a statement of ours is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charset {
+    Utf8,
+    /// Anything that has ASCII in it.
+    Ascii,
+}
+
+/// How a session with these settings is read.
+pub fn charset(settings: &Settings) -> Charset {
+    let utf8 = |value: &Value| {
+        let plain: String = value.first().chars().filter(char::is_ascii_alphanumeric).collect();
+        ["utf8", "unicode"].contains(&plain.to_ascii_lowercase().as_str())
+    };
+    if settings.get("client_encoding").is_none_or(utf8) { Charset::Utf8 } else { Charset::Ascii }
+}
+
+fn push_literal_in(sql: &mut String, text: &str, charset: Charset) {
+    let escaped = charset == Charset::Ascii && !text.is_ascii();
+    if text.contains('\\') || escaped {
         sql.push_str(" E");
     }
     sql.push('\'');
-    sql.push_str(&text.replace('\\', "\\\\").replace('\'', "''").replace('\0', ""));
+    for char in text.chars() {
+        match char {
+            '\\' => sql.push_str("\\\\"),
+            '\'' => sql.push_str("''"),
+            '\0' => {}
+            char if escaped && !char.is_ascii() => sql.push_str(&format!("\\U{:08X}", u32::from(char))),
+            char => sql.push(char),
+        }
+    }
     sql.push('\'');
 }
 
@@ -380,6 +481,18 @@ mod tests {
     }
 
     #[test]
+    fn statements_that_put_a_value_back() {
+        let again = |name: &str, text: &str| set_again(name, &Value::Config(text.into()), false, Charset::Utf8);
+        assert_eq!(again("datestyle", "SQL, DMY"), "SET \"datestyle\" TO 'SQL, DMY'");
+        assert_eq!(again("search_path", "\"$user\", public"), "SET \"search_path\" TO '$user','public'");
+        for text in ["a,b", "user", "\"a\", b", "A", "", "a ", "\"x, y\"", "\"x\"\"y\""] {
+            let query = format!("SELECT pg_catalog.set_config('search_path','{text}',false)");
+            assert_eq!(again("search_path", text), query);
+        }
+        assert_eq!(set_again("role", &Value::Config("x".into()), true, Charset::Utf8), "SET LOCAL ROLE 'x'");
+    }
+
+    #[test]
     fn scripts() {
         let text = |have: &[(&str, &str)], want: &[(&str, &str)]| {
             script(&settings(have), &settings(want)).map(|script| (script.sql, script.certain))
@@ -389,6 +502,15 @@ mod tests {
         assert_eq!(
             text(&[], &[("timezone", "it's")]),
             Some(("SELECT pg_catalog.set_config('timezone','it''s',false);".into(), true))
+        );
+        assert_eq!(
+            text(&[("client_encoding", "latin1")], &[("a.b", "it's \\ é"), ("client_encoding", "utf8")]),
+            Some((
+                "SELECT pg_catalog.set_config('a.b', E'it''s \\\\ \\U000000E9',false);\
+                 SELECT pg_catalog.set_config('client_encoding','utf8',false);"
+                    .into(),
+                false
+            ))
         );
         assert_eq!(
             text(&[("role", "x"), ("work_mem", "1")], &[("role", "y"), ("session_authorization", "u")]),

@@ -170,7 +170,7 @@ pub struct Set {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetValue {
-    /// `TO DEFAULT` (and `SET ROLE NONE`, `SET SESSION AUTHORIZATION DEFAULT`, `SET TIME ZONE LOCAL`).
+    /// `TO DEFAULT` (and `SET SESSION AUTHORIZATION DEFAULT`, `SET TIME ZONE LOCAL`).
     Default,
     /// One literal, identifier, number: its value without quotes. A list has several.
     List(Vec<String>),

@@ -91,9 +91,8 @@ fn special(mut rest: Words<'_>) -> Option<(&'static str, SetValue)> {
         if rest.at_operator("=") {
             return None;
         }
-        let none = rest.at("none");
-        let name = value(&mut rest)?;
-        ("role", if none { SetValue::Default } else { one(name) })
+        // NONE isn't what RESET makes of it: a role may have a setting `role` of its own (ALTER ROLE … SET).
+        ("role", one(value(&mut rest)?))
     } else if rest.at("schema") && rest.tokens.get(1).is_some_and(|next| next.kind == TokenKind::Text) {
         rest.skip();
         ("search_path", one(rest.text()?))

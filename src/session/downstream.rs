@@ -42,7 +42,11 @@ impl Session {
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Misbehaved(format!("invalid message length ({error:?})"))),
             };
-            let held = matches!(link.queue.front(), Some(Expect::Ours(_))) || link.discarding;
+            let held = match link.queue.front() {
+                Some(Expect::Ours(_) | Expect::PutBack { .. }) => true,
+                Some(Expect::Query { edits: Some(edits), .. }) => edits.hides(),
+                _ => link.discarding,
+            };
             if matches!(frame.tag, back::DATA_ROW | back::COPY_DATA) && !held {
                 link.retry = None;
                 link.passing = frame.len;
@@ -102,7 +106,7 @@ impl Session {
             back::ERROR_RESPONSE => return Ok(self.error_response(link, body)),
             back::PARAMETER_STATUS => return Ok(self.parameter_status(link, body, ours)),
             back::NOTIFICATION_RESPONSE if !ours => return Ok(self.notification(link, body)),
-            back::NOTICE_RESPONSE if !ours => return Ok(Fate::Forward),
+            back::NOTICE_RESPONSE if !ours => return Ok(self.notice(link, body)),
             _ if ours => return Ok(Fate::Swallow),
             _ => {}
         }
@@ -110,7 +114,21 @@ impl Session {
             return Err(Misbehaved(format!("message \"{}\" that nothing asked for", char::from(tag))));
         };
         match (tag, expect) {
-            (back::COMMAND_COMPLETE, Expect::Query { effects, step }) => {
+            (_, Expect::PutBack { left }) => {
+                *left -= usize::from(tag == back::CLOSE_COMPLETE);
+                if *left == 0 {
+                    link.queue.pop_front();
+                }
+                return Ok(Fate::Swallow);
+            }
+            (_, Expect::Query { edits: Some(edits), .. }) if edits.hides() => {
+                edits.at += usize::from(tag == back::COMMAND_COMPLETE);
+                return Ok(Fate::Swallow);
+            }
+            (back::COMMAND_COMPLETE, Expect::Query { effects, step, edits }) => {
+                if let Some(edits) = edits {
+                    edits.at += 1;
+                }
                 let done = effects.clone().map(|plan| (plan, *step));
                 *step += 1;
                 link.copy_in = false;
@@ -160,6 +178,18 @@ impl Session {
             }
         }
         Ok(Fate::Forward)
+    }
+
+    /// What a statement of ours has to say isn't for the client.
+    fn notice(&self, link: &Link, body: &[u8]) -> Fate {
+        match link.queue.front() {
+            Some(Expect::PutBack { .. }) => Fate::Swallow,
+            Some(Expect::Query { edits: Some(edits), .. }) if edits.hides() => Fate::Swallow,
+            Some(Expect::Query { edits: Some(edits), .. }) => {
+                edits.relocated(back::NOTICE_RESPONSE, body).map_or(Fate::Forward, Fate::Replace)
+            }
+            _ => Fate::Forward,
+        }
     }
 
     /// A notification of the session's own bears the process id that the client was told.
@@ -217,9 +247,12 @@ impl Session {
 
     fn parameter_status(&mut self, link: &mut Link, body: &[u8], ours: bool) -> Fate {
         let Some((name, value)) = message::read_parameter_status(body) else { return Fate::Swallow };
+        // What DISCARD ALL made of a start-up setting isn't the last word.
+        let again = matches!(
+            link.queue.front(),
+            Some(Expect::Query { edits: Some(edits), .. }) if edits.last || edits.then.is_some()
+        );
         // A client doesn't see which of the servers it is on.
-        // What a RESET made of a start-up setting isn't the last word.
-        let again = link.queue.iter().any(|expect| matches!(expect, Expect::Ours(Ours::Reapply)));
         let hidden = ours || again || name == "in_hot_standby";
         if !hidden {
             crate::backend::conn::set_parameter(
@@ -273,6 +306,11 @@ impl Session {
         if stale {
             return Fate::Replace(stale_statement());
         }
+        if let Some(Expect::Query { edits: Some(edits), .. }) = link.queue.front()
+            && let Some(relocated) = edits.relocated(back::ERROR_RESPONSE, body)
+        {
+            return Fate::Replace(relocated);
+        }
         self.with_client_names(body).map_or(Fate::Forward, Fate::Replace)
     }
 
@@ -324,11 +362,20 @@ impl Session {
             return Err(Misbehaved("ReadyForQuery that nothing asked for".into()));
         };
         let failed = std::mem::take(&mut link.failed);
+        let mut ending = Fate::Forward;
         match expect {
             Expect::Ours(ours) => {
-                let news = self.our_query_done(link, ours, failed);
+                let news = self.our_query_done(link, ours);
                 return Ok(if news.is_empty() { Fate::Swallow } else { Fate::Replace(news) });
             }
+            Expect::Query { edits: Some(edits), .. } => match edits.then {
+                Some(script) if !failed => {
+                    self.after_discard(link, &script);
+                    return Ok(Fate::Swallow);
+                }
+                _ if edits.last => ending = Fate::Replace(self.discarded(link, status, failed)),
+                _ => link.holding = false,
+            },
             Expect::Sync | Expect::Query { .. } | Expect::Function => {}
             other => return Err(Misbehaved(format!("ReadyForQuery in place of {other:?}"))),
         }
@@ -339,7 +386,7 @@ impl Session {
         if status == b'I' {
             self.transaction_done(link, failed);
         }
-        Ok(Fate::Forward)
+        Ok(ending)
     }
 }
 

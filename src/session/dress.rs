@@ -15,10 +15,7 @@ impl Session {
     pub(super) fn fitting(&self, conn: &ServerConn, want: &Arc<Settings>) -> Option<Script> {
         if conn.tainted_by != 0 && conn.tainted_by != self.number {
             // Another session's code may have left settings on it that no view lists.
-            let mut script = settings::script(&conn.settings.identity(), want)
-                .unwrap_or_else(|| Script { sql: String::new(), certain: true });
-            script.sql.insert_str(0, "RESET ALL;");
-            return Some(script);
+            return Some(settings::script_from_scratch(&conn.settings, want));
         }
         if settings::same(&conn.settings, want) { None } else { settings::script(&conn.settings, want) }
     }
@@ -42,6 +39,16 @@ impl Session {
         conn.run_within(&script.sql, time).await?;
         conn.settings = want.clone();
         conn.tainted_by = 0;
+        Ok(())
+    }
+
+    /// The same for a connection that the session keeps, once a probe has found what code did to it.
+    pub(super) async fn dress_kept(&self, link: &mut Link) -> Result<(), (PgError, bool)> {
+        let want = self.settings.current();
+        if let Some(script) = settings::script(link.tracker().current(), want) {
+            self.dress_now(&mut link.conn, want, &script).await?;
+            link.tracker().replace(want.clone());
+        }
         Ok(())
     }
 

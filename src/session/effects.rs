@@ -120,7 +120,7 @@ impl Session {
                 // What a rollback leaves of the role hangs on the server's version: up to 17.0, 16.4, 15.8 it is gone.
                 self.transaction.opaque |= set.name == SESSION_AUTHORIZATION;
                 self.note_commit_mode(set);
-                !set.local
+                !set.local || set.value == SetValue::Default
             }
             Kind::Reset(name) => {
                 self.transaction.opaque |= name == SESSION_AUTHORIZATION;
@@ -210,6 +210,8 @@ impl Session {
                 link.conn.statements.clear();
                 if self.pin == Some(Pin::SqlPrepare) {
                     self.set_pin(None);
+                    // What code did while it was pinned went unseen.
+                    self.transaction.loosened = true;
                 }
                 return;
             }
@@ -222,6 +224,9 @@ impl Session {
         if matches!(event, Event::Savepoint(_)) && link.tracker.is_none() {
             // The connection's own tracker must know of it too, should a SET follow.
             link.tracker();
+        }
+        if matches!(event, Event::Reset(_) | Event::ResetAll | Event::DiscardAll) {
+            return self.has_reset(link, kind, &event);
         }
         self.settings.apply(&event);
         link.tracker().apply(&event);
@@ -285,17 +290,10 @@ impl Session {
     }
 
     /// A query of our own was answered. Gives what the client must be told then.
-    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours, failed: bool) -> Vec<u8> {
+    pub(super) fn our_query_done(&mut self, link: &mut Link, ours: Ours) -> Vec<u8> {
         match ours {
             Ours::Settings => self.news(link),
-            Ours::Reapply if !failed => {
-                let base = self.settings.base().clone();
-                for (name, value) in base.iter() {
-                    link.tracker().apply(&Event::Set(name.to_owned(), value.clone()));
-                }
-                self.news(link)
-            }
-            Ours::Reapply | Ours::Value | Ours::FailedTransaction => Vec::new(),
+            Ours::Value | Ours::FailedTransaction => Vec::new(),
         }
     }
 
@@ -310,7 +308,7 @@ impl Session {
     }
 
     /// The messages for it.
-    fn news(&mut self, link: &mut Link) -> Vec<u8> {
+    pub(super) fn news(&mut self, link: &mut Link) -> Vec<u8> {
         let mut news = Vec::new();
         if Arc::ptr_eq(&self.reported, &link.conn.reported) {
             return news;

@@ -1,6 +1,7 @@
 //! A session's hold on a server connection: what was sent, and what answers are still to come.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,11 +46,32 @@ pub enum Expect {
     Query {
         effects: Option<Rc<Plan>>,
         step: usize,
+        /// What we put into the string.
+        edits: Option<Box<Edits>>,
+    },
+    /// Statements of our own in the extended protocol, behind a reset; `left`: CloseCompletes to come.
+    PutBack {
+        left: usize,
     },
     /// FunctionCallResponse, ReadyForQuery.
     Function,
     /// A query of our own, nothing of which the client sees.
     Ours(Ours),
+}
+
+/// A query string that isn't quite the client's: what is hidden of its answer.
+#[derive(Debug, Default)]
+pub struct Edits {
+    /// For each statement of the string whether it is ours.
+    pub hidden: Vec<bool>,
+    /// The one whose answer comes next.
+    pub at: usize,
+    /// Where our text stands in the string, in characters.
+    pub inserted: Vec<Range<usize>>,
+    /// To be sent when it has succeeded.
+    pub then: Option<String>,
+    /// It is what was sent then: its ReadyForQuery is the client's.
+    pub last: bool,
 }
 
 /// Whose description comes.
@@ -76,8 +98,6 @@ pub enum ClientParse {
 pub enum Ours {
     /// Settings put in force before the client's statement: must not fail.
     Settings,
-    /// The client's start-up settings put in force again after a RESET.
-    Reapply,
     /// A value put where the client's next statement will look for it: may fail, in a failed transaction.
     Value,
     /// A transaction that is made to fail, in place of one that was lost with its connection.
@@ -115,8 +135,8 @@ pub struct Link {
     pub copy_in: bool,
     /// Settings of the connection as statements change them; made when the first does.
     pub tracker: Option<Tracker>,
-    /// Settings of the client's start-up are to be put in force again behind the next Sync (a RESET was sent).
-    pub reapply: bool,
+    /// The client isn't read until what follows a DISCARD ALL is answered.
+    pub holding: bool,
     /// The answer is thrown away: the request will be run again elsewhere.
     pub discarding: bool,
     /// Must not be used by anybody else.
@@ -164,7 +184,7 @@ impl Link {
             verifying: false,
             copy_in: false,
             tracker: None,
-            reapply: false,
+            holding: false,
             discarding: false,
             doomed: false,
             retry: None,
@@ -184,6 +204,12 @@ impl Link {
     #[inline]
     pub fn is_settled(&self) -> bool {
         self.queue.is_empty() && !self.segment_open && !self.skipping && self.written == self.out.len()
+    }
+
+    /// An answer must come before the client is read any further.
+    #[inline]
+    pub fn waits(&self) -> bool {
+        self.verifying || self.holding
     }
 
     /// Nothing was sent on it for the client yet.

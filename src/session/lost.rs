@@ -124,7 +124,7 @@ impl Session {
         let (mut told, mut ever) = (false, false);
         for expect in std::mem::take(&mut link.queue) {
             match expect {
-                Expect::Ours(_) | Expect::CopyEnd => {}
+                Expect::Ours(_) | Expect::PutBack { .. } | Expect::CopyEnd => {}
                 Expect::Sync => {
                     // Without a block it is the commit of what was answered already.
                     if !told {

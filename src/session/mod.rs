@@ -13,6 +13,7 @@ mod lost;
 mod probe;
 mod relay;
 mod reload;
+mod resets;
 mod route;
 mod run;
 mod statements;

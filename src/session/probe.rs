@@ -49,10 +49,16 @@ impl Session {
         self.set_pin(pin);
         // Settings whose names nobody knows are taken off before another session has the connection.
         link.conn.tainted_by = self.number;
-        let settings = Arc::new(self.settings_found(&rows));
-        link.tracker().replace(settings.clone());
+        let mut settings = self.settings_found(&rows);
+        link.tracker().replace(Arc::new(settings.clone()));
+        // Code that RESET one of the start-up packet's meant the value there.
+        for (name, value) in self.settings.base().iter().filter(|(name, _)| *name != ROLE) {
+            if settings.get(name).is_none() {
+                settings.set(name.to_owned(), value.clone());
+            }
+        }
         self.note_commit_settings(&settings);
-        self.settings.replace(settings);
+        self.settings.replace(Arc::new(settings));
         Ok(())
     }
 
@@ -103,7 +109,8 @@ impl Session {
         let mut settings = Settings::default();
         let text = |row: &[Option<String>], at: usize| row.get(at).and_then(Clone::clone);
         if let Some(first) = rows.first() {
-            if let Some(role) = text(first, 5).filter(|role| role != "none") {
+            let own = self.settings.current().get(ROLE).is_some();
+            if let Some(role) = text(first, 5).filter(|role| own || role != "none") {
                 settings.set(ROLE.into(), Value::Config(role));
             }
             if let Some(user) = text(first, 6).filter(|user| *user != self.identity.user) {

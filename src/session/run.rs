@@ -562,7 +562,11 @@ impl Session {
             while link.conn.cancel.is_threatened() {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            match self.probe(&mut link).await {
+            let probed = match self.probe(&mut link).await {
+                Ok(()) if self.pin.is_some() => self.dress_kept(&mut link).await,
+                probed => probed,
+            };
+            match probed {
                 Ok(()) => {}
                 Err((error, false)) => return Err(self.tell_and_end(error).await),
                 Err((error, true)) => return self.after_probe_lost(error).await,

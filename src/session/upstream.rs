@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::Session;
 use super::link::{ClientParse, Described, Expect, Link, Ours, Side};
 use super::statements::Held;
-use crate::backend::settings::{self, Event, Settings, Value};
+use crate::backend::settings::{Event, Value};
 use crate::backend::statements::{NAME_PREFIX, Standing, Statement, StatementKey};
 use crate::base::{PgError, SqlState, limits};
-use crate::plan::{Discard, Kind, Plan, SetValue};
+use crate::plan::{Kind, Plan};
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, front, split_cstr};
 use crate::wire::message;
@@ -31,7 +31,7 @@ impl Session {
     pub(super) fn take_input(&mut self, link: &mut Link) -> Result<Halt, PgError> {
         loop {
             let backlog = link.out.len() - link.written;
-            if backlog >= limits::RELAY_BUFFER || link.queue.len() >= limits::PIPELINE_DEPTH || link.verifying {
+            if backlog >= limits::RELAY_BUFFER || link.queue.len() >= limits::PIPELINE_DEPTH || link.waits() {
                 return Ok(Halt::Busy);
             }
             if self.passing > 0 {
@@ -151,7 +151,7 @@ impl Session {
         link.pool.metrics.queries.inc();
         if let Some(refusal) = self.refusal(link, &plan) {
             message::query(&mut link.out, refusal.as_bytes());
-            link.expect(Expect::Query { effects: None, step: 0 });
+            link.expect(Expect::Query { effects: None, step: 0, edits: None });
             return Ok(());
         }
         self.before_statement(link, &plan);
@@ -159,13 +159,17 @@ impl Session {
         if plan.opaque {
             self.note_names(sql);
         }
-        link.expect(Expect::Query { effects, step: 0 });
+        if let Some((text, edits)) = self.edited(link, sql, &plan) {
+            link.holding = edits.then.is_some();
+            link.expect(Expect::Query { effects, step: 0, edits: Some(edits) });
+            message::query(&mut link.out, &text);
+            return Ok(());
+        }
+        link.expect(Expect::Query { effects, step: 0, edits: None });
         match self.renamed_sql(link, sql, &plan) {
             Some(renamed) => message::query(&mut link.out, &renamed),
             None => link.out.extend_from_slice(bytes),
         }
-        link.reapply = self.resets_startup(&plan);
-        self.reapply_settings(link);
         Ok(())
     }
 
@@ -266,7 +270,6 @@ impl Session {
                 self.note_names(rest);
             }
             self.statements.bind_portal(portal, effects);
-            link.reapply |= self.resets_startup(plan);
         } else {
             self.statements.bind_portal(portal, None);
         }
@@ -323,8 +326,12 @@ impl Session {
         };
         link.segment_open = true;
         let effects = self.statements.portal(portal).cloned();
+        let resets = effects.clone().filter(|_| !self.settings.base().is_empty());
         link.expect(Expect::Execute { effects });
         link.out.extend_from_slice(bytes);
+        if let Some(plan) = resets {
+            self.put_back_behind(link, &plan);
+        }
         Ok(())
     }
 
@@ -338,7 +345,6 @@ impl Session {
         link.segment_open = false;
         link.segment += 1;
         link.queue.push_back(Expect::Sync);
-        self.reapply_settings(link);
         Ok(())
     }
 
@@ -498,29 +504,6 @@ impl Session {
         message::query(&mut link.out, self.token_sql().as_bytes());
         link.conn.unnamed = 0;
         link.tracker().apply(&Event::Set("pgbraid.token".into(), Value::Config(String::new())));
-    }
-
-    /// After RESET ALL and DISCARD ALL the connection has its own defaults: the client's start-up settings again.
-    fn reapply_settings(&mut self, link: &mut Link) {
-        if !std::mem::take(&mut link.reapply) || self.settings.base().is_empty() {
-            return;
-        }
-        let Some(script) = settings::script(&Settings::default(), self.settings.base()) else { return };
-        link.expect(Expect::Ours(Ours::Reapply));
-        message::query(&mut link.out, script.sql.as_bytes());
-        link.conn.unnamed = 0;
-    }
-
-    /// Does it bring the connection's own defaults into force where the client's start-up packet said otherwise?
-    fn resets_startup(&self, plan: &Plan) -> bool {
-        let base = self.settings.base();
-        !base.is_empty()
-            && plan.steps.iter().any(|step| match &step.kind {
-                Kind::ResetAll | Kind::Discard(Discard::All) => true,
-                Kind::Reset(name) => base.get(name).is_some(),
-                Kind::Set(set) => set.value == SetValue::Default && base.get(&set.name).is_some(),
-                _ => false,
-            })
     }
 
     fn before_opaque(&mut self, link: &mut Link) {

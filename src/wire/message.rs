@@ -36,6 +36,24 @@ pub fn parse(out: &mut Vec<u8>, name: &[u8], sql: &[u8], types: &[u8]) {
     });
 }
 
+/// Runs the statement of this name, which has no parameters, in a portal of the same name, and closes both.
+pub fn run_once(out: &mut Vec<u8>, name: &[u8]) {
+    put(out, front::BIND, |body| {
+        put_cstr(body, name);
+        put_cstr(body, name);
+        body.extend_from_slice(&[0; 6]);
+    });
+    put(out, front::EXECUTE, |body| {
+        put_cstr(body, name);
+        body.extend_from_slice(&[0; 4]);
+    });
+    put(out, front::CLOSE, |body| {
+        body.push(b'P');
+        put_cstr(body, name);
+    });
+    close_statement(out, name);
+}
+
 /// Close of a statement.
 pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {
     put(out, front::CLOSE, |body| {

@@ -1,11 +1,12 @@
 //! Two clients in turn over one server connection, through every feature of a session: nothing leaks, and each finds
 //! its own state as on PostgreSQL.
 
+mod reset_scripts;
 mod scripts;
 mod settings_scripts;
 mod turns;
 
-use turns::{Script, compare};
+use turns::{SHARED, Script, compare};
 
 use crate::support::build;
 use crate::support::proxy::Inside;
@@ -15,11 +16,15 @@ pub use turns::world;
 
 /// Plays all, and tells of all that differ.
 async fn all(user: &str, scripts: Vec<Script>) {
+    all_with(SHARED, user, scripts).await;
+}
+
+async fn all_with(configuration: &'static str, user: &str, scripts: Vec<Script>) {
     let mut wrong = Vec::new();
     for script in scripts {
         let name = script.name;
         let user = user.to_owned();
-        let result = tokio::spawn(async move { compare(&user, &script).await }).await;
+        let result = tokio::spawn(async move { compare(&user, &script, configuration).await }).await;
         if result.is_err() {
             wrong.push(name);
         }
@@ -131,12 +136,27 @@ async fn settings_that_nobody_can_see() {
 
 #[tokio::test]
 async fn reset_in_the_extended_protocol() {
-    all("plain", vec![settings_scripts::extended_reset()]).await;
+    all("plain", vec![reset_scripts::extended_reset()]).await;
 }
 
 #[tokio::test]
 async fn start_up_parameters() {
-    all("plain", vec![settings_scripts::start_up()]).await;
+    all("plain", vec![reset_scripts::start_up()]).await;
+}
+
+#[tokio::test]
+async fn what_resets_return_to() {
+    all("plain", reset_scripts::resets()).await;
+}
+
+#[tokio::test]
+async fn what_resets_return_to_in_session_mode() {
+    let mode = "pool_size = 4\npool_mode = \"session\"";
+    let mut scripts = reset_scripts::resets();
+    // No probe looks for them where a session has its connection for good.
+    scripts.retain(|script| !script.name.starts_with("resets that nobody sees"));
+    all_with(mode, "plain", scripts).await;
+    all_with(mode, "plain", vec![reset_scripts::start_up()]).await;
 }
 
 /// Applications know their own notifications by the process id that they were told at login.

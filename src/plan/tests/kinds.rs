@@ -103,7 +103,7 @@ fn settings() {
         ("set names", set(false, "client_encoding", "Default")),
         ("set role bob", set(false, "role", r#"List(["bob"])"#)),
         ("set local role 'Bob'", set(true, "role", r#"List(["Bob"])"#)),
-        ("set role none", set(false, "role", "Default")),
+        ("set role none", set(false, "role", "List([\"none\"])")),
         ("set role to bob", set(false, "role", r#"List(["bob"])"#)),
         ("set role = 'bob'", set(false, "role", r#"List(["bob"])"#)),
         ("set session authorization bob", set(false, "session_authorization", r#"List(["bob"])"#)),

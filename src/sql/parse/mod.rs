@@ -18,6 +18,7 @@ mod types;
 mod utility;
 
 use cursor::Parser;
+use keywords::{Category, Keyword};
 
 use super::TokenKind;
 use super::ast::Statement;
@@ -38,6 +39,15 @@ pub fn parse(sql: &str, standard_strings: bool) -> Result<Statement, Stopped> {
     let statement = parser.statement()?;
     parser.take_kind(TokenKind::Semicolon);
     if parser.is_kind(TokenKind::Space) { Ok(statement) } else { parser.stop("the end of the statement") }
+}
+
+/// Whether a name must stand in quotes (`quote_identifier`).
+pub fn needs_quotes(name: &str) -> bool {
+    let plain = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.is_empty()
+        || !name.bytes().all(plain)
+        || name.starts_with(|first: char| first.is_ascii_digit())
+        || Keyword::of(name.as_bytes()).category() != Category::Free
 }
 
 #[cfg(test)]

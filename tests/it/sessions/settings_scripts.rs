@@ -346,65 +346,27 @@ pub fn authorization() -> Vec<Script> {
                 look(),
             ],
         ),
+        role_while_pinned(),
         script("load", [q("LOAD 'plpgsql'"), Step::Pinned, look(), q("SELECT 1")]),
     ]
 }
 
-/// RESET ALL by the extended protocol, where the start-up packet set something.
-pub fn extended_reset() -> Script {
-    Script {
-        name: "extended reset",
-        startup: &[("TimeZone", "Europe/Rome"), ("options", "-c work_mem=3MB")],
-        steps: vec![q("SET work_mem = '9MB'"), x("RESET ALL", &[]), look(), x("RESET work_mem", &[]), look()],
-    }
-}
-
-pub fn start_up() -> Script {
-    Script {
-        name: "start-up parameters",
-        startup: &[
-            ("application_name", "starter"),
-            ("TimeZone", "Europe/Rome"),
-            ("options", "-c work_mem=3MB --turns.x=o\\ p"),
-            ("client_encoding", "UTF8"),
-            ("extra_float_digits", "2"),
-        ],
-        steps: vec![
-            look(),
-            q("SET work_mem = '9MB'"),
-            look(),
-            q("RESET work_mem"),
-            look(),
-            q("SET timezone = 'UTC'"),
-            look(),
-            q("RESET ALL"),
-            look(),
-            q("SET timezone = 'UTC'; SET turns.x = 'q'"),
-            look(),
-            q("DISCARD ALL"),
-            look(),
+fn role_while_pinned() -> Script {
+    script(
+        "role and session authorization while pinned",
+        [
+            q("SET ROLE worker"),
+            q("PREPARE p AS SELECT current_user"),
+            Step::Pinned,
             q("BEGIN"),
-            q("SET timezone = 'UTC'"),
-            look(),
-            q("RESET timezone"),
-            look(),
-            q("COMMIT"),
-            look(),
-            q("BEGIN"),
-            q("RESET ALL"),
-            look(),
+            q("SET SESSION AUTHORIZATION plain"),
             q("ROLLBACK"),
             look(),
-            q("SET timezone TO DEFAULT"),
+            q("DO $$BEGIN SET work_mem = '7MB'; END$$"),
+            q("DEALLOCATE ALL"),
+            Step::Shared,
             look(),
-            q("SET LOCAL timezone = 'UTC'"),
-            look(),
-            Step::Again,
-            look(),
-            q("BEGIN; SET LOCAL timezone TO DEFAULT"),
-            look(),
-            q("COMMIT"),
             look(),
         ],
-    }
+    )
 }

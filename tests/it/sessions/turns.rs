@@ -156,11 +156,14 @@ fn dirt() -> Vec<Step> {
 /// What was heard, step by step.
 type Heard = Vec<(String, Vec<Frame>)>;
 
+/// One server connection for both clients.
+pub const SHARED: &str = "pool_size = 1\npool_wait = \"10s\"";
+
 /// Plays a script at both ends and compares.
-pub async fn compare(user: &str, script: &Script) {
+pub async fn compare(user: &str, script: &Script, configuration: &str) {
     let world = world();
     let direct = play(&world.direct(user), script, Some(0)).await;
-    let proxy = Inside::start(&world.configuration("pool_size = 1\npool_wait = \"10s\"")).await;
+    let proxy = Inside::start(&world.configuration(configuration)).await;
     let through = Target::new(proxy.address.clone(), user, user, "turns");
     // Alone first: a difference is easier to read. Then with the dirt, beginning at each of several places.
     for offset in [None, Some(0), Some(4), Some(11)] {
@@ -233,10 +236,8 @@ async fn play(target: &Target, script: &Script, dirt_from: Option<usize>) -> Hea
         let ended = matches!(step, Step::Until(..)) || frames.last().is_some_and(|frame| frame.kind == b'Z');
         assert!(ended, "{}, dirt from {dirt_from:?}, {what}: the session ended with {frames:?}", script.name);
         status = frames.iter().rev().find(|frame| frame.kind == b'Z').map_or(b'?', |frame| frame.body[0]);
-        let kept = frames.into_iter().filter(|frame| frame.kind != b'S' || script.startup.is_empty());
-        heard.push((what, kept.map(normal).collect()));
+        heard.push((what, frames.into_iter().map(normal).collect()));
     }
-    // After RESET the proxy puts the start-up settings in force again: their ParameterStatus comes with the next answer.
     let parameters = format!("{:?}", client.parameters).into_bytes();
     heard.push(("parameters at the end".to_owned(), vec![Frame { kind: b'S', body: parameters }]));
     heard
