@@ -108,6 +108,8 @@ pub enum Provider {
 pub struct Guard {
     pub name: String,
     pub exclusion: bool,
+    /// It may be judged later than with each row.
+    pub deferrable: bool,
     /// The columns that it compares by equality.
     pub equal: Vec<String>,
     /// All the columns that it reads, also in expressions and its predicate.

@@ -64,7 +64,7 @@ SELECT c.oid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote
         OR EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid >= 16384 AND a.attcollation = c.oid))";
 
 /// Relation's OID, whether it is the primary key, the numbers of the columns that it compares by equality, name, whether
-/// it is an exclusion, the numbers of all the columns that it reads.
+/// it is an exclusion, the numbers of all the columns that it reads, whether it is deferrable.
 const INDEXES: &str = "
 SELECT i.indrelid::text, i.indisprimary::text,
        (SELECT string_agg(k.number::text, ' ' ORDER BY k.at)
@@ -77,7 +77,8 @@ SELECT i.indrelid::text, i.indisprimary::text,
        concat_ws(' ', array_to_string(i.indkey::int2[], ' '),
          (SELECT string_agg(DISTINCT d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d
            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
-             AND d.refclassid = d.classid AND d.refobjid = i.indrelid AND d.refobjsubid > 0))
+             AND d.refclassid = d.classid AND d.refobjid = i.indrelid AND d.refobjsubid > 0)),
+       (NOT i.indimmediate)::text
   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
  WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384
  ORDER BY i.indrelid, c.relname";

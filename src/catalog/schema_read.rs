@@ -210,7 +210,13 @@ impl Reading {
             places.iter().filter_map(|at| relation.columns.get(*at)).map(|column| column.name.clone()).collect()
         };
         let (equal, reads) = (names(&equal), names(&reads));
-        relation.guards.push(Guard { name: owned(row, 3), exclusion: flag(row, 4), equal, reads });
+        relation.guards.push(Guard {
+            name: owned(row, 3),
+            exclusion: flag(row, 4),
+            deferrable: flag(row, 6),
+            equal,
+            reads,
+        });
     }
 
     /// What guards a part guards the rows that are put into the whole.

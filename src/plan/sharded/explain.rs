@@ -39,6 +39,17 @@ pub fn lines<'a>(
             vec![format!("{how} {names}, in one transaction")]
         }
         Some((Finish::Fed(feed), scatter)) => fed(feed, &names, &scatter.once),
+        Some((Finish::Moved(moved), scatter)) => {
+            let words = |(before, behind): &(Vec<Piece>, Vec<Piece>)| {
+                format!("{} <rows>{}", pieces(before, &scatter.once), pieces(behind, &scatter.once))
+            };
+            vec![
+                format!("Move rows to the shard of their new key, over {names}, under a lock of {}", moved.table),
+                format!("  Read: {}", pieces(&moved.read.sql, &scatter.once)),
+                format!("  Moved: {} <rows>, {}", pieces(&moved.insertion.before, &scatter.once), words(&moved.delete)),
+                format!("  Kept: {}", words(&moved.update)),
+            ]
+        }
         Some((Finish::Rest { sql }, scatter)) => vec![
             format!("Scatter over {names}, the rest on one server"),
             format!("  Rest: {}", pieces(sql, &scatter.once)),
@@ -67,11 +78,15 @@ fn fed(feed: &Feed, names: &str, once: &[String]) -> Vec<String> {
         FedInto::Copies(_) => format!("Read the query's rows once and insert them on {names}"),
         FedInto::Shards { key, at } => {
             let shown: Vec<String> = key.values.iter().map(shown_value).collect();
-            let by = if *at == usize::MAX { shown.join(", ") } else { format!("the query's column {}", at + 1) };
+            let by = at.map_or_else(|| shown.join(", "), |at| format!("the query's column {}", at + 1));
             format!("Read the query's rows and insert each on its shard, by {} = {by}", key.column)
         }
     }];
-    lines.push(format!("  Insert: {}<rows>{}", pieces(&feed.before, once), pieces(&feed.after, once)));
+    lines.push(format!(
+        "  Insert: {}<rows>{}",
+        pieces(&feed.insertion.before, once),
+        pieces(&feed.insertion.after, once)
+    ));
     lines.push(format!("  Query: {}", feed.query.split_whitespace().collect::<Vec<_>>().join(" ")));
     lines.extend(feed.plan.proof.iter().map(|proof| format!("  Because: {proof}")));
     if let Work::Scatter(scatter) = &feed.plan.work {

@@ -12,7 +12,8 @@ use super::splice::{Edits, text};
 use super::walk::{bare, has_query};
 use super::writes::{Rows, Write, leaves_given, sequence_default};
 use super::{
-    Access, Changed, FedInto, Feed, Finish, Input, KeyCondition, Piece, Plan, Refusal, Scatter, Work, functions,
+    Access, Changed, FedInto, Feed, Finish, Input, Insertion, KeyCondition, Piece, Plan, Refusal, Scatter, Work,
+    functions,
 };
 use crate::catalog::schema::{Column, Relation};
 use crate::sql::ast::*;
@@ -292,10 +293,12 @@ impl Feeding<'_> {
         let feed = Feed {
             query,
             plan: Box::new(plan),
-            before,
-            constants: self.constants()?,
-            added: behind,
-            after: edits.apply(self.sql, Span::new(self.source.span.end, self.insert.span.end)),
+            insertion: Insertion {
+                before,
+                constants: self.constants()?,
+                added: behind,
+                after: edits.apply(self.sql, Span::new(self.source.span.end, self.insert.span.end)),
+            },
             into: self.target()?,
             // A row that is updated twice, and keys that rows have of each other, are judged by statement; triggers run by it.
             whole: conflict.is_some_and(|conflict| conflict.update.is_some())
@@ -314,10 +317,10 @@ impl Feeding<'_> {
                 let key = key.ok_or_else(|| unsupported("write", "this target"))?;
                 let place = self.key(place, key);
                 match (self.at(*column), rows) {
-                    (Some(at), _) => FedInto::Shards { key: place, at },
+                    (Some(at), _) => FedInto::Shards { key: place, at: Some(at) },
                     // A constant, or no value at all.
                     (None, Rows::New(Some(condition))) if condition.values.len() == 1 => {
-                        FedInto::Shards { key: condition.clone(), at: usize::MAX }
+                        FedInto::Shards { key: condition.clone(), at: None }
                     }
                     _ => return Err(super::writes::unknown_key()),
                 }
@@ -374,10 +377,10 @@ impl Feeding<'_> {
     }
 
     /// Columns that are plain constants, which take the type of the column that they are inserted into.
-    fn constants(&self) -> Result<Vec<(usize, String)>, Refusal> {
+    fn constants(&self) -> Result<Vec<(usize, Vec<Piece>)>, Refusal> {
         if let Some(row) = values(self.insert).and_then(|values| values.rows.first()) {
             let plain = row.values.iter().enumerate().filter(|(_, value)| untyped(value));
-            return Ok(plain.map(|(at, value)| (at, value.span.of(self.sql).to_owned())).collect());
+            return Ok(plain.map(|(at, value)| (at, vec![text(value.span.of(self.sql))])).collect());
         }
         let Some(select) = selected(self.source) else { return Ok(Vec::new()) };
         let star = |item: &SelectItem| matches!(item.kind, SelectItemKind::Star(_));
@@ -395,7 +398,7 @@ impl Feeding<'_> {
                 (Some(_), _) => return Err(unsupported("insert-select", "a constant between two stars")),
                 (None, _) => at,
             };
-            constants.push((place, expr.span.of(self.sql).to_owned()));
+            constants.push((place, vec![text(expr.span.of(self.sql))]));
         }
         Ok(constants)
     }
@@ -411,7 +414,7 @@ fn selected(query: &Query) -> Option<&Select> {
 }
 
 /// A string, NULL or parameter: of no type by itself.
-fn untyped(expr: &Expr) -> bool {
+pub fn untyped(expr: &Expr) -> bool {
     matches!(bare(expr).kind, ExprKind::Literal(Literal::Null | Literal::Text(_)) | ExprKind::Param(_))
 }
 

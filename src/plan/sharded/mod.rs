@@ -18,6 +18,7 @@ mod functions;
 mod gather;
 pub mod model;
 mod modify;
+mod moving;
 mod names;
 mod order;
 mod partial;

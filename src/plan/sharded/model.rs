@@ -149,6 +149,8 @@ pub enum Finish {
     Changed(Changed),
     /// The rows of a query are inserted.
     Fed(Box<Feed>),
+    /// Rows get other keys, and go to other shards for it.
+    Moved(Box<Moved>),
 }
 
 /// `INSERT … SELECT` whose rows are read from some shards and inserted on others.
@@ -157,20 +159,43 @@ pub struct Feed {
     /// The query by itself, and how it runs.
     pub query: String,
     pub plan: Box<Plan>,
-    /// `INSERT INTO t (…)`, up to the query.
-    pub before: Vec<Piece>,
-    /// Columns of the query that are constants of the client's: each stands in the INSERT itself, which gives it its
-    /// type.
-    pub constants: Vec<(usize, String)>,
-    /// What the INSERT has behind the query's columns: defaults that are evaluated once.
-    pub added: Vec<Piece>,
-    /// `ON CONFLICT …`, `RETURNING …`
-    pub after: Vec<Piece>,
+    pub insertion: Insertion,
     pub into: FedInto,
     /// A shard must get all its rows in one statement.
     pub whole: bool,
     /// RETURNING's rows come in the order of the query's.
     pub ordered: bool,
+}
+
+/// INSERT of rows that come as arrays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Insertion {
+    /// `INSERT INTO t (…)`, up to the query.
+    pub before: Vec<Piece>,
+    /// Columns of the query that are constants of the client's: each stands in the INSERT itself, which gives it its
+    /// type.
+    pub constants: Vec<(usize, Vec<Piece>)>,
+    /// What the INSERT has behind the query's columns: defaults that are evaluated once.
+    pub added: Vec<Piece>,
+    /// `ON CONFLICT …`, `RETURNING …`
+    pub after: Vec<Piece>,
+}
+
+/// UPDATE of the sharding key: rows that stay are changed where they are, others inserted on their new shard and then
+/// deleted on the old one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    /// As SQL has it, to be locked.
+    pub table: String,
+    /// `SELECT ctid, …` of the rows as they are to be, locked.
+    pub read: Input,
+    pub insertion: Insertion,
+    /// `UPDATE … SET … WHERE ctid = ANY (`, up to the array, and what stands behind it.
+    pub update: (Vec<Piece>, Vec<Piece>),
+    pub delete: (Vec<Piece>, Vec<Piece>),
+    /// `at`: among the columns behind `ctid`.
+    pub key: KeyCondition,
+    pub at: Option<usize>,
 }
 
 /// Where a query's rows go.
@@ -179,10 +204,10 @@ pub enum FedInto {
     Home,
     /// A reference table, as SQL has it: all rows to every copy.
     Copies(String),
-    /// Each row to the shard of its key: the query's column `at`, or the one value of `key`, if it has one.
+    /// Each row to the shard of its key: the query's column `at`, or else the one value of `key`.
     Shards {
         key: KeyCondition,
-        at: usize,
+        at: Option<usize>,
     },
 }
 

@@ -68,7 +68,11 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     if analysis.writes.iter().any(|write| matches!(write.rows, Rows::Given(_))) {
         return Err(super::writes::unknown_key());
     }
-    let inserted = |id: usize| analysis.writes.iter().any(|write| write.id == id && write.keys().is_some());
+    let inserted =
+        |id: usize| analysis.writes.iter().any(|write| write.id == id && matches!(write.rows, Rows::New(Some(_))));
+    if analysis.writes.len() > 1 && analysis.writes.iter().any(|write| matches!(write.rows, Rows::Moved(None))) {
+        return Err(super::writes::key_update("pgbraid can't change the sharding key in a statement that writes more"));
+    }
     let ids = analysis.sharded(0..analysis.refs.len()).filter(|&id| !inserted(id));
     let Some(mut keys) = conditions(analysis, ids) else {
         plan.access = Access::All;
@@ -77,7 +81,12 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     };
     keys.extend(analysis.writes.iter().filter_map(|write| write.keys().cloned()));
     plan.proof.extend(keys.iter().map(sentence));
-    plan.access = Access::Keys(keys);
+    let scattered = analysis.writes.iter().any(|write| matches!(write.rows, Rows::Moved(None)));
+    // Where each row has a key of its own, the statement's text goes to no shard.
+    plan.access = if scattered { Access::All } else { Access::Keys(keys) };
+    if scattered {
+        plan.work = Work::Refuse(several());
+    }
     Ok(plan)
 }
 

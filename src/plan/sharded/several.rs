@@ -21,7 +21,7 @@ pub struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn analysis(&self) -> &Analysis {
+    pub fn analysis(&self) -> &Analysis {
         &self.resolver.out
     }
 
@@ -30,6 +30,7 @@ impl Writing<'_> {
         self.plain()?;
         match self.statement {
             Statement::Insert(insert) => self.insert(insert, false),
+            Statement::Update(update) if self.moves() => self.moved(update),
             Statement::Update(update) => {
                 let mut exprs: Vec<&Expr> = update.assignments.iter().map(|assignment| &assignment.value).collect();
                 exprs.extend(update.filter.iter().map(|filter| &filter.expr));
@@ -93,6 +94,10 @@ impl Writing<'_> {
         Ok(())
     }
 
+    fn moves(&self) -> bool {
+        self.analysis().writes.iter().any(|write| matches!(write.rows, super::writes::Rows::Moved(_)))
+    }
+
     fn values_only(&self) -> bool {
         matches!(self.statement, Statement::Insert(insert) if values(insert).is_some())
     }
@@ -117,7 +122,7 @@ impl Writing<'_> {
         Prover { planner: &planner }.written(target, others, exprs, scope)
     }
 
-    fn planner<'a>(&'a self, query: &'a Query) -> Planner<'a> {
+    pub fn planner<'a>(&'a self, query: &'a Query) -> Planner<'a> {
         Planner {
             sql: self.sql,
             query,
@@ -207,7 +212,7 @@ impl Writing<'_> {
         Ok(Scatter { inputs: vec![input], finish: Finish::Changed(changed), once, rest_reads: false, within: None })
     }
 
-    fn relation(&self, table: &FromTable) -> Result<&Relation, Refusal> {
+    pub fn relation(&self, table: &FromTable) -> Result<&Relation, Refusal> {
         self.resolver.relation_of(table).ok_or_else(|| unsupported("write", "this target"))
     }
 
@@ -244,7 +249,7 @@ pub fn values(insert: &Insert) -> Option<&Values> {
     }
 }
 
-fn returned(returning: Option<&Returning>) -> impl Iterator<Item = &Expr> {
+pub fn returned(returning: Option<&Returning>) -> impl Iterator<Item = &Expr> {
     returning.into_iter().flat_map(|returning| &returning.items).filter_map(|item| match &item.kind {
         SelectItemKind::Expr(expr) => Some(expr),
         SelectItemKind::Star(_) => None,

@@ -24,13 +24,15 @@ pub enum Rows {
     New(Option<KeyCondition>),
     /// New ones, each with the key that a query gives it in this column of its.
     Given(usize),
+    /// Rows that exist get another key: this one, or (`None`) each its own.
+    Moved(Option<KeyCondition>),
 }
 
 impl Write {
     /// The keys of new rows.
     pub fn keys(&self) -> Option<&KeyCondition> {
         match &self.rows {
-            Rows::New(keys) => keys.as_ref(),
+            Rows::New(keys) | Rows::Moved(keys) => keys.as_ref(),
             _ => None,
         }
     }
@@ -91,7 +93,7 @@ impl Resolver<'_> {
 
     /// Refuses what a unique index would have to judge that only sees one shard's rows. `changes`: the columns that are
     /// given values; `None`: whole rows.
-    fn guarded(&self, table: &FromTable, id: RefId, changes: Option<&[Assignment]>) -> Result<(), Refusal> {
+    pub fn guarded(&self, table: &FromTable, id: RefId, changes: Option<&[Assignment]>) -> Result<(), Refusal> {
         let Some((_, (_, column))) = self.out.key(id).filter(|_| !self.context.unique_per_shard) else { return Ok(()) };
         let Some(relation) = self.relation_of(table) else { return Ok(()) };
         let Some(key) = relation.columns.get(column) else { return Ok(()) };
@@ -127,7 +129,10 @@ impl Resolver<'_> {
             frame.join(excluded);
             self.frames.push(frame);
             for assignment in conflict.update.iter().flatten() {
-                self.assignment(assignment, (id, &insert.table), scope)?;
+                if self.assignment(assignment, (id, &insert.table), scope)? && !self.same_key(assignment, conflict, id)
+                {
+                    return Err(key_update("pgbraid can't change the sharding key in ON CONFLICT"));
+                }
             }
             if let Some(filter) = &conflict.filter {
                 self.expr(&filter.expr, scope)?;
@@ -246,29 +251,30 @@ impl Resolver<'_> {
         sees.then_some(condition.values)
     }
 
+    /// Resolves it; whether it gives the sharding key a value.
     fn assignment(
         &mut self,
         assignment: &Assignment,
         (target, table): (RefId, &FromTable),
         scope: ScopeId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let key = self.out.key(target).map(|(_, (_, column))| column);
-        let name = key.and_then(|column| self.out.refs.get(target)?.columns.get(column)).map(|key| key.name.clone());
-        if let Some(name) = name.filter(|name| assignment.columns.iter().any(|column| column.name.value == *name)) {
-            return Err(refuse(
-                "key-update",
-                format!("pgbraid can't yet change \"{name}\", the sharding key, for the row may have to move"),
-                "DELETE the row and INSERT it with the new key.",
-            ));
-        }
+        let key = key.and_then(|column| self.out.refs.get(target)?.columns.get(column)).map(|key| key.name.clone());
+        let relation = self.relation_of(table);
+        // A generated key may change with any column.
+        let generated = |name: &str| {
+            relation.is_some_and(|all| all.columns.iter().any(|column| column.generated && column.name == name))
+        };
+        let set = |name: &str| assignment.columns.iter().any(|column| column.name.value == name);
+        let moves = key.is_some_and(|name| set(&name) || generated(&name));
         let default = |expr: &Expr| matches!(expr.kind, ExprKind::Default);
         if super::walk::any(&assignment.value, &default) {
             self.default_of(assignment, target, table)?;
         }
-        if default(&assignment.value) {
-            return Ok(());
+        if !default(&assignment.value) {
+            self.expr(&assignment.value, scope)?;
         }
-        self.expr(&assignment.value, scope)
+        Ok(moves)
     }
 
     /// `SET c = DEFAULT`: each shard has a sequence of its own, which gives what another's gives too.
@@ -294,13 +300,16 @@ impl Resolver<'_> {
         let (id, mut namespace) = self.target(&update.table, scope)?;
         self.no_code(&update.table, id)?;
         self.guarded(&update.table, id, Some(&update.assignments))?;
-        self.out.writes.push(Write { id, rows: Rows::Known });
         self.others(update.from.as_ref(), &mut namespace, scope)?;
         self.frames.push(namespace.clone());
+        let mut rows = Rows::Known;
         for assignment in &update.assignments {
-            self.assignment(assignment, (id, &update.table), scope)?;
+            if self.assignment(assignment, (id, &update.table), scope)? {
+                rows = self.new_key(assignment, id, &update.table)?;
+            }
         }
         self.frames.pop();
+        self.out.writes.push(Write { id, rows });
         self.changed(update.filter.as_ref(), update.current_of.as_ref(), &namespace, scope)?;
         self.returning(update.returning.as_ref(), namespace, scope)
     }
@@ -430,6 +439,10 @@ fn takes_sequence(column: &Column) -> bool {
 /// Whether identity columns take a sequence's value though the statement gives them one.
 pub fn leaves_given(insert: &Insert, sql: &str) -> bool {
     insert.overriding.is_some_and(|span| span.of(sql).to_ascii_lowercase().contains("user"))
+}
+
+pub fn key_update(message: &str) -> Refusal {
+    refuse("key-update", message, "DELETE the row and INSERT it with the new key.")
 }
 
 pub fn sequence_default(column: &str) -> Refusal {

@@ -42,6 +42,7 @@ impl Coordinator {
         let result = match &scatter.finish {
             Finish::Changed(changed) => self.change_within(prepared, scatter, changed, shards, bind, describe).await,
             Finish::Fed(feed) => self.feed(prepared, scatter, feed, bind, describe).await,
+            Finish::Moved(moved) => self.move_rows(prepared, scatter, moved, bind, describe).await,
             Finish::Stream { .. } | Finish::Rest { .. } => Err(super::multi::nothing_asked().into()),
         };
         if own
@@ -238,7 +239,7 @@ impl Coordinator {
 /// # Errors
 /// 0A000 for one that does.
 pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool, PgError> {
-    let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_));
+    let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_));
     if changes && prepared.described.get().is_some_and(|described| described.row.is_some()) {
         let text = "rows of RETURNING over several shards can't be fetched in parts";
         return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."));

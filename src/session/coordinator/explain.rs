@@ -88,7 +88,9 @@ impl Coordinator {
         let refused = own.first().is_some_and(|line| line.starts_with("Refused"));
         match (scattered(plan, shards.len()), shards.as_slice()) {
             _ if refused => {}
-            (Some(Scatter { finish: Finish::Changed(_) | Finish::Fed(_), .. }), _) if analyzes(explain) => {
+            (Some(Scatter { finish: Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_), .. }), _)
+                if analyzes(explain) =>
+            {
                 let text = "EXPLAIN ANALYZE of a write over several shards isn't supported";
                 return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                     .hint("Leave ANALYZE away, or confine the statement to one shard.")

@@ -4,37 +4,21 @@ use std::rc::Rc;
 
 use super::change::{Task, count_of, unequal, uneven};
 use super::collect::Answer;
-use super::decide::{Target, no_key, refusal_error};
+use super::deal::{Deal, insert_text};
+use super::decide::{Target, refusal_error};
 use super::describe::Prepared;
 use super::flow::{Flow, To};
-use super::multi::{Bind, Extra, Question, all_types, text_of, types_tail};
+use super::multi::{Bind, Extra, Question, all_types, types_tail};
 use super::rest::made_columns;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::backend::View;
 use crate::backend::memory::Held;
 use crate::base::limits;
-use crate::execute::arrays::{Column, from_item, travels_binary};
-use crate::plan::sharded::{
-    Access, FedInto, Feed, Finish, Input, KeyCondition, Piece, Scatter, Work, row_shards, value_shard,
-};
-use crate::topology::placement::TablePlace;
-use crate::value::key::Format;
-use crate::value::oid;
+use crate::execute::arrays::{Column, travels_binary};
+use crate::plan::sharded::{Access, FedInto, Feed, Finish, Input, Piece, Scatter, Work};
 use crate::wire::frame::{HEADER, back};
 use crate::wire::message;
-
-/// Where each row goes.
-enum Deal {
-    /// All to these shards, every one of them the same.
-    All(Vec<usize>),
-    ByKey {
-        key: KeyCondition,
-        at: usize,
-        type_oid: u32,
-        format: Format,
-    },
-}
 
 /// Rows that are inserted together.
 struct Batch {
@@ -158,18 +142,9 @@ impl Coordinator {
         Ok(match &feed.into {
             FedInto::Home => Deal::All(vec![self.home()]),
             FedInto::Copies(_) => Deal::All(self.home_first()),
-            FedInto::Shards { key, at: usize::MAX } => {
-                let values = self.bound(prepared, bind);
-                let shards = row_shards(key, &view.placement, &|number| values(number));
-                Deal::All(shards.filter(|shards| shards.len() == 1).ok_or_else(|| no_key(&key.column))?)
-            }
             FedInto::Shards { key, at } => {
                 let columns = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
-                let found = columns.get(*at).map_or(0, |column| column.type_oid);
-                let label = view.schema.types.get(&found).is_some_and(|known| known.kind == b'e');
-                let type_oid = if label { oid::TEXT } else { found };
-                let format = if travels_binary(found) { Format::Binary } else { Format::Text };
-                Deal::ByKey { key: key.clone(), at: *at, type_oid, format }
+                self.deal_by(prepared, key, *at, columns, bind, view)?
             }
         })
     }
@@ -199,10 +174,10 @@ impl Coordinator {
         for (at, (columns, rows)) in parts {
             let shards = match deal {
                 Deal::All(shards) if at == 0 => shards.clone(),
-                Deal::ByKey { .. } if !rows.is_empty() => vec![at],
+                Deal::ByKey(_) if !rows.is_empty() => vec![at],
                 _ => continue,
             };
-            let sql = insert_text(prepared, feed, &columns, extra);
+            let sql = insert_text(prepared, &feed.insertion, &columns, extra);
             let mut all = extra.clone();
             for column in &columns {
                 all.types.push(column.array_oid());
@@ -287,10 +262,7 @@ impl Batch {
         let values = message::read_data_row(body).ok_or_else(super::stream::malformed)?;
         let place = match deal {
             Deal::All(_) => 0,
-            Deal::ByKey { key, at, type_oid, format } => {
-                let value = values.get(*at).copied().flatten();
-                shard_of(key, *type_oid, *format, value, view).ok_or_else(|| no_key(&key.column))?
-            }
+            Deal::ByKey(key) => key.shard(&values, view)?,
         };
         self.held.add(body.len())?;
         self.bytes += body.len();
@@ -301,40 +273,4 @@ impl Batch {
         self.count += 1;
         Ok(())
     }
-}
-
-/// The shard of a row. A list of keys knows them as text.
-fn shard_of(key: &KeyCondition, type_oid: u32, format: Format, value: Option<&[u8]>, view: &View) -> Option<usize> {
-    let by_list = matches!(key.place, TablePlace::List { .. });
-    let number = match (value, by_list && format == Format::Binary) {
-        (Some(bytes), true) => match type_oid {
-            oid::INT2 => Some(i16::from_be_bytes(bytes.try_into().ok()?).to_string()),
-            oid::INT4 => Some(i32::from_be_bytes(bytes.try_into().ok()?).to_string()),
-            oid::INT8 => Some(i64::from_be_bytes(bytes.try_into().ok()?).to_string()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let format = if by_list { Format::Text } else { format };
-    let value = number.as_deref().map(str::as_bytes).or(value);
-    value_shard(key, &view.placement, type_oid, format, value)
-}
-
-/// What a shard is told for rows that come as arrays.
-fn insert_text(prepared: &Prepared, feed: &Feed, columns: &[Column], extra: &Extra) -> String {
-    let own = prepared.described.get().map_or(0, |described| described.params.len());
-    let list: Vec<String> = (0..columns.len())
-        .map(|at| match feed.constants.iter().find(|(constant, _)| *constant == at) {
-            Some((_, text)) => text.clone(),
-            None => format!("pgbraid_i.c{at}"),
-        })
-        .collect();
-    format!(
-        "{}SELECT {}{} FROM {} AS pgbraid_i {}",
-        text_of(&feed.before, prepared, &[]),
-        list.join(", "),
-        text_of(&feed.added, prepared, &[]),
-        from_item(columns, own + extra.types.len() + 1),
-        text_of(&feed.after, prepared, &[])
-    )
 }

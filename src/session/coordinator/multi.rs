@@ -103,7 +103,7 @@ impl Coordinator {
         describe: bool,
     ) -> Go {
         self.hold_segment().await?;
-        if matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_)) {
+        if matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_)) {
             return self.change(prepared, scatter, shards, bind, describe).await;
         }
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
@@ -175,7 +175,7 @@ impl Coordinator {
                 }
             }
             Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
-            Finish::Changed(_) | Finish::Fed(_) => Err(nothing_asked().into()),
+            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) => Err(nothing_asked().into()),
         }
     }
 

@@ -187,10 +187,6 @@ BEGIN;
 WITH gone AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM gone;
 ROLLBACK;
 
-BEGIN;
-UPDATE customers SET id = id + 1000;
-ROLLBACK;
-
 -- class: write select
 
 -- name: each shard inserts what it reads
@@ -432,4 +428,103 @@ INSERT INTO readings (n) VALUES (1);
 BEGIN;
 -- params: int8=NULL, text=x
 INSERT INTO customers (id, name) VALUES ($1, $2);
+ROLLBACK;
+
+-- class: write moves
+
+-- name: rows get other keys
+BEGIN;
+UPDATE customers SET id = id + 1000;
+SELECT count(*), sum(id), count(photo), count(moods) FROM customers WHERE id > 1000;
+SELECT * FROM customers ORDER BY id LIMIT 20;
+UPDATE customers SET id = id - 1000, name = upper(name), mood = 'sad' WHERE id % 3 = 0 RETURNING id, name, mood, tags;
+SELECT count(*), sum(id) FROM customers;
+ROLLBACK;
+
+BEGIN;
+UPDATE orders SET customer_id = <<7|customer_id + 1|id|customer_id % 3 + 50|abs(-customer_id) + 2>> <<|WHERE status = 'new'|WHERE customer_id = 4|WHERE customer_id IN (4, 5, 6, 7) AND total > 10>> RETURNING id, customer_id, total;
+SELECT customer_id, count(*), sum(total) FROM orders GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
+BEGIN;
+UPDATE orders o SET (customer_id, quantity) = (o.customer_id + 1, quantity + 1), total = o.total * 2, note = 'moved', due = '2024-02-29', label = NULL, took = '1 day' WHERE paid RETURNING o.*;
+SELECT count(*), sum(quantity), sum(total), count(due) FROM orders WHERE note = 'moved';
+ROLLBACK;
+
+BEGIN;
+UPDATE orders SET customer_id = customer_id + 1, ordered_at = now() WHERE id < 60;
+UPDATE orders SET customer_id = customer_id + 1 WHERE ordered_at = now() RETURNING id;
+SELECT count(*), sum(customer_id) FROM orders WHERE ordered_at = now();
+SAVEPOINT s;
+UPDATE orders SET customer_id = 1;
+SELECT count(*) FROM orders WHERE customer_id = 1;
+ROLLBACK TO s;
+SELECT count(*), sum(customer_id) FROM orders;
+ROLLBACK;
+
+BEGIN;
+UPDATE events SET id = md5(id::text)::uuid, level = level + 1;
+SELECT count(*), count(DISTINCT id), sum(level) FROM events;
+UPDATE readings SET device = upper(device) || '!', value = NULL WHERE n > 1 RETURNING device, n, flags;
+SELECT device, count(*) FROM readings GROUP BY 1 ORDER BY device COLLATE "C";
+UPDATE items SET customer_id = customer_id + 1, price = price + 1;
+SELECT sum(customer_id), sum(price) FROM items;
+ROLLBACK;
+
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE customers SET id = -id WHERE id < 9 RETURNING id, name;
+SELECT count(*), sum(id) FROM customers;
+ROLLBACK;
+
+-- name: keys that stay
+BEGIN;
+UPDATE orders SET customer_id = customer_id, note = 'same' WHERE id < 30 RETURNING id, note;
+UPDATE orders SET customer_id = 5, note = 'same' WHERE customer_id = 5 RETURNING id, note;
+UPDATE orders o SET note = 'c', customer_id = o.customer_id FROM customers c WHERE c.id = o.customer_id AND c.vip;
+SELECT note, count(*) FROM orders GROUP BY 1 ORDER BY 2, 1;
+ROLLBACK;
+
+BEGIN;
+INSERT INTO customers (id, name) VALUES (5, 'five'), (6, 'six'), (4001, 'new') ON CONFLICT (id) DO UPDATE SET id = excluded.id, name = excluded.name RETURNING id, name;
+INSERT INTO orders (customer_id, id, note) SELECT customer_id, id, 'again' FROM orders WHERE id < 20 ON CONFLICT (customer_id, id) DO UPDATE SET id = excluded.id, customer_id = excluded.customer_id, note = excluded.note;
+SELECT count(*) FROM orders WHERE note = 'again';
+ROLLBACK;
+
+-- name: moves that fail
+UPDATE customers SET id = <<5|NULL|'x'|id + 100000 + 0 / (id - 30)>> WHERE id > 20;
+
+UPDATE customers SET id = 5 WHERE id = 6;
+
+UPDATE orders SET customer_id = NULL WHERE customer_id = 9;
+
+UPDATE customers SET id = id + 1000, credit = 1e12 WHERE id > 3;
+
+BEGIN;
+UPDATE customers SET id = 5 WHERE id = 6;
+SELECT 1;
+ROLLBACK;
+
+-- name: moves that autocommit
+UPDATE orders SET customer_id = customer_id + 100;
+SELECT count(*), sum(customer_id) FROM orders;
+UPDATE orders SET customer_id = customer_id - 100 RETURNING id;
+
+-- name: moves with parameters
+BEGIN;
+-- params: int8=7, int8=8 | int8=9, int8=8
+UPDATE orders SET customer_id = $1, note = 'p' WHERE customer_id = $2 RETURNING id, customer_id;
+-- params: int8=3, text=new
+UPDATE orders SET customer_id = customer_id + $1, note = $2 WHERE status = $2 RETURNING id, customer_id, note;
+SELECT count(*), sum(customer_id) FROM orders;
+ROLLBACK;
+
+-- name: not proven
+BEGIN;
+UPDATE orders SET customer_id = <<(SELECT max(id) FROM customers)|(random() * 10)::int>> WHERE id < 5;
+ROLLBACK;
+
+UPDATE orders SET customer_id = DEFAULT WHERE id < 5;
+
+BEGIN;
+UPDATE orders SET customer_id = c.id + 1 FROM customers c WHERE c.id = customer_id AND false;
 ROLLBACK;

@@ -9,6 +9,7 @@ mod demo;
 mod dump;
 mod explain;
 mod maintenance;
+mod moves;
 mod placement;
 mod placing;
 mod shards;

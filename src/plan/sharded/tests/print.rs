@@ -35,12 +35,46 @@ fn access(access: &Access) -> String {
     }
 }
 
+fn fed(feed: &Feed) -> String {
+    let mut out = String::new();
+    out.push_str(&format!("\n  fed to {}{}", into(&feed.into), if feed.whole { ", whole" } else { "" }));
+    out.push_str(if feed.ordered { ", in order" } else { "" });
+    out.push_str(&format!("\n  before {}", shown(&feed.insertion.before)));
+    for (at, constant) in &feed.insertion.constants {
+        out.push_str(&format!("\n  column {at} is {}", shown(constant)));
+    }
+    if !feed.insertion.added.is_empty() {
+        out.push_str(&format!("\n  added {}", shown(&feed.insertion.added)));
+    }
+    out.push_str(&format!("\n  after {}\n  query {}", shown(&feed.insertion.after), feed.query));
+    let inner = print(&feed.plan);
+    out.extend(inner.lines().map(|line| format!("\n    {line}")));
+    out
+}
+
+fn moved(moved: &Moved) -> String {
+    let mut out = String::new();
+    let read = &moved.read;
+    out.push_str(&format!("\n  moved under a lock of {}", moved.table));
+    out.push_str(&format!("\n  [{}] {}", access(&read.access), shown(&read.sql)));
+    out.push_str(&format!("\n  by {} at {:?}", super::super::confine::sentence(&moved.key), moved.at));
+    out.push_str(&format!("\n  insert {}", shown(&moved.insertion.before)));
+    for (at, constant) in &moved.insertion.constants {
+        out.push_str(&format!("\n  column {at} is {}", shown(constant)));
+    }
+    out.push_str(&format!("\n  after {}", shown(&moved.insertion.after)));
+    for (before, behind) in [&moved.update, &moved.delete] {
+        out.push_str(&format!("\n  {}?{}", shown(before), shown(behind)));
+    }
+    out
+}
+
 fn into(into: &FedInto) -> String {
     match into {
         FedInto::Home => "home".into(),
         FedInto::Copies(table) => format!("copies of {table}"),
-        FedInto::Shards { key, at: usize::MAX } => super::super::confine::sentence(key),
-        FedInto::Shards { key, at } => format!("{} from column {at}", key.column),
+        FedInto::Shards { key, at: None } => super::super::confine::sentence(key),
+        FedInto::Shards { key, at: Some(at) } => format!("{} from column {at}", key.column),
     }
 }
 
@@ -97,24 +131,8 @@ fn print(plan: &Plan) -> String {
                         out.push_str(&format!("\n  after {}", shown(&split.after)));
                     }
                 }
-                Finish::Fed(feed) => {
-                    out.push_str(&format!(
-                        "\n  fed to {}{}",
-                        into(&feed.into),
-                        if feed.whole { ", whole" } else { "" }
-                    ));
-                    out.push_str(if feed.ordered { ", in order" } else { "" });
-                    out.push_str(&format!("\n  before {}", shown(&feed.before)));
-                    for (at, constant) in &feed.constants {
-                        out.push_str(&format!("\n  column {at} is {constant}"));
-                    }
-                    if !feed.added.is_empty() {
-                        out.push_str(&format!("\n  added {}", shown(&feed.added)));
-                    }
-                    out.push_str(&format!("\n  after {}\n  query {}", shown(&feed.after), feed.query));
-                    let inner = print(&feed.plan);
-                    out.extend(inner.lines().map(|line| format!("\n    {line}")));
-                }
+                Finish::Fed(feed) => out.push_str(&fed(feed)),
+                Finish::Moved(moved) => out.push_str(&self::moved(moved)),
                 Finish::Rest { sql } => out.push_str(&format!("\n  rest {}", shown(sql))),
             }
         }
