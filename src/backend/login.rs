@@ -5,7 +5,7 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::base::{PgError, Secret, SqlState, limits};
-use crate::config::ServerAddress;
+use crate::config::{ServerAddress, SslMode};
 use crate::net::{self, Framed, FramedError, Stream};
 use crate::wire::frame::back;
 use crate::wire::message::{put, put_cstr, read_error, read_parameter_status};
@@ -79,12 +79,28 @@ pub async fn login(
     startup: &[(&str, &str)],
     timeout: Duration,
 ) -> Result<Login, LoginError> {
-    let attempt = async {
+    let attempts = async {
         let stream = net::connect(address, timeout).await.map_err(LoginError::Unreachable)?;
-        let attempt = Attempt { address, identity, framed: Framed::new(stream) };
-        attempt.run(startup).await
+        let (tls, unix) = (stream.is_tls(), stream.is_unix());
+        let first = Attempt { address, identity, framed: Framed::new(stream) }.run(startup).await;
+        // libpq: where `sslmode` leaves the choice, a login that is refused one way is tried the other way.
+        let other = match (address.sslmode, tls) {
+            (SslMode::Prefer, true) => SslMode::Disable,
+            (SslMode::Allow, false) if !unix => SslMode::Require,
+            _ => return first,
+        };
+        if !first.as_ref().is_err_and(LoginError::is_about_authorization) {
+            return first;
+        }
+        // No root certificates: `require` would hold the server to them, `allow` doesn't.
+        let other = ServerAddress { sslmode: other, sslrootcert: None, ..address.clone() };
+        let Ok(stream) = net::connect(&other, timeout).await else { return first };
+        match (Attempt { address, identity, framed: Framed::new(stream) }.run(startup).await, first) {
+            (Err(_), Err(first)) => Err(first),
+            (second, _) => second,
+        }
     };
-    match tokio::time::timeout(timeout, attempt).await {
+    match tokio::time::timeout(timeout, attempts).await {
         Ok(result) => result,
         Err(_) => Err(LoginError::Unreachable(
             PgError::fatal(
@@ -97,6 +113,11 @@ pub async fn login(
 }
 
 impl LoginError {
+    /// The server let this user not in (class 28): `pg_hba.conf`, a certificate, a password.
+    fn is_about_authorization(&self) -> bool {
+        matches!(self, Self::Rejected(error) if error.code().as_str().starts_with("28"))
+    }
+
     /// The error to tell the client that waits for the connection.
     pub fn into_error(self) -> PgError {
         match self {

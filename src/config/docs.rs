@@ -46,7 +46,7 @@ it: pgbraid enters a server as the client's user.
 
 | parameter | meaning | default |
 |---|---|---|
-| `sslmode` | `disable`; `prefer`: TLS where the server has it; `require`: TLS, whoever answers; `verify-ca`: a certificate by an authority in `sslrootcert`; `verify-full`: and for this host | `prefer` |
+| `sslmode` | As libpq's. `disable`; `allow`: TLS if the server refuses the login without; `prefer`: TLS where the server has it, without if it refuses the login with TLS; `require`: TLS, whoever answers; `verify-ca`: a certificate by an authority in `sslrootcert`; `verify-full`: and for this host | `prefer` |
 | `sslrootcert` | PEM file with the authorities | |
 | `sslcert`, `sslkey` | PEM files: pgbraid's own certificate for the server | |
 | `weight` | a replica's share of reads, against the others'; 0: none | 1 |

@@ -253,7 +253,7 @@ pub static DATABASE: &[Key<Database>] = &[
         default: "",
         apply: Apply::Reload,
         doc: "`shards.NAME = [\"postgres://host:port/dbname?…\", …]`: the servers, primary and replicas in any order (which \
-              is which is found by asking). Several shards: the database is sharded. Parameters: `sslmode` (`disable`, `prefer`, `require`, \
+              is which is found by asking). Several shards: the database is sharded. Parameters: `sslmode` (`disable`, `allow`, `prefer`, `require`, \
               `verify-ca`, `verify-full`), `sslrootcert`, `sslcert`, `sslkey` (PEM files), `host` (a folder of Unix \
               sockets), and `weight` (a replica's share of reads, 1 unless set; 0: no reads).",
         example: "[\"postgres://10.0.0.1:5432/shop?sslmode=prefer&weight=1\"]",

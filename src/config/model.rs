@@ -236,10 +236,11 @@ pub enum Host {
     Unix(PathBuf),
 }
 
-/// libpq's `sslmode` (without `allow`).
+/// libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SslMode {
     Disable,
+    Allow,
     Prefer,
     Require,
     VerifyCa,

@@ -15,6 +15,7 @@ const PARAMETERS: &[&str] = &["host", "port", "sslmode", "sslrootcert", "sslcert
 
 const SSL_MODES: &[(&str, SslMode)] = &[
     ("disable", SslMode::Disable),
+    ("allow", SslMode::Allow),
     ("prefer", SslMode::Prefer),
     ("require", SslMode::Require),
     ("verify-ca", SslMode::VerifyCa),
@@ -171,7 +172,6 @@ impl Url {
                 "port" => self.read_port(&value),
                 "sslmode" => match SSL_MODES.iter().find(|(word, _)| *word == value) {
                     Some((_, mode)) => server.sslmode = *mode,
-                    None if value == "allow" => self.faults.push(fault("sslmode=allow isn't supported", "use prefer")),
                     None => {
                         let words: Vec<&str> = SSL_MODES.iter().map(|(word, _)| *word).collect();
                         self.faults
@@ -208,7 +208,8 @@ impl Url {
         if server.sslcert.is_some() != server.sslkey.is_some() {
             self.faults.push(("sslcert and sslkey belong together".to_owned(), None));
         }
-        if matches!(server.host, Host::Unix(_)) && !matches!(server.sslmode, SslMode::Disable | SslMode::Prefer) {
+        let demands = !matches!(server.sslmode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
+        if matches!(server.host, Host::Unix(_)) && demands {
             self.faults.push(("a Unix socket has no TLS".to_owned(), Some("take sslmode out".to_owned())));
         }
     }
@@ -306,7 +307,6 @@ mod tests {
             ("postgres://a/%zz", "isn't followed by two"),
             ("postgres://a/%00", "isn't followed by two"),
             ("postgres://a/b?sslmod=require", "no parameter `sslmod`"),
-            ("postgres://a/b?sslmode=allow", "isn't supported"),
             ("postgres://a/b?sslmode=on", "must be one of"),
             ("postgres://a/b?sslmode=verify-ca", "no sslrootcert"),
             ("postgres://a/b?sslcert=x", "belong together"),

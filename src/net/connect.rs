@@ -27,7 +27,8 @@ pub async fn connect(address: &ServerAddress, timeout: Duration) -> Result<Strea
 
 async fn attempt(address: &ServerAddress, timeout: Duration) -> Result<Stream, PgError> {
     let stream = plain(address, timeout).await?;
-    if stream.is_unix() || address.sslmode == SslMode::Disable {
+    // `allow` begins without; whether it goes on with TLS depends on the login.
+    if stream.is_unix() || matches!(address.sslmode, SslMode::Disable | SslMode::Allow) {
         return Ok(stream);
     }
     match secure(address, stream).await {

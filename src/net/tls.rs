@@ -93,7 +93,7 @@ pub(super) fn connector(address: &ServerAddress) -> Result<TlsConnector, PgError
         // libpq: `require` with a root certificate file verifies as `verify-ca`.
         (SslMode::VerifyCa | SslMode::Require, Some(ca)) => Judge::Chain(roots(ca)?),
         (SslMode::VerifyFull, Some(ca)) => Judge::ChainAndName(roots(ca)?),
-        (SslMode::Disable | SslMode::Prefer | SslMode::Require, _) => Judge::Anything,
+        (SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require, _) => Judge::Anything,
         (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
             return Err(PgError::fatal(
                 SqlState::CANNOT_CONNECT,

@@ -24,6 +24,9 @@ host    all  hashed   127.0.0.1/32  md5
 host    all  secret   127.0.0.1/32  scram-sha-256
 hostssl all  bound    127.0.0.1/32  scram-sha-256
 hostssl all  certain  127.0.0.1/32  cert
+hostnossl all naked   127.0.0.1/32  scram-sha-256
+hostssl all  either   127.0.0.1/32  cert
+hostnossl all either  127.0.0.1/32  scram-sha-256
 ";
 
 async fn cluster(certificates: &Certificates) -> Cluster {
@@ -44,7 +47,7 @@ async fn cluster(certificates: &Certificates) -> Cluster {
     for sql in [
         "CREATE ROLE free LOGIN; CREATE ROLE certain LOGIN; CREATE ROLE nologin",
         "CREATE ROLE plain LOGIN PASSWORD 'it''s plain'; CREATE ROLE secret LOGIN PASSWORD 'I\u{ad}X'",
-        "CREATE ROLE bound LOGIN PASSWORD 'tied'",
+        "CREATE ROLE bound LOGIN PASSWORD 'tied'; CREATE ROLE naked LOGIN PASSWORD 'bare'; CREATE ROLE either LOGIN PASSWORD 'or'",
         "SET password_encryption = 'md5'; CREATE ROLE hashed LOGIN PASSWORD 'old'",
     ] {
         cluster.execute(PRIMARY, "postgres", sql).await.unwrap();
@@ -214,6 +217,8 @@ async fn tls_as_sslmode_says() {
         rejected(&address(&cluster, "127.0.0.1", SslMode::Require), &identity("certain", Credentials::Nothing)).await;
     assert_eq!(error.code(), SqlState::INVALID_AUTHORIZATION, "{error}");
 
+    the_other_way(&cluster, &trusting("127.0.0.1", SslMode::Allow, "other.pem")).await;
+
     // A server without TLS.
     cluster.execute(PRIMARY, "postgres", "ALTER SYSTEM SET ssl = off").await.unwrap();
     cluster.execute(PRIMARY, "postgres", "SELECT pg_reload_conf()").await.unwrap();
@@ -224,6 +229,30 @@ async fn tls_as_sslmode_says() {
     stream.shutdown().await.unwrap();
     let error = unreachable(&address(&cluster, "127.0.0.1", SslMode::Require)).await;
     assert!(error.message().contains("doesn't support TLS"), "{error}");
+}
+
+/// Where `sslmode` leaves the choice, what `pg_hba.conf` refuses one way is tried the other way.
+async fn the_other_way(cluster: &Cluster, unproven: &ServerAddress) {
+    let at = |mode| address(cluster, "127.0.0.1", mode);
+    let (bound, naked) = (password("bound", "tied"), password("naked", "bare"));
+    assert!(!works(&at(SslMode::Prefer), &naked).await.stream.is_tls());
+    assert!(!works(&at(SslMode::Prefer), &password("either", "or")).await.stream.is_tls());
+    assert!(!works(&at(SslMode::Allow), &naked).await.stream.is_tls());
+    assert!(works(&at(SslMode::Allow), &bound).await.stream.is_tls());
+    assert!(works(unproven, &bound).await.stream.is_tls());
+    let error = rejected(&at(SslMode::Require), &naked).await;
+    assert!(error.message().contains("no pg_hba.conf entry"), "{error}");
+    let error = rejected(&at(SslMode::Disable), &bound).await;
+    assert!(error.message().contains("no pg_hba.conf entry"), "{error}");
+    // Refused both ways: in the words of the way that comes first.
+    for (mode, says) in [(SslMode::Prefer, "SSL encryption"), (SslMode::Allow, "no encryption")] {
+        let error = rejected(&at(mode), &password("nobody", "")).await;
+        assert!(error.message().contains(says), "{error}");
+    }
+    for mode in [SslMode::Prefer, SslMode::Allow] {
+        let error = rejected(&at(mode), &password("naked", "wrong")).await;
+        assert!(error.code().as_str().starts_with("28"), "{error}");
+    }
 }
 
 #[tokio::test]
