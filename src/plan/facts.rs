@@ -25,6 +25,8 @@ pub(super) struct Facts {
     pub advisory: bool,
     /// State that only this server connection has (`setseed`, `dblink_connect`).
     pub keeps: bool,
+    /// A function is called that may do more than answer.
+    pub acts: bool,
     /// The first reason why only the primary may answer.
     pub primary: Option<&'static str>,
     /// Relations of users, those of views included.
@@ -48,6 +50,12 @@ impl Facts {
     fn function(&mut self, effect: Effect) {
         let reason = if effect == Effect::Local { "volatile function" } else { "function with effects" };
         self.effect(effect, reason);
+    }
+
+    /// Whether it does nothing but answer, though another server may answer otherwise: what a hint may send to a replica.
+    pub fn only_answers(&self) -> bool {
+        let touches = self.changes || self.into || self.locks || self.advisory || self.keeps || self.unknown;
+        !touches && !self.acts && self.effect <= Effect::Local && self.primary != Some("temporary schema")
     }
 
     /// The tables that the answer depends on.
@@ -176,6 +184,7 @@ impl<'a> Gatherer<'a> {
             && let Some(function) = self.catalog().function(&name)
             && function.one_argument
         {
+            self.facts.acts |= acts(&name, function.effect);
             self.facts.function(function.effect);
         }
         if call || dot {
@@ -228,8 +237,17 @@ impl<'a> Gatherer<'a> {
             "age" if words.tokens.iter().any(|token| XIDS.iter().any(|xid| token.is(words.sql, xid))) => Effect::Local,
             _ => function.effect,
         };
+        self.facts.acts |= acts(name, effect);
         self.facts.function(effect);
     }
+}
+
+/// Whether a function that is called may do more than answer: take locks, end backends, remember.
+fn acts(name: &str, effect: Effect) -> bool {
+    effect > Effect::Local
+        || (effect == Effect::Local
+            && ANSWERS.binary_search(&name).is_err()
+            && !["pg_get_", "pg_stat_get_", "inet_", "has_"].iter().any(|prefix| name.starts_with(prefix)))
 }
 
 fn preceded_by_dot(tokens: &[Token], at: usize) -> bool {
@@ -286,6 +304,45 @@ fn custom_setting(words: Words<'_>, at: usize) -> bool {
     let plain = cast.is_empty() || matches!(cast, [_, text] if text.is(words.sql, "text"));
     plain && name.kind == TokenKind::Text && name.bytes(words.sql).contains(&b'.')
 }
+
+/// Functions that come with PostgreSQL and its extensions, whose answer is another on another server or from call to
+/// call, and that do nothing else. Sorted.
+const ANSWERS: &[&str] = &[
+    "age",
+    "clock_timestamp",
+    "current_query",
+    "current_setting",
+    "gen_random_bytes",
+    "gen_random_uuid",
+    "pg_backend_pid",
+    "pg_column_compression",
+    "pg_conf_load_time",
+    "pg_database_size",
+    "pg_encoding_to_char",
+    "pg_indexes_size",
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_postmaster_start_time",
+    "pg_relation_size",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_table_is_visible",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "pg_wal_lsn_diff",
+    "random",
+    "random_normal",
+    "timeofday",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "version",
+];
 
 /// Words that mean transaction ids are about.
 const XIDS: &[&str] = &["xmin", "xmax", "xid", "xid8", "relfrozenxid", "datfrozenxid", "cmin", "cmax"];
@@ -430,6 +487,7 @@ const SYNTAX: &[&str] = &[
 
 #[cfg(test)]
 #[test]
-fn syntax_is_sorted() {
+fn names_are_sorted() {
+    assert!(ANSWERS.is_sorted());
     assert!(SYNTAX.is_sorted());
 }

@@ -114,8 +114,8 @@ fn configured(words: Words<'_>) -> impl Iterator<Item = String> {
 struct Reads {
     sets: Vec<ReadSet>,
     reason: Option<&'static str>,
-    /// Something that isn't a query is among them.
-    other: bool,
+    /// Something that does more than answer is among them: no hint sends it to a replica.
+    acts: bool,
 }
 
 impl Reads {
@@ -126,7 +126,7 @@ impl Reads {
     fn verdict(self, role: Option<Role>) -> Result<ReadSet, &'static str> {
         match role {
             Some(Role::Primary) => return Err("hint"),
-            Some(Role::Replica) if self.reason.is_some() && !self.other => return Ok(ReadSet::All),
+            Some(Role::Replica) if self.reason.is_some() && !self.acts => return Ok(ReadSet::All),
             _ => {}
         }
         if let Some(reason) = self.reason {
@@ -166,7 +166,7 @@ fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bo
         pins: pin,
     };
     if body != Body::Query {
-        reads.other = true;
+        reads.acts = true;
     }
     let mut opaque = false;
     match body {
@@ -225,6 +225,7 @@ fn query(step: &mut Step, words: Words<'_>, context: &Context<'_>, reads: &mut R
     }
     step.defines &= step.pins != Some(Pin::TemporaryTable);
     pins(step, &facts);
+    reads.acts |= !facts.only_answers() || step.recalls;
     let unseen = facts.effect == Effect::Unseen || facts.unknown;
     if unseen {
         step.writes = WriteSet::All;

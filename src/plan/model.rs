@@ -29,7 +29,8 @@ pub struct Plan {
 /// Hints in comments, `/* pgbraid: role=primary, … */`, at any place of the string.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hints {
-    /// `role=primary` or `role=replica` (the latter is the writer's own promise that the statement only reads).
+    /// `role=primary`, or `role=replica`: the writer wants a replica's answer, even where it is another than the primary's.
+    /// It counts in `Plan::replica` only for what does nothing but answer.
     pub role: Option<Role>,
 }
 

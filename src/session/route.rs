@@ -122,8 +122,6 @@ impl Session {
     fn add_plan(&self, reads: &mut Reads, plan: &Plan) {
         match plan.hints.role {
             Some(Role::Primary) => *reads = Reads::No("hint"),
-            // Its writer's promise; what it reads isn't known.
-            Some(Role::Replica) if !matches!(reads, Reads::No(_)) => *reads = Reads::All,
             _ => reads.add(plan),
         }
     }

@@ -88,3 +88,33 @@ async fn commits_that_a_start_up_parameter_makes_asynchronous() {
         other.value("SELECT v FROM quiet").await;
     }
 }
+
+/// A hint asks for a replica's answer; it takes nothing there that does more than answer.
+#[tokio::test]
+async fn hints_move_only_what_answers() {
+    let (cluster, _proxy, target) = start(&[]).await;
+    let sql = "CREATE FUNCTION locks() RETURNS bool LANGUAGE plpgsql AS \
+               $$BEGIN PERFORM pg_advisory_lock(7); RETURN pg_is_in_recovery(); END$$";
+    cluster.execute(PRIMARY, "postgres", sql).await.unwrap();
+    cluster.wait_for_catchup().await.unwrap();
+    let mut raw = Raw::login(&target).await;
+    let begin = Instant::now();
+    let hinted = "/* pgbraid: role=replica */ SELECT pg_is_in_recovery()";
+    while raw.value(hinted).await != "t" {
+        assert!(begin.elapsed() < PATIENCE, "no replica ever answers");
+    }
+    for (sql, tag) in [
+        ("/* pgbraid: role=replica */ INSERT INTO t VALUES (5)", "INSERT 0 1"),
+        ("/* pgbraid: role=replica */ SELECT v FROM t FOR UPDATE", "SELECT 3"),
+        ("/* pgbraid: role=replica */ WITH x AS (DELETE FROM t WHERE v = 5 RETURNING v) SELECT * FROM x", "SELECT 2"),
+    ] {
+        let frames = raw.query(sql).await.unwrap();
+        let told = frames.iter().find(|frame| frame.kind == b'C').unwrap_or_else(|| panic!("{sql}: {frames:?}"));
+        assert_eq!(told.body, [tag.as_bytes(), b"\0"].concat(), "{sql}");
+        raw.send(&build::extended(sql, &[])).await.unwrap();
+        let frames = raw.until_ready(1).await.unwrap();
+        assert!(frames.iter().all(|frame| frame.kind != b'E'), "{sql}: {frames:?}");
+    }
+    assert_eq!(raw.value("/* pgbraid: role=replica */ SELECT locks()").await, "f");
+    assert_eq!(raw.value("/* pgbraid: role=primary */ SELECT pg_is_in_recovery()").await, "f");
+}
