@@ -148,7 +148,7 @@ impl Coordinator {
         if link.status == b'I' && !link.open {
             let want = self.session_settings();
             let have = link.mirror.settings.borrow().clone();
-            let other = !crate::backend::settings::same(&have, &want);
+            let other = !link.fits(&have, &want);
             if let Some(script) = other.then(|| script(&have, &want)).flatten() {
                 let answer = self.run_on(&mut link, &script.sql).await?;
                 answer.good()?;

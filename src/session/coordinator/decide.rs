@@ -215,8 +215,8 @@ impl Coordinator {
 
     /// `SET pgbraid.shard = 's1'`
     fn chosen_shard(&self, prepared: &Prepared) -> Option<Decision> {
-        let settings = self.settings();
-        let name = crate::session::value_text(settings.get("pgbraid.shard")?).to_owned();
+        let reads = self.reads();
+        let name = crate::session::value_text(reads.shard.as_ref()?).to_owned();
         if name.is_empty() || prepared.plan.steps.iter().any(|step| is_control(&step.kind)) {
             return None;
         }
@@ -235,8 +235,7 @@ impl Coordinator {
 
     fn judge_sql(&self, prepared: &Prepared, view: &View, params: &[u32]) -> Decision {
         let sql = prepared.sql.as_str();
-        let key = self.key(sql, &[0, 0]);
-        let statement = match parse::parse(sql, key.reads_standard_strings()) {
+        let statement = match parse::parse(sql, self.standard_strings()) {
             Ok(statement) => statement,
             Err(stopped) => return unread(prepared, &stopped),
         };
@@ -323,10 +322,10 @@ impl Coordinator {
 
     /// The schemas that unqualified names are looked up in.
     pub(super) fn search_path(&self, _view: &View) -> Vec<String> {
-        let user = self.origin.user_name.clone();
-        let settings = self.settings();
+        let reads = self.reads();
+        let user = reads.user.clone();
         let mut path = vec!["pg_catalog".to_owned()];
-        let names: Vec<String> = match settings.get("search_path") {
+        let names: Vec<String> = match &reads.search_path {
             None => vec!["$user".into(), "public".into()],
             Some(crate::backend::settings::Value::List(names)) => {
                 names.iter().flat_map(|name| name.split(',')).map(str::to_owned).collect()

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::decide::Decision;
+use super::reads::Reads;
 use super::route::Routes;
 use super::{Coordinator, Go};
 use crate::backend::ShardedDatabase;
-use crate::backend::settings::Value;
 use crate::base::{PgError, limits};
 use crate::catalog::schema::Oid;
 use crate::plan;
@@ -37,13 +37,9 @@ struct Known {
 pub(super) struct Key {
     sql: Box<str>,
     types: Box<[u8]>,
-    search_path: Option<Value>,
-    role: Option<Value>,
-    standard_strings: bool,
+    reads: Rc<Reads>,
     /// The session that has temporary tables, whose names mean nothing to others.
     own: i32,
-    /// The shard that the session has chosen.
-    shard: Option<Value>,
 }
 
 /// A statement's text with all that is known of it.
@@ -83,14 +79,13 @@ pub(super) struct Column {
 }
 
 impl Key {
-    /// Whether both read a text alike.
-    pub fn reads_as(&self, other: &Self) -> bool {
-        (&self.search_path, &self.role, &self.shard, self.standard_strings, self.own)
-            == (&other.search_path, &other.role, &other.shard, other.standard_strings, other.own)
+    /// Whether a session that reads so means the same by the text.
+    pub fn is_read_by(&self, reads: &Rc<Reads>, own: i32) -> bool {
+        self.own == own && self.reads == *reads
     }
 
     pub fn reads_standard_strings(&self) -> bool {
-        self.standard_strings
+        self.reads.standard_strings
     }
 }
 
@@ -113,8 +108,10 @@ impl LocalSharded {
         let Some(home) = self.shared.home_shard() else {
             return Rc::new(Prepared::new(&key, worker, plan::Plan::unknown(0), 0));
         };
-        let reading =
-            Reading { search_path_is_default: key.search_path.is_none(), standard_strings: key.standard_strings };
+        let reading = Reading {
+            search_path_is_default: key.reads.search_path.is_none(),
+            standard_strings: key.reads.standard_strings,
+        };
         let plan = worker.database(home).plan(key.sql.as_bytes(), reading, &worker.key);
         let prepared = Rc::new(Prepared::new(&key, worker, (*plan).clone(), generation));
         if keep {
@@ -127,7 +124,7 @@ impl LocalSharded {
     pub(super) fn prepared_alone(&self, key: &Key, worker: &Worker, generation: u64) -> Rc<Prepared> {
         let plan = match self.shared.home_shard() {
             Some(home) => {
-                let reading = Reading { search_path_is_default: false, standard_strings: key.standard_strings };
+                let reading = Reading { search_path_is_default: false, standard_strings: key.reads.standard_strings };
                 worker.database(home).plan(key.sql.as_bytes(), reading, &worker.key)
             }
             None => Rc::new(plan::Plan::unknown(0)),
@@ -168,30 +165,7 @@ impl Prepared {
 impl Coordinator {
     /// The key of a text as this session reads it.
     pub(super) fn key(&self, sql: &str, types: &[u8]) -> Key {
-        let settings = self.settings();
-        let standard_strings = match settings.get("standard_conforming_strings") {
-            None => true,
-            Some(value) => ["on", "true", "yes", "1"].contains(&crate::session::value_text(value)),
-        };
-        Key {
-            sql: sql.into(),
-            types: types.into(),
-            search_path: settings.get("search_path").cloned(),
-            role: settings.get("role").or_else(|| settings.get("session_authorization")).cloned(),
-            standard_strings,
-            own: if self.temporary.is_empty() { 0 } else { self.client.process_id },
-            shard: settings.get("pgbraid.shard").cloned(),
-        }
-    }
-
-    /// Whether the client's text has the bytes that the servers store and hash: both sides are UTF-8.
-    pub(super) fn reads_utf8(&self) -> bool {
-        let settings = self.settings();
-        let client = settings.get("client_encoding").is_none_or(|name| {
-            let plain: String = crate::session::value_text(name).chars().filter(char::is_ascii_alphanumeric).collect();
-            ["utf8", "unicode"].contains(&plain.to_ascii_lowercase().as_str())
-        });
-        client && self.last_view().is_none_or(|view| view.schema.encoding == "UTF8")
+        Key { sql: sql.into(), types: types.into(), reads: self.reads(), own: self.own_names() }
     }
 
     /// A statement's description by the home shard.

@@ -23,6 +23,7 @@ mod moving;
 mod multi;
 mod own;
 mod password;
+mod reads;
 mod relay;
 mod rest;
 mod route;
@@ -39,6 +40,7 @@ mod welcome;
 pub use describe::LocalSharded;
 pub use welcome::{ShardedSeat, serve};
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -72,6 +74,8 @@ pub struct Coordinator {
     links: Vec<Option<Box<ShardLink>>>,
     /// The settings of the inner session on the home shard, also while its link is worked with, and after its loss.
     home_mirror: Option<Rc<shard::Mirror>>,
+    /// How texts are read with the settings that it was taken from.
+    reads: RefCell<Option<reads::Taken>>,
     /// What the client knows by ParameterStatus.
     reported: BTreeMap<String, String>,
     /// What it is to be told before the next ReadyForQuery: settings that differ from that, and notifications.

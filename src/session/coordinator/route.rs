@@ -88,19 +88,13 @@ impl Coordinator {
         known.routes.insert(key, Rc::new(Route { plan: (**plan).clone(), places }));
     }
 
-    pub(super) fn standard_strings(&self) -> bool {
-        self.key("", &[]).reads_standard_strings()
-    }
-
     fn route_key(&self, sql: &str) -> Option<(u128, u64)> {
-        let settings = self.settings();
-        if settings.get("pgbraid.shard").is_some() {
+        let reads = self.reads();
+        if reads.shard.is_some() {
             return None;
         }
-        let key = self.key("", &[]);
-        let print = fingerprint(sql.as_bytes(), &self.worker.key, key.reads_standard_strings())?;
-        let context = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, &key);
-        Some((print, context))
+        let print = fingerprint(sql.as_bytes(), &self.worker.key, reads.standard_strings)?;
+        Some((print, self.reads_hash()))
     }
 }
 

@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use tokio::task::JoinHandle;
 
 use crate::backend::login::Credentials;
-use crate::backend::settings::Settings;
+use crate::backend::settings::{self, Settings};
 use crate::backend::{Database, cancel};
 use crate::base::limits;
 use crate::config::User;
@@ -95,6 +95,8 @@ pub struct ShardLink {
     pub last_words: Option<()>,
     /// The last Query failed.
     pub query_failed: bool,
+    /// Settings of its own that were found to be the session's: most comparisons end with their addresses.
+    fit: Option<[Arc<Settings>; 2]>,
     /// A cancel request that is on its way.
     cancelling: Cell<Option<JoinHandle<()>>>,
 }
@@ -153,8 +155,21 @@ impl ShardLink {
             passing: 0,
             last_words: None,
             query_failed: false,
+            fit: None,
             cancelling: Cell::new(None),
         }
+    }
+
+    /// Whether the settings that it has are those that it should have.
+    pub fn fits(&mut self, have: &Arc<Settings>, want: &Arc<Settings>) -> bool {
+        let known = self.fit.as_ref().is_some_and(|[mine, ours]| Arc::ptr_eq(mine, have) && Arc::ptr_eq(ours, want));
+        if !known && !settings::same(have, want) {
+            return false;
+        }
+        if !known {
+            self.fit = Some([have.clone(), want.clone()]);
+        }
+        true
     }
 
     pub fn query(&mut self, sql: &str, ours: bool) {

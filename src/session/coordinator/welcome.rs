@@ -1,5 +1,6 @@
 //! A client's coming in to a sharded database, and the loop that serves it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         sent: 0,
         links: (0..shards).map(|_| None).collect(),
         home_mirror: None,
+        reads: RefCell::default(),
         reported: Default::default(),
         news: Default::default(),
         tail: Vec::new(),
