@@ -9,17 +9,14 @@ use super::conn::{Parameters, set_parameter};
 use super::exchange::{Exchange, TextRows};
 use super::login::{Identity, LoginError, login};
 use crate::base::{PgError, SqlState};
+use crate::catalog::READING;
 use crate::net::Stream;
 use crate::topology::Server;
 
-/// What each control connection asks for at its start: names mean PostgreSQL's own, texts have one form, nothing is
-/// written, and no lock of an application holds us up for long.
+/// What each control connection asks for at its start: no lock of an application holds us up for long.
 const STARTUP: &[(&str, &str)] = &[
     ("application_name", "pgbraid"),
     ("client_encoding", "UTF8"),
-    ("search_path", "pg_catalog"),
-    ("standard_conforming_strings", "on"),
-    ("default_transaction_read_only", "on"),
     ("lock_timeout", "2s"),
     ("idle_session_timeout", "0"),
 ];
@@ -52,7 +49,12 @@ impl Control {
         for (name, value) in login.parameters {
             set_parameter(&mut reported, name, value);
         }
-        Ok(Self { stream: login.stream, server: server.clone(), reported: Arc::new(reported) })
+        let mut control = Self { stream: login.stream, server: server.clone(), reported: Arc::new(reported) };
+        // Names mean PostgreSQL's own, texts have one form, nothing is written. Not in the start-up packet, for then
+        // `pg_settings.reset_val` wouldn't tell what sessions begin with (`catalog::defaults`).
+        let settings = format!("{READING}; SET default_transaction_read_only = on");
+        control.query(&settings, timeout).await.map_err(|(error, _)| LoginError::Unreachable(error))?;
+        Ok(control)
     }
 
     pub fn server(&self) -> &Arc<Server> {

@@ -3,6 +3,7 @@
 //! Names are looked up over all schemas at once and the worst of what bears a name counts. So no search path, and no
 //! schema that is spelled otherwise than meant, can make a statement look more harmless than it is.
 
+pub mod defaults;
 mod functions;
 mod queries;
 mod read;
@@ -15,7 +16,7 @@ pub use functions::Effect;
 pub use queries::{CatalogQuery, POLL, QUERIES};
 pub use read::Rows;
 pub use schema_compare::{Difference, compare, type_map};
-pub use schema_queries::{SCHEMA_POLL, SCHEMA_QUERIES};
+pub use schema_queries::{READING, SCHEMA_POLL, SCHEMA_QUERIES};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

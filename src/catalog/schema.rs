@@ -25,6 +25,8 @@ pub struct Schema {
     pub encoding: String,
     /// Labels of enums in order, by the type's OID.
     pub labels: FxHashMap<Oid, Vec<String>>,
+    /// What sessions' settings are before they set any.
+    pub defaults: super::defaults::Defaults,
     /// MD5 of the definitions of users' functions, by schema, name and the names of the arguments' types: what shards
     /// are compared by.
     pub bodies: FxHashMap<(String, String, Vec<String>), String>,

@@ -2,6 +2,11 @@
 
 use super::CatalogQuery;
 
+/// What is set before them, so that texts of defaults and views are the same on servers with other settings.
+pub const READING: &str = "SET search_path = pg_catalog; SET standard_conforming_strings = on; SET timezone = 'UTC'; \
+    SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1; SET bytea_output = 'hex'; \
+    SET lc_monetary = 'C'; SET quote_all_identifiers = off";
+
 /// All that [`Schema::from_rows`](super::schema::Schema::from_rows) needs. To be run as [`QUERIES`](super::QUERIES) are.
 pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "relations", sql: RELATIONS },
@@ -13,6 +18,7 @@ pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "types", sql: TYPES },
     CatalogQuery { name: "labels", sql: LABELS },
     CatalogQuery { name: "database", sql: DATABASE },
+    CatalogQuery { name: "defaults", sql: DEFAULTS },
 ];
 
 /// OID, schema, name, kind, row security, users' triggers or rules, functions of users in its expressions, parent's
@@ -126,6 +132,24 @@ SELECT current_setting('server_version_num'), current_setting('server_encoding')
        to_jsonb(d) ->> 'datcollversion'
   FROM pg_catalog.pg_database d WHERE d.datname = current_database()";
 
+/// How near it is, role, name, value of settings that sessions begin with (`process_settings` in postinit.c). Those of
+/// the server are told by the session that asks, but for what was set for its own role.
+const DEFAULTS: &str = "
+SELECT '0', '', s.name::text, s.reset_val::text FROM pg_catalog.pg_settings s
+ WHERE s.context = 'user' AND s.name NOT IN ('client_encoding', 'role', 'session_authorization')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting d, unnest(d.setconfig) c(one)
+                    WHERE d.setrole IN (0, (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = session_user))
+                      AND d.setdatabase IN (0, (SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = current_database()))
+                      AND lower(split_part(c.one, '=', 1)) = lower(s.name))
+UNION ALL
+SELECT ((d.setrole <> 0)::int * 2 + (d.setdatabase <> 0)::int)::text,
+       coalesce((SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid = d.setrole), ''),
+       split_part(c.one, '=', 1), substr(c.one, strpos(c.one, '=') + 1)
+  FROM pg_catalog.pg_db_role_setting d
+  LEFT JOIN pg_catalog.pg_database b ON b.oid = d.setdatabase, unnest(d.setconfig) c(one)
+ WHERE d.setdatabase = 0 OR b.datname = current_database()
+ ORDER BY 1, 2, 3";
+
 /// What [`POLL`](super::POLL) doesn't look at, for a shard.
 pub const SCHEMA_POLL: &str = "
 SELECT pg_catalog.concat_ws(' ',
@@ -134,4 +158,8 @@ SELECT pg_catalog.concat_ws(' ',
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_index WHERE indexrelid >= 16384),
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_type WHERE oid >= 16384),
   (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_enum),
-  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_collation WHERE oid >= 16384))";
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_collation WHERE oid >= 16384),
+  (SELECT concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.pg_db_role_setting),
+  (SELECT md5(string_agg(reset_val, ' ' ORDER BY name)) FROM pg_catalog.pg_settings
+    WHERE name IN ('search_path', 'TimeZone', 'DateStyle', 'IntervalStyle', 'standard_conforming_strings', 'bytea_output',
+                   'extra_float_digits', 'lc_monetary', 'lc_numeric', 'lc_time')))";

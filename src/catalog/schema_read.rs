@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::SCHEMA_QUERIES;
+use super::defaults::Defaults;
 use super::read::Rows;
 use super::schema::{
     Collation, Column, ForeignKey, Function, FunctionKind, Guard, Oid, Provider, Relation, RelationKind, Schema, Type,
@@ -88,6 +89,7 @@ impl Schema {
             types: rows("types").iter().map(|row| (oid(row, 0), read_type(row))).collect(),
             ..Self::default()
         };
+        schema.defaults = Defaults::from_rows(rows("defaults"));
         for row in rows("labels") {
             schema.labels.entry(oid(row, 0)).or_default().push(owned(row, 1));
         }

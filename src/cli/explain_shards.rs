@@ -5,8 +5,8 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 use super::cluster::text;
 use super::failure::Failure;
 use crate::backend::placement::{Stored, placement, read_stored};
-use crate::catalog::SCHEMA_QUERIES;
 use crate::catalog::schema::Schema;
+use crate::catalog::{READING, SCHEMA_QUERIES};
 use crate::config::Database;
 use crate::config::model::Reads;
 use crate::plan::sharded::{self, Access, ShardSet, Vouched, explain};
@@ -21,7 +21,7 @@ pub struct Known {
 /// Reads it from the home shard.
 pub async fn read(client: &Client) -> Result<Known, Failure> {
     let failed = |error: Error| Failure::new(text(&error));
-    client.batch_execute("SET search_path = pg_catalog; SET standard_conforming_strings = on").await.map_err(failed)?;
+    client.batch_execute(READING).await.map_err(failed)?;
     let mut answers = Vec::with_capacity(SCHEMA_QUERIES.len());
     for query in SCHEMA_QUERIES {
         answers.push((query.name, rows(client, query.sql).await.map_err(failed)?));

@@ -33,6 +33,7 @@ use crate::backend::conn::Parameters;
 use crate::backend::login::Identity;
 use crate::backend::settings::{Tracker, Value};
 use crate::base::{Lsn, PgError};
+use crate::catalog::defaults::SEARCH_PATH;
 use crate::config::{Consistency, User};
 use crate::net::Stream;
 use crate::plan::{Pin, Plan};
@@ -102,7 +103,7 @@ impl Session {
             return Rc::new(Plan::unknown(sql.len()));
         }
         let reading = Reading {
-            search_path_is_default: settings.get("search_path").is_none(),
+            search_path_is_default: is_default_path(settings.get("search_path")),
             standard_strings: match settings.get("standard_conforming_strings") {
                 None => true,
                 Some(value) => ["on", "true", "yes", "1"].contains(&value_text(value)),
@@ -130,6 +131,11 @@ pub(super) fn value_text(value: &Value) -> &str {
         Value::Config(text) => text,
         Value::List(values) => values.first().map_or("", String::as_str),
     }
+}
+
+/// Whether names are looked up where PostgreSQL does by itself.
+fn is_default_path(search_path: Option<&Value>) -> bool {
+    search_path.is_none_or(|path| matches!(path, Value::Config(text) if text == SEARCH_PATH))
 }
 
 /// Client-only encodings hide ASCII bytes within others' characters (`pg_wchar.h`, PG_ENCODING_BE_LAST); these don't.

@@ -7,8 +7,8 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 use super::ask::{Answer, Outcome};
 use super::{Finding, Level};
 use crate::backend::placement::{Preview, Stored, preview, read_stored, with_statements};
-use crate::catalog::SCHEMA_QUERIES;
 use crate::catalog::schema::Schema;
+use crate::catalog::{READING, SCHEMA_QUERIES};
 use crate::config::Database;
 
 /// What a shard's primary said.
@@ -27,7 +27,7 @@ impl PartialEq for ShardFacts {
 
 /// Reads the schema and what is stored.
 pub(super) async fn ask(client: &Client) -> Result<ShardFacts, Error> {
-    client.batch_execute("SET search_path = pg_catalog; SET standard_conforming_strings = on").await?;
+    client.batch_execute(READING).await?;
     let mut answers = Vec::with_capacity(SCHEMA_QUERIES.len());
     for query in SCHEMA_QUERIES {
         answers.push((query.name, rows(client, query.sql).await?));

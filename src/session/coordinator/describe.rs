@@ -15,6 +15,7 @@ use crate::base::{PgError, limits};
 use crate::catalog::schema::Oid;
 use crate::plan;
 use crate::session::context::{Reading, Worker};
+use crate::session::is_default_path;
 use crate::wire::frame::split_cstr;
 use crate::wire::message;
 use crate::wire::reader::Reader;
@@ -109,7 +110,7 @@ impl LocalSharded {
             return Rc::new(Prepared::new(&key, worker, plan::Plan::unknown(0), 0));
         };
         let reading = Reading {
-            search_path_is_default: key.reads.search_path.is_none(),
+            search_path_is_default: is_default_path(key.reads.search_path.as_ref()),
             standard_strings: key.reads.standard_strings,
         };
         let plan = worker.database(home).plan(key.sql.as_bytes(), reading, &worker.key);

@@ -9,6 +9,7 @@ use super::segment::Segment;
 use super::shard::{Origin, ShardLink};
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
+use crate::catalog::defaults::spoken;
 use crate::config::User;
 use crate::session::accept::NewClient;
 use crate::session::client::{Client, State};
@@ -72,6 +73,15 @@ impl Coordinator {
     /// Logs in on the home shard and passes on what it says.
     async fn welcome(&mut self) -> Go {
         let home = self.home();
+        // Without a view nothing is planned yet, and the client is told so by what it asks.
+        let shared = self.database.shared.clone();
+        if let Ok(view) = self.or_gone(async move { shared.settled().await }).await? {
+            let shards: Vec<_> = view.read.iter().map(|schema| &schema.defaults).collect();
+            let mut parameters = spoken(&view.schema.defaults, &shards, &self.origin.user_name);
+            // What the client says itself comes later, and counts.
+            parameters.append(&mut self.origin.parameters);
+            self.origin.parameters = parameters;
+        }
         let mut link = self.new_link(home)?;
         let answer = match self.ask(&mut link).await {
             Ok(answer) => answer,

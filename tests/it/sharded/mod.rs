@@ -3,6 +3,7 @@
 mod bank;
 mod commits;
 mod constraints;
+mod defaults;
 mod define;
 mod defined;
 mod demo;
