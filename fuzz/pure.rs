@@ -4,6 +4,8 @@
 pub mod base;
 #[path = "../src/catalog/mod.rs"]
 pub mod catalog;
+#[path = "../src/execute/mod.rs"]
+pub mod execute;
 #[path = "../src/plan/mod.rs"]
 pub mod plan;
 #[path = "../src/sql/mod.rs"]

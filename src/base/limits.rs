@@ -140,6 +140,13 @@ pub const SHARD_MESSAGE: usize = 256 << 20;
 /// Bytes of a shard's answer to a question of the coordinator's own.
 pub const GATHER_BYTES: usize = 256 << 20;
 
+/// Longest row of a COPY that is dealt out to shards, in bytes.
+pub const COPY_ROW: usize = 256 << 20;
+
+/// Bytes that tell, for one COPY, which lines of the client's the shards' lines are: enough for all rows that servers
+/// may not have looked at yet.
+pub const COPY_JOURNAL: usize = 8 << 20;
+
 /// Bytes of rows that one shard is asked for at a time, for a portal or cursor that is read bit by bit.
 pub const FLOW_BYTES: usize = 256 << 10;
 

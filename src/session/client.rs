@@ -150,7 +150,11 @@ impl Client {
     pub(super) fn follow(&self, follower: Option<Arc<Self>>) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         match follower {
-            Some(follower) => followers.push(follower),
+            Some(follower) => {
+                // Those that have ended.
+                followers.retain(|other| Arc::strong_count(other) > 1);
+                followers.push(follower);
+            }
             None => followers.clear(),
         }
     }

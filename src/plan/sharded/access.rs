@@ -138,6 +138,17 @@ pub fn found<'a>(
     })
 }
 
+/// Where a row goes whose key has this value, assigned to the column.
+pub fn key_place(
+    condition: &KeyCondition,
+    type_oid: u32,
+    format: Format,
+    bytes: Option<&[u8]>,
+    placement: &Placement,
+) -> KeyPlace {
+    place(condition, type_oid, format, bytes, placement).1
+}
+
 fn place(
     condition: &KeyCondition,
     type_oid: u32,

@@ -104,6 +104,23 @@ pub fn to_settle<'a>(omitted: impl Iterator<Item = &'a Column>, copies: bool) ->
     Ok(once)
 }
 
+/// Refuses a COPY that leaves this column to defaults which wouldn't be what they are on one server. `copies`: the same
+/// rows go to every shard.
+pub fn left_out(column: &Column, copies: bool) -> Result<(), Refusal> {
+    match gives(column) {
+        Gives::Constant => Ok(()),
+        Gives::PerRow if !copies => Ok(()),
+        _ => Err(refuse(
+            "default",
+            format!(
+                "pgbraid can't prove that the default of \"{}\" gives the right values on several shards",
+                column.name
+            ),
+            format!("COPY values for \"{}\" too.", column.name),
+        )),
+    }
+}
+
 /// Refuses `SET c = DEFAULT` where shards that evaluate the default for themselves could give different values.
 pub fn alike(relation: &Relation, assignments: &[Assignment]) -> Result<(), Refusal> {
     let asked = |expr: &Expr| matches!(expr.kind, ExprKind::Default);

@@ -50,6 +50,7 @@ pub fn lines<'a>(
                 format!("  Kept: {}", words(&moved.update)),
             ]
         }
+        Some((Finish::Copied(_), _)) => vec![format!("Copy rows over {names}, in one transaction")],
         Some((Finish::Rest { sql }, scatter)) => vec![
             format!("Scatter over {names}, the rest on one server"),
             format!("  Rest: {}", pieces(sql, &scatter.once)),

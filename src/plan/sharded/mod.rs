@@ -9,6 +9,8 @@ mod aggregate;
 mod analysis;
 mod confine;
 mod constant;
+mod copy;
+pub mod copy_options;
 mod defaults;
 pub mod explain;
 mod facts;
@@ -34,7 +36,7 @@ mod types;
 mod walk;
 mod writes;
 
-pub use access::{Bound as BoundValue, ShardSet, row_shards, shards, value_shard};
+pub use access::{Bound as BoundValue, ShardSet, key_place, row_shards, shards, value_shard};
 pub use model::*;
 pub use splice::shown;
 
@@ -74,7 +76,7 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
             plan.route_only("cursor", "a cursor");
             Ok(plan)
         }
-        Statement::Copy(copy) => modify::copy(sql, copy, context, params),
+        Statement::Copy(copy) => copy::plan(sql, copy, context, params),
         _ => modify::plan(sql, statement, context, params),
     }
 }

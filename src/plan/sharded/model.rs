@@ -1,5 +1,6 @@
 //! What a plan over shards says.
 
+use super::copy_options::CopyFormat;
 use crate::base::SqlState;
 use crate::catalog::schema::{Collation, Oid};
 use crate::sql::ast::Span;
@@ -151,6 +152,8 @@ pub enum Finish {
     Fed(Box<Feed>),
     /// Rows get other keys, and go to other shards for it.
     Moved(Box<Moved>),
+    /// The rows of `COPY … FROM STDIN`, which the client sends, are dealt out.
+    Copied(Copied),
 }
 
 /// `INSERT … SELECT` whose rows are read from some shards and inserted on others.
@@ -209,6 +212,41 @@ pub enum FedInto {
         key: KeyCondition,
         at: Option<usize>,
     },
+}
+
+/// `COPY … FROM STDIN` into several shards, each of which is told the same statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copied {
+    /// The table's bare name, as PostgreSQL's CONTEXT says it.
+    pub relation: String,
+    /// How the client writes its rows; a refusal where that can't be told.
+    pub format: Result<CopyFormat, Refusal>,
+    pub deal: Deal,
+    /// WHERE may leave rows out.
+    pub filtered: bool,
+}
+
+/// Who gets which rows of COPY.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deal {
+    /// Each row goes to the shard of its key.
+    ByKey(CopyKey),
+    /// A reference table, as SQL has it: every shard gets every row.
+    Copies(String),
+}
+
+/// The sharding key among the values of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyKey {
+    /// Without values.
+    pub condition: KeyCondition,
+    pub name: String,
+    pub type_oid: Oid,
+    /// The column's type as SQL writes it.
+    pub type_name: String,
+    pub not_null: bool,
+    /// Which field of a row it is, from 0.
+    pub field: usize,
 }
 
 /// What becomes of a statement that several shards carry out: counts are added, RETURNING's rows told.

@@ -1,14 +1,13 @@
-//! Plans of statements that write, and of COPY: on one shard, or refused.
+//! Plans of statements that write: on one shard, or refused.
 
-use super::analysis::{Analysis, Home, Source};
+use super::analysis::Analysis;
 use super::confine::{conditions, sentence};
-use super::names::{Namespace, Resolver};
+use super::names::Resolver;
 use super::query::Kinds;
 use super::refuse::{refuse, unsupported};
 use super::several::Writing;
-use super::splice::text;
 use super::writes::Rows;
-use super::{Access, Context, Finish, Input, Plan, Refusal, Scatter, Work, functions};
+use super::{Access, Context, Plan, Refusal, Work, functions};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
 
@@ -90,73 +89,10 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     Ok(plan)
 }
 
-fn several() -> Refusal {
+pub fn several() -> Refusal {
     refuse(
         "multi-shard-write",
         "pgbraid can't yet write on several shards in one statement",
         "Confine the statement to one shard: give one value of the sharding key with = in WHERE, or in each row.",
     )
-}
-
-/// Plans COPY.
-pub fn copy(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
-    let name = match &copy.source {
-        CopySource::Statement(statement, _) => return super::plan(sql, statement, context, params),
-        CopySource::Table(name, _) => name,
-    };
-    let mut resolver = Resolver::new(context, params, sql);
-    let table = FromTable { span: name.span, name: name.clone(), only: false, alias: None, tablesample: None };
-    let namespace = resolver.table(&table, 0, 0)?;
-    if let Some(filter) = &copy.filter {
-        let mut frame = Namespace::default();
-        frame.join(namespace);
-        resolver.frames.push(frame);
-        resolver.expr(filter, 0)?;
-        resolver.frames.pop();
-    }
-    let analysis = resolver.out;
-    functions::admissible(&analysis, context, false)?;
-    let home = match analysis.refs.last().map(|item| &item.source) {
-        Some(Source::Table { home }) => home,
-        _ => return Err(unsupported("copy", "COPY of this relation")),
-    };
-    let route = |access: Access| Plan {
-        access,
-        work: Work::Route { otherwise: several() },
-        writes: copy.from,
-        proof: vec!["COPY of a table that one shard has whole".to_string()],
-    };
-    match home {
-        Home::Sharded(..) if copy.from => Err(several()),
-        Home::Reference if copy.from => Err(refuse(
-            "reference-write",
-            "pgbraid can't yet change a reference table on all shards at once",
-            "Set pgbraid.shard to each shard in turn, and write there.",
-        )),
-        Home::Reference => Ok(route(Access::Any)),
-        Home::Unsharded | Home::Catalog => Ok(route(Access::Home)),
-        Home::Sharded(..) => {
-            let input = Input { sql: vec![text(copy.span.of(sql))], access: Access::All, columns: Vec::new() };
-            let finish = Finish::Stream {
-                order: Vec::new(),
-                hidden: 0,
-                limit: None,
-                offset: None,
-                with_ties: false,
-                instead: None,
-            };
-            Ok(Plan {
-                access: Access::All,
-                work: Work::Scatter(Scatter {
-                    inputs: vec![input],
-                    finish,
-                    once: Vec::new(),
-                    rest_reads: false,
-                    within: None,
-                }),
-                writes: false,
-                proof: vec!["the shards' rows one after another are the table's".to_string()],
-            })
-        }
-    }
 }

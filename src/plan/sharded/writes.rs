@@ -77,7 +77,7 @@ impl Resolver<'_> {
     }
 
     /// Code that runs beside the write may touch other shards' rows.
-    fn no_code(&self, table: &FromTable, id: RefId) -> Result<(), Refusal> {
+    pub fn no_code(&self, table: &FromTable, id: RefId) -> Result<(), Refusal> {
         let placed = self.out.key(id).is_some() || self.out.is_reference(id);
         match self.relation_of(table) {
             Some(relation) if placed && relation.code => Err(unsupported(

@@ -34,17 +34,30 @@ impl Coordinator {
         bind: &Bind,
         describe: bool,
     ) -> Go {
+        let own = self.begin_own();
+        let result = match &scatter.finish {
+            Finish::Changed(changed) => self.change_within(prepared, scatter, changed, shards, bind, describe).await,
+            Finish::Fed(feed) => self.feed(prepared, scatter, feed, bind, describe).await,
+            Finish::Moved(moved) => self.move_rows(prepared, scatter, moved, bind, describe).await,
+            Finish::Stream { .. } | Finish::Rest { .. } | Finish::Copied(_) => {
+                Err(super::multi::nothing_asked().into())
+            }
+        };
+        self.end_statement(own, result).await
+    }
+
+    /// Outside a block, begins one for a statement that writes. Whether it did.
+    pub(super) fn begin_own(&mut self) -> bool {
         self.worker.metrics.scattered.inc();
         let own = self.block.is_none();
         if own {
             self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
         }
-        let result = match &scatter.finish {
-            Finish::Changed(changed) => self.change_within(prepared, scatter, changed, shards, bind, describe).await,
-            Finish::Fed(feed) => self.feed(prepared, scatter, feed, bind, describe).await,
-            Finish::Moved(moved) => self.move_rows(prepared, scatter, moved, bind, describe).await,
-            Finish::Stream { .. } | Finish::Rest { .. } => Err(super::multi::nothing_asked().into()),
-        };
+        own
+    }
+
+    /// Tells the tag of such a statement; commits before, if the block is its own and no Sync will.
+    pub(super) async fn end_statement(&mut self, own: bool, result: Go<String>) -> Go {
         if own
             && !self.in_extended()
             && !matches!(result, Err(Stop::Over))
@@ -239,7 +252,7 @@ impl Coordinator {
 /// # Errors
 /// 0A000 for one that does.
 pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool, PgError> {
-    let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_));
+    let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_));
     if changes && prepared.described.get().is_some_and(|described| described.row.is_some()) {
         let text = "rows of RETURNING over several shards can't be fetched in parts";
         return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."));

@@ -69,7 +69,9 @@ impl Coordinator {
         let extra = self.once(scatter, shards).await?;
         let visible = prepared.described.get().map_or(0, |described| described.columns.len());
         let rest = match &scatter.finish {
-            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) => return Err(super::multi::nothing_asked().into()),
+            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_) => {
+                return Err(super::multi::nothing_asked().into());
+            }
             Finish::Rest { sql } => sql,
             Finish::Stream { order, hidden, limit, offset, with_ties, instead } => {
                 let input = scatter.inputs.first().ok_or_else(super::multi::nothing_asked)?;

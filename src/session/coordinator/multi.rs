@@ -106,6 +106,9 @@ impl Coordinator {
         if matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_)) {
             return self.change(prepared, scatter, shards, bind, describe).await;
         }
+        if let Finish::Copied(copied) = &scatter.finish {
+            return self.copy_from(prepared, scatter, copied).await;
+        }
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();
@@ -175,7 +178,7 @@ impl Coordinator {
                 }
             }
             Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
-            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) => Err(nothing_asked().into()),
+            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_) => Err(nothing_asked().into()),
         }
     }
 

@@ -114,7 +114,10 @@ impl Coordinator {
             Decision::Configure(calls) => self.configure(prepared, calls, &Bind::default(), true).await,
             Decision::Shard(shard) => self.pass_text(*shard, &prepared.sql, true).await,
             Decision::Cursor => self.cursor(prepared).await,
-            Decision::Refused(error, reason) => Err(self.refuse((**error).clone(), reason)),
+            Decision::Refused(error, reason) => {
+                self.own_words_of_copy(prepared).await?;
+                Err(self.refuse((**error).clone(), reason))
+            }
             Decision::Define(definition) => self.define(prepared, definition, false).await,
             Decision::Explain(explain) => self.explain(prepared, explain, &Bind::default(), true).await,
             Decision::Planned(plan) => self.run_planned(prepared, plan).await,

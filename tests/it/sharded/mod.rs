@@ -3,6 +3,7 @@
 mod bank;
 mod commits;
 mod constraints;
+mod copy;
 mod defaults;
 mod define;
 mod defined;

@@ -54,6 +54,11 @@ fn conversations_about_cursors_are_the_same() {
     said("cursors");
 }
 
+#[test]
+fn conversations_with_copy_are_the_same() {
+    said("copy");
+}
+
 /// Says all of a file's conversations.
 #[allow(clippy::disallowed_methods, reason = "a person says which to run")]
 fn said(file: &str) {

@@ -133,6 +133,15 @@ fn print(plan: &Plan) -> String {
                 }
                 Finish::Fed(feed) => out.push_str(&fed(feed)),
                 Finish::Moved(moved) => out.push_str(&self::moved(moved)),
+                Finish::Copied(copied) => {
+                    match &copied.deal {
+                        Deal::ByKey(key) => out.push_str(&format!("\n  copied by field {}, {}", key.field, key.name)),
+                        Deal::Copies(table) => out.push_str(&format!("\n  copied, copies of {table}")),
+                    }
+                    if let Err(refusal) = &copied.format {
+                        out.push_str(&format!(", refused {}", refusal.reason));
+                    }
+                }
                 Finish::Rest { sql } => out.push_str(&format!("\n  rest {}", shown(sql))),
             }
         }

@@ -1,0 +1,59 @@
+//! The rows of `COPY … FROM STDIN`: cut from the client's stream and dealt to shards. Pure.
+//!
+//! `lines` cuts text and CSV, `tuples` the binary format, as PostgreSQL's `copyfromparse.c` does; `fields` finds the
+//! sharding key in a row; `journal` remembers which of the client's lines each shard got, for errors that name a line.
+
+pub mod context;
+pub mod fields;
+pub mod journal;
+pub mod lines;
+pub mod splitter;
+pub mod tuples;
+
+#[cfg(test)]
+mod tests;
+
+/// What the bytes at hand begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It can't be told before more comes.
+    More,
+    Line(Line),
+    /// The client's marker, or the end of its stream: no row any more.
+    End,
+    /// What PostgreSQL refuses, in words that hang on what came before.
+    Wrong,
+}
+
+/// A row, or the header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Its bytes with its end.
+    pub len: usize,
+    /// Its bytes without.
+    pub text: usize,
+    /// Line feeds, and carriage returns, within quotes.
+    pub feeds: u64,
+    pub returns: u64,
+    /// How lines were known to end before it.
+    pub before: Ends,
+    /// The stream's end is part of it.
+    pub last: bool,
+}
+
+impl Line {
+    /// How far PostgreSQL counts lines for it.
+    pub fn count(&self, ends: Ends) -> u64 {
+        1 + if ends == Ends::Feed { self.feeds } else { self.returns }
+    }
+}
+
+/// How lines end: as the first one does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    #[default]
+    Unknown,
+    Feed,
+    Return,
+    Both,
+}
