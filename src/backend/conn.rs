@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,6 +28,8 @@ pub struct CancelTarget {
     pub connected: SystemTime,
     pub tls: bool,
     on_their_way: AtomicUsize,
+    /// The process id that the client was told who was the last to notify listeners on it; 0: nobody's.
+    notifier: AtomicI32,
     /// 0 until somebody asks.
     number: AtomicU32,
 }
@@ -41,8 +43,18 @@ impl CancelTarget {
             connected: SystemTime::now(),
             tls: false,
             on_their_way: AtomicUsize::new(0),
+            notifier: AtomicI32::new(0),
             number: AtomicU32::new(0),
         }
+    }
+
+    /// A client, by the process id that it was told, may notify listeners on it now.
+    pub fn notifies(&self, told: i32) {
+        self.notifier.store(told, Ordering::Release);
+    }
+
+    pub fn notifier(&self) -> i32 {
+        self.notifier.load(Ordering::Acquire)
     }
 
     /// Its number in the console: `next` gives it when it is first asked for.

@@ -50,6 +50,7 @@ impl Plan {
                 defines: true,
                 recalls: false,
                 draws: true,
+                notifies: true,
             }]),
             replica: None,
             primary_reason: "not parsed",
@@ -78,7 +79,8 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
     for range in &split.statements {
         let tokens = split.tokens.get(range.clone()).unwrap_or_default();
         let words = Words { sql, tokens, standard_strings: scs };
-        let (step, opaque) = step(words, context, &mut reads);
+        let (mut step, opaque) = step(words, context, &mut reads);
+        step.notifies |= opaque;
         plan.opaque |= opaque;
         if opaque {
             names.extend(configured(words));
@@ -160,6 +162,7 @@ fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bo
         defines: false,
         recalls: calls(&["currval", "lastval"]),
         draws: !matches!(body, Body::Nothing | Body::Query) || calls(&["nextval", "setval"]),
+        notifies: kind == Kind::Notify || calls(&["pg_notify"]),
         kind,
         span: span(words.tokens),
         writes: WriteSet::None,

@@ -57,6 +57,8 @@ pub struct Step {
     pub recalls: bool,
     /// It may make the connection remember a sequence's value: `nextval`, writes (defaults), code of users.
     pub draws: bool,
+    /// It may notify listeners: NOTIFY, `pg_notify`, code of users.
+    pub notifies: bool,
 }
 
 /// Why a session must keep its server connection.

@@ -14,7 +14,10 @@ use crate::plan::Pin;
 /// One client, as seen from other threads.
 #[derive(Debug)]
 pub struct Client {
+    /// Its own here; 0 for a session within this process.
     pub process_id: i32,
+    /// The process id that whoever is behind it was told at login.
+    pub told: i32,
     pub key: Vec<u8>,
     pub user: String,
     pub database: String,
@@ -54,6 +57,7 @@ impl Client {
         let application_name = new.parameters.iter().find(|(name, _)| name == "application_name");
         Self {
             process_id,
+            told: process_id,
             key,
             user: new.user.clone(),
             database: new.database.clone(),
@@ -73,6 +77,11 @@ impl Client {
             waker: AtomicWaker::new(),
             followers: Mutex::default(),
         }
+    }
+
+    /// A session within this process, on behalf of a client that was told this process id.
+    pub fn within(told: i32, new: &NewClient) -> Self {
+        Self { told, ..Self::new(0, Vec::new(), new) }
     }
 
     pub fn state(&self) -> State {

@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use super::Session;
 use super::link::{ClientParse, Described, Expect, Link, Ours};
@@ -192,12 +193,40 @@ impl Session {
         }
     }
 
-    /// A notification of the session's own bears the process id that the client was told.
+    /// A notification bears the process id that its sender was told.
     fn notification(&self, link: &Link, body: &[u8]) -> Fate {
         let mut bytes = Vec::new();
         message::put(&mut bytes, back::NOTIFICATION_RESPONSE, |out| out.extend_from_slice(body));
-        let own = claim(&mut bytes, link.conn.cancel.process_id, self.client.process_id);
-        if own { Fate::Replace(bytes) } else { Fate::Forward }
+        self.attribute(link, &mut bytes);
+        Fate::Replace(bytes)
+    }
+
+    /// Puts the process id that a client was told in the place of its server's in notifications: applications know their
+    /// own by it. Nobody who listens shares the connection, so what was sent on it is the session's. On others it is the
+    /// client's that was the last to notify; where that is nobody here, the server's own.
+    pub(super) fn attribute(&self, link: &Link, mut notifications: &mut [u8]) {
+        while let Ok(Some(frame)) = Frame::parse(notifications) {
+            let Some((message, rest)) = notifications.split_at_mut_checked(frame.len) else { break };
+            if let Some(sender) = message.get_mut(HEADER..HEADER + 4).and_then(|bytes| bytes.first_chunk_mut()) {
+                let told = self.told_at(link, i32::from_be_bytes(*sender));
+                if told != 0 {
+                    *sender = told.to_be_bytes();
+                }
+            }
+            notifications = rest;
+        }
+    }
+
+    /// The process id that the client was told who notified last as the server's process `process_id`.
+    fn told_at(&self, link: &Link, process_id: i32) -> i32 {
+        if link.conn.cancel.process_id == process_id {
+            return self.client.told;
+        }
+        let pools = self.database.shared.pools();
+        let mut connections = pools.iter().flat_map(|pool| pool.connections());
+        let found = connections
+            .find(|other| other.process_id == process_id && Arc::ptr_eq(&other.server, &link.conn.cancel.server));
+        found.map_or(0, |other| other.notifier())
     }
 
     /// A description came: kept as a hash, or compared with the one that the client knows.
@@ -388,28 +417,6 @@ impl Session {
         }
         Ok(ending)
     }
-}
-
-/// Puts the client's process id in the place of its server's in notifications: applications know their own by what they
-/// were told at login. Nobody who listens shares the connection, so what was sent on it is the session's. Whether there
-/// was one.
-pub(super) fn claim(mut notifications: &mut [u8], server: i32, client: i32) -> bool {
-    let mut own = false;
-    if client == 0 {
-        // A session within this process: nobody was told an id.
-        return own;
-    }
-    while let Ok(Some(frame)) = Frame::parse(notifications) {
-        let Some((message, rest)) = notifications.split_at_mut_checked(frame.len) else { break };
-        if let Some(sender) = message.get_mut(HEADER..HEADER + 4)
-            && *sender == server.to_be_bytes()
-        {
-            sender.copy_from_slice(&client.to_be_bytes());
-            own = true;
-        }
-        notifications = rest;
-    }
-    own
 }
 
 /// What the client is told when a server breaks the protocol.

@@ -10,6 +10,7 @@ use super::{Session, value_text};
 use crate::backend::conn::set_parameter;
 use crate::backend::settings::{Event, SESSION_AUTHORIZATION, Settings, Value, push_literal};
 use crate::base::footprint::{TableKey, WriteSet};
+use crate::base::limits;
 use crate::plan::{Discard, Kind, Pin, Plan, Set, SetValue, Step};
 use crate::wire::message;
 
@@ -43,6 +44,16 @@ impl Transaction {
         *self = Self { writes, ..Self::default() };
     }
 
+    /// The same on a connection that the session keeps: a later probe still needs the names.
+    pub fn end_kept(&mut self) {
+        let mut names = std::mem::take(&mut self.names);
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(limits::PROBED_NAMES);
+        self.reset();
+        self.names = names;
+    }
+
     #[inline]
     fn wrote(&self) -> bool {
         self.writes_all || !self.writes.is_empty()
@@ -65,6 +76,9 @@ impl Session {
                 WriteSet::Tables(tables) => self.note_writes(tables),
             }
             self.transaction.defines |= step.defines;
+            if step.notifies {
+                link.conn.cancel.notifies(self.client.told);
+            }
             effects |= self.note_step(step);
         }
         if effects || plan.replica.is_none() {
@@ -202,6 +216,13 @@ impl Session {
             }
             Kind::Discard(_) => {
                 self.transaction.loosened = true;
+                return;
+            }
+            Kind::Deallocate(Some((name, _))) => {
+                if let Some(held) = self.statements.remove(name.as_bytes()) {
+                    self.client.set_prepared(self.statements.len());
+                    link.conn.statements.forget(held.statement.id);
+                }
                 return;
             }
             Kind::Deallocate(None) => {

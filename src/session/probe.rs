@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::Session;
-use super::downstream::claim;
 use super::link::Link;
 use crate::backend::conn::TextRows;
 use crate::backend::settings::{ROLE, SESSION_AUTHORIZATION, Settings, Value};
@@ -43,7 +42,7 @@ impl Session {
         let rows = link.conn.run_within(&sql, time).await?;
         // What a listener is told comes with the answer of whatever runs next, this query too.
         let mut heard = std::mem::take(&mut link.conn.heard);
-        claim(&mut heard, link.conn.cancel.process_id, self.client.process_id);
+        self.attribute(link, &mut heard);
         self.say(|out| out.extend_from_slice(&heard));
         let pin = self.pin_found(&rows);
         self.set_pin(pin);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::Session;
 use super::run::{Over, cancelled};
 use super::timeouts::Timeouts;
-use crate::base::{Lsn, PgError, SqlState};
+use crate::backend::Database;
+use crate::base::{Lsn, PgError, SqlState, limits};
+use crate::config::PoolMode;
+use crate::plan::Pin;
 
 impl Session {
     /// Takes over what a reload changed: other servers, timeouts, the default of `consistency`. Only where the session
@@ -17,10 +20,7 @@ impl Session {
 
     #[cold]
     fn catch_up(&mut self) -> bool {
-        let mut newest = self.database.shared.clone();
-        while let Some(next) = newest.successor() {
-            newest = next;
-        }
+        let newest = self.newest();
         let moved = !Arc::ptr_eq(&newest, &self.database.shared);
         if moved {
             self.database = self.worker.database(&newest);
@@ -33,7 +33,39 @@ impl Session {
         let config = newest.config();
         self.timeouts = Timeouts::new(&config.pool);
         self.default_consistency = config.replicas.consistency;
+        if self.pin.is_none() {
+            self.pin_by_mode();
+        }
         moved
+    }
+
+    fn newest(&self) -> Arc<Database> {
+        let mut newest = self.database.shared.clone();
+        while let Some(next) = newest.successor() {
+            newest = next;
+        }
+        newest
+    }
+
+    /// Keeps its server connection for the mode's sake, from its first request on.
+    pub(super) fn pin_by_mode(&mut self) {
+        if self.mode_of(&self.database.shared) == PoolMode::Session {
+            self.set_pin(Some(Pin::SessionMode));
+        }
+    }
+
+    /// Whether a reload has put an end to that. Not where more was configured by code, under names of its own, than can
+    /// be asked for.
+    pub(super) fn mode_changed(&self) -> bool {
+        self.pin == Some(Pin::SessionMode)
+            && self.database.shared.epoch() != self.epoch
+            && self.mode_of(&self.newest()) == PoolMode::Transaction
+            && self.transaction.names.len() < limits::PROBED_NAMES
+    }
+
+    fn mode_of(&self, database: &Database) -> PoolMode {
+        let own = self.user.as_ref().and_then(|user| user.pool_mode);
+        own.unwrap_or_else(|| database.config().pool.mode)
     }
 
     /// Waits until the database may be worked on: with the servers that a reload gave it, and not while it is paused.

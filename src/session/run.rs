@@ -14,7 +14,6 @@ use super::route::Target;
 use super::upstream::protocol_error;
 use crate::backend::{LocalPool, ServerConn};
 use crate::base::{PgError, SqlState, limits};
-use crate::config::PoolMode;
 use crate::plan::Pin;
 use crate::topology::{Need, ReadNeed, Role};
 use crate::wire::Frame;
@@ -554,6 +553,11 @@ impl Session {
         if let Some(pin) = self.transaction.pin {
             self.set_pin(Some(pin));
         }
+        if self.mode_changed() {
+            // What it has done to the connection was of no interest so far.
+            self.set_pin(None);
+            self.transaction.loosened = true;
+        }
         let probed =
             matches!(self.pin, None | Some(Pin::TemporaryTable | Pin::AdvisoryLock | Pin::HoldCursor | Pin::Listen));
         if probed && (self.transaction.opaque || self.transaction.loosened || self.pin.is_some()) {
@@ -574,7 +578,7 @@ impl Session {
         }
         if self.pin.is_some() {
             self.client.set_link(Some(link.conn.cancel.clone()));
-            self.transaction.reset();
+            self.transaction.end_kept();
             self.kept = Some(link);
         } else {
             self.let_go(link);
@@ -635,14 +639,6 @@ impl Session {
             conn.statements.clear();
             conn.unnamed = 0;
             pool.checkin(conn);
-        }
-    }
-
-    /// Whether the session keeps its connection from its first request on.
-    pub(super) fn pin_by_mode(&mut self) {
-        let mode = self.user.as_ref().and_then(|user| user.pool_mode);
-        if mode.unwrap_or(self.database.shared.config().pool.mode) == PoolMode::Session {
-            self.set_pin(Some(Pin::SessionMode));
         }
     }
 }

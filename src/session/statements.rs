@@ -21,6 +21,8 @@ pub struct Held {
     pub described: Option<u64>,
     /// The schema changed and with it the description: PostgreSQL would refuse to run the statement.
     pub stale: bool,
+    /// The client's own text, where that of `statement` has servers' names in it (EXECUTE, DEALLOCATE).
+    pub original: Option<Box<[u8]>>,
 }
 
 /// The unnamed statement: its text is kept, as another client may use the connection in between.

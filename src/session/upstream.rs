@@ -186,6 +186,10 @@ impl Session {
         link.segment_open = true;
         let refusal = self.refusal(link, &plan);
         let sql = refusal.as_ref().map_or(sql, String::as_bytes);
+        let renamed = if refusal.is_none() { self.renamed(sql, &plan) } else { None };
+        if let Some((_, used)) = &renamed {
+            self.ensure_prepared(link, used, 0);
+        }
         if name.is_empty() {
             let unnamed = &mut self.statements.unnamed;
             unnamed.sql.clear();
@@ -198,10 +202,10 @@ impl Session {
                 link.conn.unnamed = unnamed.id;
             }
             link.expect(Expect::Parse { statement: None, client: Some(ClientParse::Unnamed), ours: false });
-            if refusal.is_some() {
-                message::parse(&mut link.out, b"", sql, types);
-            } else {
-                link.out.extend_from_slice(bytes);
+            match (&renamed, &refusal) {
+                (Some((renamed, _)), _) => message::parse(&mut link.out, b"", renamed, types),
+                (None, Some(_)) => message::parse(&mut link.out, b"", sql, types),
+                (None, None) => link.out.extend_from_slice(bytes),
             }
             return Ok(());
         }
@@ -213,12 +217,10 @@ impl Session {
             return Ok(());
         }
         if self.statements.len() >= limits::SESSION_STATEMENTS {
-            return Err(PgError::error(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                "too many prepared statements in one session",
-            )
-            .hint("Close statements that aren't needed any more."));
+            return Err(too_many_statements());
         }
+        let original = renamed.is_some().then(|| sql.into());
+        let sql = renamed.as_ref().map_or(sql, |(renamed, _)| renamed);
         let key = StatementKey { sql: sql.into(), types: types.into(), search_path: self.search_path() };
         let statement = self.worker.registry.intern(key);
         let generation = self.database.shared.generation();
@@ -228,7 +230,7 @@ impl Session {
             }
             let (described, stale) = (None, false);
             let statement = statement.clone();
-            let held = Held { statement, plan, planned: generation, generation, described, stale };
+            let held = Held { statement, plan, planned: generation, generation, described, stale, original };
             self.statements.insert(name, held);
             self.client.set_prepared(self.statements.len());
         }
@@ -351,10 +353,12 @@ impl Session {
     /// The server's name for a statement of the client's, prepared there if it wasn't, and its plan.
     fn server_statement(&mut self, link: &mut Link, name: &[u8]) -> (Vec<u8>, Option<Rc<Plan>>) {
         if name.is_empty() {
+            self.ensure_used(link, name);
             self.ensure_unnamed(link);
             return (Vec::new(), self.statements.unnamed.plan.clone());
         }
         self.plan_again(name);
+        self.ensure_used(link, name);
         match self.statements.get(name) {
             // A name that no server knows: the error that comes is put in PostgreSQL's words for a changed result type.
             Some(held) if held.stale => (b"?".to_vec(), None),
@@ -379,7 +383,8 @@ impl Session {
         let generation = self.database.shared.generation();
         let Some(name) = name.filter(|_| !link.skipping) else { return false };
         let Some(held) = self.statements.get_mut(name) else { return false };
-        if held.generation == generation || held.stale {
+        // What EXECUTE gives is that of the statement it names.
+        if held.generation == generation || held.stale || held.original.is_some() {
             return false;
         }
         held.generation = generation;
@@ -400,7 +405,7 @@ impl Session {
     fn plan_again(&mut self, name: &[u8]) {
         let generation = self.database.shared.generation();
         let Some(held) = self.statements.get(name).filter(|held| held.planned != generation) else { return };
-        let plan = self.plan(&held.statement.key.sql.clone());
+        let plan = self.plan(held.original.as_deref().unwrap_or(&held.statement.key.sql));
         if let Some(held) = self.statements.get_mut(name) {
             held.plan = plan;
             held.planned = generation;
@@ -419,7 +424,9 @@ impl Session {
             message::close_statement(&mut link.out, b"");
         } else {
             link.expect(Expect::Parse { statement: None, client: None, ours: true });
-            message::parse(&mut link.out, b"", &unnamed.sql, &unnamed.types);
+            let renamed = unnamed.plan.as_ref().and_then(|plan| self.renamed(&unnamed.sql, plan));
+            let sql = renamed.as_ref().map_or(&unnamed.sql, |(renamed, _)| renamed);
+            message::parse(&mut link.out, b"", sql, &unnamed.types);
         }
     }
 
@@ -464,18 +471,25 @@ impl Session {
     }
 
     /// `EXECUTE name` and `DEALLOCATE name` of a statement that was prepared by the protocol: the same with the
-    /// server's name.
-    fn renamed_sql(&mut self, link: &mut Link, sql: &[u8], plan: &Plan) -> Option<Vec<u8>> {
+    /// server's name, and the statement.
+    fn renamed(&self, sql: &[u8], plan: &Plan) -> Option<(Vec<u8>, Arc<Statement>)> {
         let [step] = &*plan.steps else { return None };
-        let (name, span, gone) = match &step.kind {
-            Kind::Execute { name, name_span } => (name, name_span, false),
-            Kind::Deallocate(Some((name, span))) => (name, span, true),
-            _ => return None,
+        let (Kind::Execute { name, name_span: span } | Kind::Deallocate(Some((name, span)))) = &step.kind else {
+            return None;
         };
         let statement = self.statements.get(name.as_bytes())?.statement.clone();
         if self.status == b'E' {
             return None;
         }
+        let mut renamed = sql.get(..span.start)?.to_vec();
+        renamed.extend_from_slice(statement.name.as_bytes());
+        renamed.extend_from_slice(sql.get(span.end..)?);
+        Some((renamed, statement))
+    }
+
+    /// The same by the simple protocol.
+    fn renamed_sql(&mut self, link: &mut Link, sql: &[u8], plan: &Plan) -> Option<Vec<u8>> {
+        let (renamed, statement) = self.renamed(sql, plan)?;
         // Prepared ahead, in an exchange of its own: a Query can't follow an open segment.
         if link.conn.statements.standing(statement.id, 0) != Some(Standing::Prepared) {
             let before = link.queue.pop_back();
@@ -484,14 +498,37 @@ impl Session {
             link.queue.push_back(Expect::Ours(Ours::Value));
             link.queue.extend(before);
         }
-        if gone {
+        if let Some(Kind::Deallocate(Some((name, _)))) = plan.steps.first().map(|step| &step.kind) {
             self.statements.remove(name.as_bytes());
             link.conn.statements.forget(statement.id);
         }
-        let mut renamed = sql.get(..span.start)?.to_vec();
-        renamed.extend_from_slice(statement.name.as_bytes());
-        renamed.extend_from_slice(sql.get(span.end..)?);
         Some(renamed)
+    }
+
+    /// The same by the extended protocol: the statement that a client's statement, unnamed perhaps, runs by its name.
+    fn ensure_used(&mut self, link: &mut Link, name: &[u8]) {
+        let (used, held) = if name.is_empty() {
+            let unnamed = &self.statements.unnamed;
+            let Some(plan) = &unnamed.plan else { return };
+            (self.renamed(&unnamed.sql, plan), None)
+        } else {
+            let Some(held) = self.statements.get(name) else { return };
+            let Some(original) = &held.original else { return };
+            let used = self.renamed(original, &held.plan);
+            // Another one may bear the name by now, or none.
+            let sql = used.as_ref().map_or(&**original, |(renamed, _)| renamed);
+            let key = StatementKey { sql: sql.into(), ..held.statement.key.clone() };
+            (used, (key != held.statement.key).then_some(key))
+        };
+        if let Some((_, used)) = used {
+            self.ensure_prepared(link, &used, 0);
+        }
+        if let Some(key) = held {
+            let statement = self.worker.registry.intern(key);
+            if let Some(held) = self.statements.get_mut(name) {
+                held.statement = statement;
+            }
+        }
     }
 
     /// Puts what the next statement will look for in its place: `SHOW pgbraid.token`.
@@ -509,6 +546,7 @@ impl Session {
     fn before_opaque(&mut self, link: &mut Link) {
         self.transaction.opaque = true;
         self.transaction.writes_all = true;
+        link.conn.cancel.notifies(self.client.told);
         link.retry = None;
     }
 }
@@ -524,6 +562,11 @@ fn kind_and_name<'a>(body: &'a [u8], what: &str) -> Result<(u8, &'a [u8]), PgErr
 /// The client broke the protocol: its connection ends.
 pub(in crate::session) fn protocol_error(text: String) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, text)
+}
+
+fn too_many_statements() -> PgError {
+    PgError::error(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many prepared statements in one session")
+        .hint("Close statements that aren't needed any more.")
 }
 
 fn message_too_long(tag: u8, len: usize) -> PgError {

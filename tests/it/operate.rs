@@ -253,6 +253,45 @@ async fn a_reload_changes_limits_and_says_mistakes_and_drops_nobody() {
 }
 
 #[tokio::test]
+async fn a_reload_changes_the_pool_mode_of_living_sessions() {
+    let session = administered(&shop().configuration("pool_size = 1\npool_mode = \"session\""));
+    let transaction = session.replace("pool_mode = \"session\"", "pool_mode = \"transaction\"");
+    let mut proxy = Proxy::start(&session).await;
+    let (first, second) = (proxy.shop().connect().await.unwrap(), proxy.shop().connect().await.unwrap());
+    let console = proxy.target("app", "app", "pgbraid").connect().await.unwrap();
+    let waiting = || async { rows(&console, "SHOW POOLS").await.iter().any(|row| row["cl_waiting"] == "1") };
+    let pinned = || async {
+        rows(&console, "SHOW PINS").await.iter().any(|row| row["pin"].contains("session") && row["clients"] == "1")
+    };
+    first.batch_execute("SET work_mem = '7MB'").await.unwrap();
+    first.batch_execute("DO $$BEGIN PERFORM set_config('app.hidden', 'kept', false); END$$").await.unwrap();
+    let waits = tokio::spawn(async move { (value(&second, "SHOW work_mem").await, second) });
+    until("the second waits", waiting).await;
+
+    proxy.reload(&transaction);
+    let look = "SELECT current_setting('work_mem') || current_setting('app.hidden', true)";
+    let begin = Instant::now();
+    while !waits.is_finished() {
+        assert!(begin.elapsed() < PATIENCE, "the connection is never let go");
+        assert_eq!(value(&first, look).await, "7MBkept");
+    }
+    let (work_mem, second) = waits.await.unwrap();
+    assert_ne!(work_mem, "7MB");
+    assert_eq!(value(&first, look).await, "7MBkept");
+    assert!(!pinned().await);
+
+    proxy.reload(&session);
+    while !pinned().await {
+        assert!(begin.elapsed() < PATIENCE, "the connection is never kept");
+        assert_eq!(value(&first, look).await, "7MBkept");
+    }
+    let waits = tokio::spawn(async move { value(&second, "SELECT 'served'").await });
+    until("the second waits", waiting).await;
+    drop(first);
+    assert_eq!(waits.await.unwrap(), "served");
+}
+
+#[tokio::test]
 async fn a_reload_moves_sessions_to_other_servers() {
     let (old, new) = (small_cluster("old").await, small_cluster("new").await);
     let configuration = small_configuration(&old, "");

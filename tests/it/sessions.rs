@@ -48,6 +48,11 @@ async fn statements() {
 }
 
 #[tokio::test]
+async fn statements_executed_by_name() {
+    all("plain", vec![scripts::executed_by_name()]).await;
+}
+
+#[tokio::test]
 async fn queries_copy_functions() {
     all("plain", scripts::what_is_said()).await;
 }
@@ -172,8 +177,17 @@ async fn own_notifications() {
         let told = frames.iter().find(|frame| frame.kind == b'A').unwrap_or_else(|| panic!("{sql}: {frames:?}"));
         assert_eq!(told.body.first_chunk(), Some(&own), "{sql}");
     }
-    two.query("NOTIFY own, 'd'").await.unwrap();
+    world().execute("CREATE FUNCTION tells() RETURNS void LANGUAGE plpgsql AS $$BEGIN NOTIFY own, 'e'; END$$").await;
+    let others = two.key.clone().unwrap().0.to_be_bytes();
+    for sql in ["NOTIFY own, 'd'", "SELECT pg_notify('own', 'd')", "SELECT tells()"] {
+        two.query(sql).await.unwrap();
+        let told = one.expect().await.unwrap();
+        assert_eq!(told.kind, b'A', "{sql}");
+        assert_eq!(told.body.first_chunk(), Some(&others), "{sql}: another's");
+    }
+    // Around the proxy.
+    let mut direct = Raw::login(&world().direct("plain")).await;
+    direct.query("NOTIFY own, 'f'").await.unwrap();
     let told = one.expect().await.unwrap();
-    assert_eq!(told.kind, b'A');
-    assert_ne!(told.body.first_chunk(), Some(&own), "another's");
+    assert_eq!(told.body.first_chunk(), Some(&direct.key.clone().unwrap().0.to_be_bytes()));
 }

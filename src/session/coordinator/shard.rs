@@ -109,6 +109,8 @@ pub struct Origin {
     pub credentials: Credentials,
     pub parameters: Vec<(String, String)>,
     pub peer: String,
+    /// The process id that the client was told.
+    pub told: i32,
 }
 
 impl ShardLink {
@@ -125,7 +127,7 @@ impl ShardLink {
             leftover: Vec::new(),
             peer: origin.peer.clone(),
         };
-        let client = Arc::new(Client::new(0, Vec::new(), &new));
+        let client = Arc::new(Client::within(origin.told, &new));
         let mirror = Rc::new(Mirror::default());
         let seat = Seat {
             worker: origin.worker.clone(),

@@ -29,8 +29,9 @@ pub struct ShardedSeat {
 /// Serves a client of a sharded database, until it goes.
 pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
     let NewClient { stream, parameters, leftover, user, credentials, peer, .. } = *new;
+    let told = seat.client.process_id;
     let origin =
-        Origin { worker: seat.worker.clone(), user_name: user, user: seat.user, credentials, parameters, peer };
+        Origin { told, worker: seat.worker.clone(), user_name: user, user: seat.user, credentials, parameters, peer };
     let mut input = Buffer::default();
     if !leftover.is_empty() {
         input = seat.worker.take_buffer();
