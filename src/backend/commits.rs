@@ -131,6 +131,11 @@ impl Commits {
         }
     }
 
+    /// The name of this process among those of the database.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// The stored map's id is known.
     pub(super) fn set_map(&self, id: &str) {
         self.state().map = Some(id.chars().filter(|c| *c != '-').collect());

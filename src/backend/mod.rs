@@ -5,6 +5,7 @@ pub mod commits;
 pub mod conn;
 pub mod control;
 pub mod database;
+pub mod deadlocks;
 pub mod exchange;
 pub mod local;
 pub mod login;
@@ -16,6 +17,8 @@ pub mod recovery;
 pub mod settings;
 pub mod sharded;
 pub mod statements;
+pub mod wait_graph;
+pub mod waits;
 
 pub use commits::Commits;
 pub use conn::{CancelTarget, ServerConn};

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
 use super::memory::Memory;
+use super::waits::Waits;
 use super::{Commits, Database};
 use crate::base::{PgError, SqlState};
 use crate::catalog::Difference;
@@ -25,6 +26,8 @@ pub struct ShardedDatabase {
     pub home: ShardIndex,
     /// Transactions over several of the shards.
     pub commits: Arc<Commits>,
+    /// Those of them that wait for locks.
+    pub waits: Arc<Waits>,
     /// Rows that statements collect.
     pub memory: Arc<Memory>,
     /// A shard's schema was read anew, or isn't believed any more.
@@ -104,6 +107,7 @@ impl ShardedDatabase {
             shards,
             home,
             commits: Arc::default(),
+            waits: Arc::default(),
             memory,
             changed,
             standing: ArcSwap::from_pointee(Standing::Starting("it has just been started".to_owned())),

@@ -165,6 +165,9 @@ pub const SHARD_STATEMENTS: usize = 500;
 /// Decision rows of finished transactions over shards that wait to be removed, a shard.
 pub const FINISHED_COMMITS: usize = 100_000;
 
+/// A statement of a transaction over several shards that has waited for so long may be in a deadlock that no server sees.
+pub const LOCK_WAIT: Duration = Duration::from_millis(300);
+
 /// A prepared transaction of another proxy's is left to its owner for so long.
 pub const PREPARED_AGE: Duration = Duration::from_secs(5);
 

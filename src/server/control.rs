@@ -15,7 +15,7 @@ use super::start::{cannot_listen, hand_out};
 use super::view::Shown;
 use crate::admin;
 use crate::backend::login::Identity;
-use crate::backend::{Database, ShardedDatabase, monitor, placement, recovery};
+use crate::backend::{Database, ShardedDatabase, deadlocks, monitor, placement, recovery};
 use crate::base::PgError;
 use crate::http;
 use crate::net::UnixAcceptor;
@@ -116,12 +116,14 @@ struct Kept {
     identity: Arc<Identity>,
     keeper: JoinHandle<()>,
     recoverer: JoinHandle<()>,
+    search: JoinHandle<()>,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         self.keeper.abort();
         self.recoverer.abort();
+        self.search.abort();
     }
 }
 
@@ -153,6 +155,7 @@ impl Monitors {
             let kept = same.unwrap_or_else(|| Kept {
                 keeper: spawn_local(placement::run(sharded.clone(), identity.clone())),
                 recoverer: spawn_local(recovery::run(sharded.clone(), identity.clone())),
+                search: spawn_local(deadlocks::run(sharded.clone(), identity.clone())),
                 sharded: sharded.clone(),
                 identity,
             });

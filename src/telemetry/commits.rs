@@ -10,6 +10,8 @@ use super::{Counter, Gauge, SharedCounter};
 pub struct CommitMetrics {
     /// Every worker counts here.
     pub committed: SharedCounter,
+    /// Those that were stopped, for they waited for others that waited for them.
+    pub deadlocks: Counter,
     /// Parts that the recoverer finished.
     pub recovered: Counter,
     /// Parts that are prepared now, whichever proxy's.

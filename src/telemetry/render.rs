@@ -174,6 +174,13 @@ const COMMITS: &[Row<CommitMetrics>] = &[
     ),
     row!(
         counter,
+        "pgbraid_shard_deadlocks_total",
+        &["database"],
+        "Transactions over several shards that were stopped, since they and others waited for each other.",
+        |s| Value::Count(s.deadlocks.value())
+    ),
+    row!(
+        counter,
         "pgbraid_recovered_parts_total",
         &["database"],
         "Prepared parts of such transactions that somebody left and that were finished by recovery.",

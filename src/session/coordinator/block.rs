@@ -1,6 +1,7 @@
 //! Transaction blocks over shards: begun on each shard when it is first touched, ended on all.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::own::Own;
 use super::shard::ShardLink;
@@ -16,6 +17,7 @@ use crate::wire::message;
 pub(super) struct Block {
     /// The client's BEGIN, for each shard that joins.
     pub begin: String,
+    pub since: SystemTime,
     /// False: the client didn't say BEGIN, a string of several statements is being run.
     pub explicit: bool,
     /// Settings that statements are planned by were changed in it: what they are isn't known before it ends.
@@ -44,6 +46,7 @@ impl Block {
     pub fn new(begin: String, modes: TransactionModes, explicit: bool) -> Self {
         Self {
             begin,
+            since: SystemTime::now(),
             explicit,
             reread: false,
             failed: false,

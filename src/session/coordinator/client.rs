@@ -137,9 +137,19 @@ impl Coordinator {
             return Ok(wait.await);
         }
         let client = self.client.clone();
+        let mut late = None;
+        // Until it is over.
+        let mut known = None;
+        let several = self.block.as_ref().is_some_and(|block| block.members.len() > 1);
         poll_fn(|cx| {
             if let Poll::Ready(value) = wait.as_mut().poll(cx) {
                 return Poll::Ready(Ok(value));
+            }
+            if several && known.is_none() {
+                let late = late.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::LOCK_WAIT)));
+                if late.as_mut().poll(cx).is_ready() {
+                    known = self.enter_wait();
+                }
             }
             client.register(cx.waker());
             if client.is_killed() {
@@ -173,6 +183,7 @@ impl Coordinator {
 
     /// Tells that a statement failed. In a block the block has failed.
     pub(super) fn tell(&mut self, error: PgError) {
+        let error = self.deadlock(error.code().as_str().as_bytes()).unwrap_or(error);
         self.worker.metrics.error(error.code());
         message::error_response(&mut self.output, &error.into_error());
         if let Some(block) = &mut self.block {
@@ -184,6 +195,9 @@ impl Coordinator {
         self.report();
         self.output.append(&mut self.tail);
         let status = self.status();
+        if status == b'I' {
+            self.parts.forget();
+        }
         message::ready_for_query(&mut self.output, status);
     }
 }

@@ -39,6 +39,7 @@ mod temps;
 mod together;
 mod turns;
 mod types;
+mod waiting;
 mod welcome;
 
 pub use describe::LocalSharded;
@@ -80,6 +81,8 @@ pub struct Coordinator {
     home_mirror: Option<Rc<shard::Mirror>>,
     /// How texts are read with the settings that it was taken from.
     reads: RefCell<Option<reads::Taken>>,
+    /// What the search for deadlocks sees of them.
+    parts: Arc<waiting::Parts>,
     /// What the client knows by ParameterStatus.
     reported: BTreeMap<String, String>,
     /// What it is to be told before the next ReadyForQuery: settings that differ from that, and notifications.

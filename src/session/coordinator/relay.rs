@@ -236,7 +236,10 @@ impl Coordinator {
             self.worker.metrics.error(SqlState::from_bytes(code));
         }
         let fatal = message::error_field(body, b'V') == Some(b"FATAL");
-        if fatal {
+        let deadlock = message::error_field(body, b'C').and_then(|code| self.deadlock(code));
+        if let Some(error) = deadlock {
+            message::error_response(&mut self.output, &error);
+        } else if fatal {
             message::error_response(&mut self.output, &message::read_error(body).into_error());
         } else if self.text_offset > 0 {
             put_shifted(&mut self.output, body, self.text_offset);

@@ -50,6 +50,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         links: (0..shards).map(|_| None).collect(),
         home_mirror: None,
         reads: RefCell::default(),
+        parts: Default::default(),
         reported: Default::default(),
         news: Default::default(),
         tail: Vec::new(),
@@ -112,6 +113,7 @@ impl Coordinator {
         };
         let link = ShardLink::start(shard, &self.origin, database);
         self.client.follow(Some(link.client.clone()));
+        self.parts.add(shard, link.client.clone());
         Ok(Box::new(link))
     }
 

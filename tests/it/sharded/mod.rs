@@ -5,6 +5,7 @@ mod commits;
 mod constraints;
 mod copy;
 mod defaults;
+mod deadlocks;
 mod define;
 mod defined;
 mod demo;
