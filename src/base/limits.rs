@@ -140,6 +140,9 @@ pub const SHARD_MESSAGE: usize = 256 << 20;
 /// Bytes of a shard's answer to a question of the coordinator's own.
 pub const GATHER_BYTES: usize = 256 << 20;
 
+/// Values of one statement that are evaluated in one SELECT: a target list has at most 1,664 entries.
+pub const DRAWN_COLUMNS: usize = 1_000;
+
 /// Longest row of a COPY that is dealt out to shards, in bytes.
 pub const COPY_ROW: usize = 256 << 20;
 

@@ -12,6 +12,9 @@ pub struct Bound<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// What is evaluated before is asked for as parameters from here on: no statement has as many of its own.
+pub const ONCE: u32 = 1 << 20;
+
 /// Where a statement's rows are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardSet {
@@ -116,6 +119,10 @@ pub fn found<'a>(
     };
     Some(match value {
         KeyValue::Null => Vec::new(),
+        KeyValue::Once(at) => {
+            let bound = param(ONCE.saturating_add(u32::try_from(*at).ok()?))?;
+            one(bound.type_oid, bound.format, bound.value)
+        }
         KeyValue::Literal { type_oid, text, .. } => one(*type_oid, Format::Text, Some(text.as_bytes())),
         KeyValue::Param { number, type_oid } => {
             let bound = param(*number)?;

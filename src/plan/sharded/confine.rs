@@ -58,5 +58,6 @@ pub fn shown_value(value: &KeyValue) -> String {
         KeyValue::Param { number, .. } => format!("${number}"),
         KeyValue::ParamArray { number, .. } => format!("ANY(${number})"),
         KeyValue::Null => "NULL".to_string(),
+        KeyValue::Once(_) => "DEFAULT".to_string(),
     }
 }

@@ -5,7 +5,7 @@ use super::Refusal;
 use super::refuse::refuse;
 use super::splice::{Edits, text};
 use crate::catalog::schema::{Column, Relation};
-use crate::sql::ast::{Assignment, Expr, ExprKind, Insert, Values};
+use crate::sql::ast::{Assignment, Expr, ExprKind, Insert, InsertSource, Span, Values, ValuesRow};
 
 /// How a default gives its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,59 +35,154 @@ const CLOCKS: &[&str] = &[
 ];
 const PER_ROW: &[&str] = &["gen_random_uuid()", "random()", "clock_timestamp()"];
 
-/// Sees to it that defaults are what they would be on one server: puts columns into the text whose values are evaluated
-/// once. `copies`: the same rows go to every shard.
-pub fn settle(
-    relation: &Relation,
-    insert: &Insert,
-    values: &Values,
-    copies: bool,
-    edits: &mut Edits,
-    once: &mut Vec<String>,
-) -> Result<(), Refusal> {
-    let width = values.rows.first().map_or(0, |row| row.values.len());
-    for (position, column) in relation.columns.iter().enumerate() {
-        let at = match &insert.columns {
-            Some(columns) => columns.iter().position(|given| given.name.value == column.name),
-            None => (position < width).then_some(position),
+/// An INSERT whose defaults are to be what they would be on one server.
+pub struct Settling<'a> {
+    pub relation: &'a Relation,
+    pub insert: &'a Insert,
+    /// Its rows; `None`: DEFAULT VALUES.
+    pub values: Option<&'a Values>,
+    /// The sharding key, which must be known; `None`: the same rows go to every shard.
+    pub key: Option<&'a str>,
+    /// OVERRIDING USER VALUE: what identity columns are given counts for nothing.
+    pub leaves_given: bool,
+}
+
+/// A column that takes values which are evaluated once.
+struct Drawn<'a> {
+    column: &'a Column,
+    /// Its place among what rows give.
+    at: Option<usize>,
+    default: String,
+    clock: Option<usize>,
+}
+
+/// What is evaluated once for the rows of an INSERT.
+pub struct Settled {
+    /// The key's value of each row, where it is one of those.
+    pub keys: Vec<Option<usize>>,
+    /// The one row of DEFAULT VALUES.
+    pub row: Vec<Piece>,
+}
+
+impl<'a> Settling<'a> {
+    /// Puts columns and values into the text that are evaluated once, on the home shard: a sequence's values are its.
+    pub fn settle(&self, edits: &mut Edits, once: &mut Vec<String>) -> Settled {
+        let mut drawn = self.drawn();
+        let rows: Vec<Option<&ValuesRow>> = match self.values {
+            Some(values) => values.rows.iter().map(Some).collect(),
+            None => vec![None],
         };
-        let gives = gives(column);
-        let by_row = |row: &crate::sql::ast::ValuesRow| {
-            at.is_none_or(|at| row.values.get(at).is_none_or(|value| matches!(value.kind, ExprKind::Default)))
-        };
-        let omitted = values.rows.iter().any(by_row);
-        let alike = match gives {
-            Gives::Constant => true,
-            Gives::PerRow => !copies,
-            _ => false,
-        };
-        if !omitted || alike {
-            continue;
-        }
-        let default = column.default.clone().unwrap_or_default();
-        // A sequence's values are the home shard's, as all that is evaluated once.
-        let once_will_do =
-            matches!(gives, Gives::Clock | Gives::PerRow) || (gives == Gives::Sequence && !column.identity);
-        let (Some(columns), None, true) = (&insert.columns, at, once_will_do) else {
-            return Err(cannot(column));
-        };
-        let Some(last) = columns.last() else { return Err(cannot(column)) };
-        edits.insert(last.span.end, format!(", {}", quoted(&column.name)));
-        let mut clock = None;
-        for row in &values.rows {
-            let number = match (gives, clock) {
-                (Gives::Clock, Some(number)) => number,
-                _ => {
-                    once.push(default.clone());
-                    once.len() - 1
+        let mut keys = Vec::new();
+        let mut default_row = vec![text("(")];
+        for row in rows {
+            let mut key = None;
+            let mut added = Vec::new();
+            for drawn in &mut drawn {
+                let given = drawn.at.and_then(|at| row?.values.get(at));
+                if given.is_some_and(|given| !self.is_left(drawn.column, given)) {
+                    continue;
                 }
+                let number = drawn.clock.unwrap_or_else(|| {
+                    once.push(drawn.default.clone());
+                    once.len() - 1
+                });
+                if gives(drawn.column) == Gives::Clock {
+                    drawn.clock = Some(number);
+                }
+                if Some(drawn.column.name.as_str()) == self.key {
+                    key = Some(number);
+                }
+                match given {
+                    Some(given) => edits.pieces(given.span, vec![Piece::Once(number)]),
+                    None => added.push(number),
+                }
+            }
+            keys.push(key);
+            match row {
+                Some(row) => {
+                    let end = Span::new(row.span.end - 1, row.span.end - 1);
+                    let added = added.into_iter().flat_map(|number| [text(", "), Piece::Once(number)]).collect();
+                    edits.pieces(end, added);
+                }
+                None => {
+                    for (turn, number) in added.into_iter().enumerate() {
+                        default_row.extend((turn > 0).then(|| text(", ")));
+                        default_row.push(Piece::Once(number));
+                    }
+                }
+            }
+        }
+        default_row.push(text(")"));
+        self.columns(&drawn, edits);
+        Settled { keys, row: default_row }
+    }
+
+    /// The columns whose defaults some row takes, and that shards wouldn't give alike.
+    fn drawn(&self) -> Vec<Drawn<'a>> {
+        let rows = self.values.map(|values| values.rows.as_slice()).unwrap_or_default();
+        let width = rows.first().map_or(0, |row| row.values.len());
+        let mut drawn = Vec::new();
+        for (position, column) in self.relation.columns.iter().enumerate().filter(|(_, column)| !column.generated) {
+            let at = match &self.insert.columns {
+                Some(columns) => columns.iter().position(|given| given.name.value == column.name),
+                None => (position < width).then_some(position),
             };
-            clock = Some(number);
-            let end = crate::sql::ast::Span::new(row.span.end - 1, row.span.end - 1);
-            edits.pieces(end, vec![text(", "), Piece::Once(number)]);
+            let left =
+                |row: &ValuesRow| at.and_then(|at| row.values.get(at)).is_none_or(|given| self.is_left(column, given));
+            let omitted = self.values.is_none() || rows.iter().any(left);
+            let is_key = self.key == Some(column.name.as_str());
+            let alike = match gives(column) {
+                Gives::Constant => !is_key || column.default.is_none(),
+                Gives::PerRow => !is_key && self.key.is_some(),
+                _ => false,
+            };
+            if omitted && !alike {
+                drawn.push(Drawn { column, at, default: self.default_of(column), clock: None });
+            }
+        }
+        drawn
+    }
+
+    /// Whether the column takes its default though this stands there.
+    fn is_left(&self, column: &Column, given: &Expr) -> bool {
+        matches!(given.kind, ExprKind::Default) || column.identity && self.leaves_given
+    }
+
+    /// The expression that gives a column's default.
+    fn default_of(&self, column: &Column) -> String {
+        if !column.identity {
+            return column.default.clone().unwrap_or_else(|| "NULL".to_owned());
+        }
+        let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+        let table = literal(&format!("{}.{}", quoted(&self.relation.schema), quoted(&self.relation.name)));
+        let name = literal(&column.name);
+        format!("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence({table}, {name})::pg_catalog.regclass)")
+    }
+
+    /// Names the columns that are added.
+    fn columns(&self, drawn: &[Drawn<'_>], edits: &mut Edits) {
+        let added: Vec<String> =
+            drawn.iter().filter(|drawn| drawn.at.is_none()).map(|drawn| quoted(&drawn.column.name)).collect();
+        match self.insert.columns.as_ref().and_then(|columns| columns.last()) {
+            _ if added.is_empty() => {}
+            Some(last) => edits.insert(last.span.end, format!(", {}", added.join(", "))),
+            None => {
+                let width = self.values.and_then(|values| values.rows.first()).map_or(0, |row| row.values.len());
+                let named = self.relation.columns.iter().take(width).map(|column| quoted(&column.name));
+                let names: Vec<String> = named.chain(added).collect();
+                edits.insert(self.insert.table.span.end, format!(" ({})", names.join(", ")));
+            }
+        }
+        if drawn.iter().any(|drawn| drawn.column.identity) {
+            const OVERRIDING: &str = "OVERRIDING SYSTEM VALUE";
+            match (self.insert.overriding, &self.insert.source) {
+                (Some(span), _) => edits.replace(span, OVERRIDING),
+                (None, InsertSource::Query(query)) => edits.insert(query.span.start, format!("{OVERRIDING} ")),
+                // It is part of what takes the place of DEFAULT VALUES.
+                (None, InsertSource::DefaultValues(_)) => {}
+            }
         }
     }
-    Ok(())
 }
 
 /// Of the columns that a query's rows leave away, those whose default is to be evaluated once for all of them.

@@ -36,7 +36,7 @@ mod types;
 mod walk;
 mod writes;
 
-pub use access::{Bound as BoundValue, ShardSet, key_place, row_shards, shards, value_shard};
+pub use access::{Bound as BoundValue, ONCE, ShardSet, key_place, row_shards, shards, value_shard};
 pub use model::*;
 pub use splice::shown;
 

@@ -69,6 +69,8 @@ pub enum KeyValue {
         type_oid: Oid,
     },
     Null,
+    /// The row's default, which is evaluated before: its place in [`Scatter::once`].
+    Once(usize),
 }
 
 /// What is done on the shards.

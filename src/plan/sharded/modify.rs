@@ -80,8 +80,8 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     };
     keys.extend(analysis.writes.iter().filter_map(|write| write.keys().cloned()));
     plan.proof.extend(keys.iter().map(sentence));
-    let scattered = analysis.writes.iter().any(|write| matches!(write.rows, Rows::Moved(None)));
-    // Where each row has a key of its own, the statement's text goes to no shard.
+    let scattered = analysis.writes.iter().any(|write| write.draws || matches!(write.rows, Rows::Moved(None)));
+    // Where each row has a key of its own, or takes values of the home shard's, the statement's text goes to no shard.
     plan.access = if scattered { Access::All } else { Access::Keys(keys) };
     if scattered {
         plan.work = Work::Refuse(several());

@@ -145,13 +145,14 @@ impl Writing<'_> {
     }
 
     fn insert(&self, insert: &Insert, copies: bool) -> Result<Scatter, Refusal> {
-        let Some(values) = values(insert) else {
+        let values = values(insert);
+        if values.is_none() && matches!(insert.source, InsertSource::Query(_)) {
             return Err(refuse(
                 "insert-select",
                 "pgbraid can't yet insert what a query gives into several shards",
                 "Insert rows by VALUES, or COPY them.",
             ));
-        };
+        }
         if insert.with.is_some() {
             return Err(unsupported("cte", "a WITH query beside INSERT into several shards"));
         }
@@ -166,50 +167,83 @@ impl Writing<'_> {
         let relation = self.relation(&insert.table)?;
         let assigned = insert.on_conflict.as_ref().and_then(|conflict| conflict.update.as_deref());
         defaults::alike(relation, assigned.unwrap_or_default())?;
-        // The values that are given would be left for those of each shard's own sequence.
-        if super::writes::leaves_given(insert, self.sql)
-            && let Some(column) = relation.columns.iter().find(|column| column.identity)
-        {
-            return Err(super::writes::sequence_default(&column.name));
-        }
-        defaults::settle(relation, insert, values, copies, &mut edits, &mut once)?;
-        if copies {
-            let input =
-                Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
-            let changed = Changed { word: "INSERT 0", split: None, copies: Some(self.target_name()) };
-            return Ok(Scatter {
-                inputs: vec![input],
-                finish: Finish::Changed(changed),
-                once,
-                rest_reads: false,
-                within: None,
-            });
-        }
-        let key = self.analysis().writes.first().and_then(|write| write.keys().cloned());
-        let (Some(key), Some(first), Some(last)) = (key, values.rows.first(), values.rows.last()) else {
-            return Err(unsupported("insert-key", "this INSERT"));
+        let write = self.analysis().writes.first();
+        let key = write.and_then(|write| write.keys().cloned());
+        let key_name = write
+            .and_then(|write| self.analysis().key(write.id))
+            .and_then(|(_, (_, column))| Some(relation.columns.get(column)?.name.as_str()));
+        let settling = defaults::Settling {
+            relation,
+            insert,
+            values,
+            key: key_name.filter(|_| !copies),
+            leaves_given: super::writes::leaves_given(insert, self.sql),
         };
-        if key.values.len() != values.rows.len() {
-            return Err(unsupported("insert-key", "this INSERT"));
-        }
+        let settled = settling.settle(&mut edits, &mut once);
+        let span = match (&insert.source, settled.row.len() > 2) {
+            (InsertSource::DefaultValues(span), true) => {
+                let identity = relation.columns.iter().any(|column| column.identity);
+                let words = if identity { "OVERRIDING SYSTEM VALUE VALUES " } else { "VALUES " };
+                let mut pieces = vec![super::splice::text(words)];
+                pieces.extend(settled.row.iter().cloned());
+                edits.pieces(*span, pieces);
+                Some(*span)
+            }
+            _ => None,
+        };
+        let input = Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
+        let split = if copies { None } else { Some(self.split(insert, values, span, &edits, (key, settled))?) };
+        let copies = copies.then(|| self.target_name());
+        let changed = Changed { word: "INSERT 0", split, copies };
+        Ok(Scatter { inputs: vec![input], finish: Finish::Changed(changed), once, rest_reads: false, within: None })
+    }
+
+    /// The statement by row. `default`: where DEFAULT VALUES stands.
+    fn split(
+        &self,
+        insert: &Insert,
+        values: Option<&Values>,
+        default: Option<Span>,
+        edits: &Edits,
+        (key, settled): (Option<super::KeyCondition>, defaults::Settled),
+    ) -> Result<Split, Refusal> {
+        let rows = values.map(|values| values.rows.as_slice()).unwrap_or_default();
         let partly =
             insert.on_conflict.as_ref().is_some_and(|conflict| conflict.update.is_none() || conflict.filter.is_some());
-        if partly && insert.returning.is_some() {
+        if partly && insert.returning.is_some() && rows.len() > 1 {
             return Err(refuse(
                 "returning-order",
                 "pgbraid can't tell which of the rows that it sent to several shards RETURNING leaves out",
                 "Leave RETURNING away, or let ON CONFLICT update every row.",
             ));
         }
-        let split = Split {
-            before: edits.apply(self.sql, Span::new(insert.span.start, first.span.start)),
-            rows: values.rows.iter().map(|row| edits.apply(self.sql, row.span)).collect(),
-            after: edits.apply(self.sql, Span::new(last.span.end, insert.span.end)),
-            key,
+        let mut key = key.ok_or_else(|| unsupported("insert-key", "this INSERT"))?;
+        if key.values.len() != settled.keys.len() {
+            return Err(unsupported("insert-key", "this INSERT"));
+        }
+        for (value, drawn) in key.values.iter_mut().zip(&settled.keys) {
+            if let Some(number) = drawn {
+                *value = super::KeyValue::Once(*number);
+            }
+        }
+        let (begin, end) = (insert.span.start, insert.span.end);
+        if let (Some(span), None) = (default, values) {
+            let mut before = edits.apply(self.sql, Span::new(begin, span.start));
+            let identity = self.relation(&insert.table)?.columns.iter().any(|column| column.identity);
+            let words = if identity { "OVERRIDING SYSTEM VALUE VALUES" } else { "VALUES" };
+            super::splice::push(&mut before, super::splice::text(words));
+            let after = edits.apply(self.sql, Span::new(span.end, end));
+            return Ok(Split { before, rows: vec![settled.row], after, key });
+        }
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Err(unsupported("insert-key", "this INSERT"));
         };
-        let input = Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
-        let changed = Changed { word: "INSERT 0", split: Some(split), copies: None };
-        Ok(Scatter { inputs: vec![input], finish: Finish::Changed(changed), once, rest_reads: false, within: None })
+        Ok(Split {
+            before: edits.apply(self.sql, Span::new(begin, first.span.start)),
+            rows: rows.iter().map(|row| edits.apply(self.sql, row.span)).collect(),
+            after: edits.apply(self.sql, Span::new(last.span.end, end)),
+            key,
+        })
     }
 
     pub fn relation(&self, table: &FromTable) -> Result<&Relation, Refusal> {

@@ -14,6 +14,8 @@ use crate::topology::placement::TablePlace;
 pub struct Write {
     pub id: RefId,
     pub rows: Rows,
+    /// New rows take values that only the home shard can give: of sequences, or keys.
+    pub draws: bool,
 }
 
 /// Which rows a statement writes.
@@ -113,11 +115,11 @@ impl Resolver<'_> {
         if let InsertSource::Query(query) = &insert.source {
             self.query(query, scope)?;
         }
-        let rows = match self.out.key(id).map(|(place, (_, column))| (place.clone(), column)) {
+        let (rows, draws) = match self.out.key(id).map(|(place, (_, column))| (place.clone(), column)) {
             Some((place, column)) => self.inserted_keys(insert, id, place, column)?,
-            None => Rows::New(None),
+            None => (Rows::New(None), false),
         };
-        self.out.writes.push(Write { id, rows });
+        self.out.writes.push(Write { id, rows, draws });
         let mut frame = namespace.clone();
         if let Some(conflict) = &insert.on_conflict {
             // `excluded` has the target's columns.
@@ -142,10 +144,39 @@ impl Resolver<'_> {
         self.returning(insert.returning.as_ref(), namespace, scope)
     }
 
-    /// The keys of the rows that an INSERT gives.
-    fn inserted_keys(&self, insert: &Insert, id: RefId, place: TablePlace, column: usize) -> Result<Rows, Refusal> {
+    /// The keys of the rows that an INSERT gives, and whether values must be drawn for them.
+    fn inserted_keys(
+        &self,
+        insert: &Insert,
+        id: RefId,
+        place: TablePlace,
+        column: usize,
+    ) -> Result<(Rows, bool), Refusal> {
         let relation = self.relation_of(&insert.table).ok_or_else(|| unsupported("write", "this target"))?;
         let key = relation.columns.get(column).ok_or_else(|| unsupported("write", "this target"))?;
+        let at = match &insert.columns {
+            Some(columns) => columns.iter().position(|column| column.name.value == key.name && !column.part),
+            None => Some(column),
+        };
+        let assigned = Some(Assigned { typmod: key.typmod, not_null: key.not_null });
+        let condition =
+            |values| KeyCondition { column: self.out.display((id, column)), place: place.clone(), values, assigned };
+        let given = at.filter(|at| self.width(insert).is_none_or(|width| *at < width));
+        let defaulted = key.default.is_some() || key.identity;
+        if given.is_none() && !defaulted && !key.generated {
+            // It is NULL in every row.
+            return Ok((Rows::New(Some(condition(vec![KeyValue::Null]))), false));
+        }
+        let sql = self.out.texts.get(self.text).map(AsRef::as_ref).unwrap_or_default();
+        let drops = |column: &Column| column.identity && leaves_given(insert, sql);
+        let drawn = relation.columns.iter().enumerate().find(|(position, column)| {
+            let given = match &insert.columns {
+                Some(columns) => columns.iter().any(|given| given.name.value == column.name),
+                None => self.width(insert).is_some_and(|width| *position < width),
+            };
+            let asks = || !given || asks_default(insert, *position, &column.name);
+            drops(column) || takes_sequence(column) && asks()
+        });
         let missing = || {
             refuse(
                 "insert-key",
@@ -156,49 +187,42 @@ impl Resolver<'_> {
                 ),
             )
         };
-        let at = match &insert.columns {
-            Some(columns) => columns.iter().position(|column| column.name.value == key.name && !column.part),
-            None => Some(column),
-        };
-        let assigned = Some(Assigned { typmod: key.typmod, not_null: key.not_null });
-        let condition =
-            |values| KeyCondition { column: self.out.display((id, column)), place: place.clone(), values, assigned };
-        let given = at.filter(|at| self.width(insert).is_none_or(|width| *at < width));
-        if given.is_none() && key.default.is_none() && !key.identity && !key.generated {
-            // It is NULL in every row.
-            return Ok(Rows::New(Some(condition(vec![KeyValue::Null]))));
-        }
-        let at = given.ok_or_else(missing)?;
-        let sql = self.out.texts.get(self.text).map(AsRef::as_ref).unwrap_or_default();
-        for (position, column) in relation.columns.iter().enumerate() {
-            let given = match &insert.columns {
-                Some(columns) => columns.iter().any(|given| given.name.value == column.name),
-                None => self.width(insert).is_some_and(|width| position < width),
-            };
-            let drops = column.identity && leaves_given(insert, sql);
-            if drops || (!given || self.asks_default(insert, position, &column.name)) && takes_sequence(column) {
-                return Err(sequence_default(&column.name));
+        let rows: Vec<Option<&ValuesRow>> = match (super::several::values(insert), &insert.source) {
+            (Some(values), _) => values.rows.iter().map(Some).collect(),
+            (None, InsertSource::DefaultValues(_)) => vec![None],
+            (None, InsertSource::Query(query)) => {
+                if let Some((_, column)) = drawn {
+                    return Err(sequence_default(&column.name));
+                }
+                let at = given.ok_or_else(missing)?;
+                return match self.row_keys(query, at, &missing) {
+                    Ok(values) => Ok((Rows::New(Some(condition(values))), false)),
+                    Err(_) if super::feed::fits(insert) => Ok((Rows::Given(at), false)),
+                    Err(refusal) => Err(refusal),
+                };
             }
-        }
-        let InsertSource::Query(query) = &insert.source else { return Err(missing()) };
-        match self.row_keys(query, at, &missing) {
-            Ok(values) => Ok(Rows::New(Some(condition(values)))),
-            Err(_) if super::feed::fits(insert) => Ok(Rows::Given(at)),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// Whether a row says DEFAULT for the column.
-    fn asks_default(&self, insert: &Insert, position: usize, name: &str) -> bool {
-        let InsertSource::Query(Query { body: QueryBody::Values(values), .. }) = &insert.source else { return false };
-        let at = match &insert.columns {
-            Some(columns) => columns.iter().position(|column| column.name.value == name),
-            None => Some(position),
         };
-        let default = |row: &ValuesRow| {
-            at.and_then(|at| row.values.get(at)).is_some_and(|value| matches!(value.kind, ExprKind::Default))
-        };
-        values.rows.iter().any(default)
+        let mut draws = drawn.is_some();
+        let mut values = Vec::new();
+        for row in &rows {
+            let value = row.and_then(|row| row.values.get(given?)).filter(|_| !drops(key));
+            values.push(match value {
+                Some(expr) if !matches!(expr.kind, ExprKind::Default) => match evaluate(expr, sql, self.params) {
+                    Some(value) => value,
+                    None if !draws && super::feed::fits(insert) => {
+                        return Ok((given.map_or(Rows::New(None), Rows::Given), false));
+                    }
+                    None => return Err(unknown_key()),
+                },
+                _ if key.generated => return Err(missing()),
+                _ if defaulted => {
+                    draws = true;
+                    KeyValue::Once(0)
+                }
+                _ => KeyValue::Null,
+            });
+        }
+        Ok((Rows::New(Some(condition(values))), draws))
     }
 
     /// How many columns the source gives, where that is plain.
@@ -309,7 +333,7 @@ impl Resolver<'_> {
             }
         }
         self.frames.pop();
-        self.out.writes.push(Write { id, rows });
+        self.out.writes.push(Write { id, rows, draws: false });
         self.changed(update.filter.as_ref(), update.current_of.as_ref(), &namespace, scope)?;
         self.returning(update.returning.as_ref(), namespace, scope)
     }
@@ -320,7 +344,7 @@ impl Resolver<'_> {
         }
         let (id, mut namespace) = self.target(&delete.table, scope)?;
         self.no_code(&delete.table, id)?;
-        self.out.writes.push(Write { id, rows: Rows::Known });
+        self.out.writes.push(Write { id, rows: Rows::Known, draws: false });
         self.others(delete.using.as_ref(), &mut namespace, scope)?;
         self.changed(delete.filter.as_ref(), delete.current_of.as_ref(), &namespace, scope)?;
         self.returning(delete.returning.as_ref(), namespace, scope)
@@ -364,7 +388,7 @@ impl Resolver<'_> {
                 "Use INSERT … ON CONFLICT, UPDATE and DELETE by the sharding key.",
             ));
         }
-        self.out.writes.push(Write { id, rows: Rows::Known });
+        self.out.writes.push(Write { id, rows: Rows::Known, draws: false });
         let source = self.from_item(&merge.source, scope, scope, &Namespace::default())?;
         namespace.join(source);
         self.frames.push(namespace);
@@ -429,6 +453,19 @@ pub fn unguarded_by(guard: &Guard, relation: &Relation, key: &str) -> Refusal {
              rows apart only."
         ),
     )
+}
+
+/// Whether a row of VALUES says DEFAULT for the column.
+fn asks_default(insert: &Insert, position: usize, name: &str) -> bool {
+    let InsertSource::Query(Query { body: QueryBody::Values(values), .. }) = &insert.source else { return false };
+    let at = match &insert.columns {
+        Some(columns) => columns.iter().position(|column| column.name.value == name),
+        None => Some(position),
+    };
+    let default = |row: &ValuesRow| {
+        at.and_then(|at| row.values.get(at)).is_some_and(|value| matches!(value.kind, ExprKind::Default))
+    };
+    values.rows.iter().any(default)
 }
 
 /// Whether its default draws from a sequence.

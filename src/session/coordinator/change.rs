@@ -6,7 +6,8 @@ use std::task::Poll;
 use super::block::Block;
 use super::collect::Answer;
 use super::describe::Prepared;
-use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::draw::Drawn;
+use super::multi::{Bind, Extra, Question, all_types, put_question};
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
@@ -34,9 +35,22 @@ impl Coordinator {
         bind: &Bind,
         describe: bool,
     ) -> Go {
+        let mut tasks = None;
+        if let (Finish::Changed(changed), None, Some(input)) = (&scatter.finish, &self.block, scatter.inputs.first())
+            && changed.split.is_some()
+        {
+            let drawn = self.draw(prepared, &scatter.once).await?;
+            let split = self.tasks(prepared, input, changed, shards, bind, &drawn).await?;
+            if let [task] = split.as_slice() {
+                return self.change_one(prepared, task, bind, describe).await;
+            }
+            tasks = Some(split);
+        }
         let own = self.begin_own();
         let result = match &scatter.finish {
-            Finish::Changed(changed) => self.change_within(prepared, scatter, changed, shards, bind, describe).await,
+            Finish::Changed(changed) => {
+                self.change_within(prepared, scatter, changed, (shards, tasks), bind, describe).await
+            }
             Finish::Fed(feed) => self.feed(prepared, scatter, feed, bind, describe).await,
             Finish::Moved(moved) => self.move_rows(prepared, scatter, moved, bind, describe).await,
             Finish::Stream { .. } | Finish::Rest { .. } | Finish::Copied(_) => {
@@ -44,6 +58,48 @@ impl Coordinator {
             }
         };
         self.end_statement(own, result).await
+    }
+
+    /// All rows go to one shard, and no transaction of several is needed.
+    async fn change_one(&mut self, prepared: &Prepared, task: &Task, bind: &Bind, describe: bool) -> Go {
+        self.worker.metrics.routed.inc();
+        self.may_write(task.shard).await?;
+        let question = self.question_for(task.shard, &task.question);
+        if self.in_extended() {
+            // The client's Sync ends it, and what the shard says is passed on then.
+            let mut link = self.engage_for_segment(task.shard).await?;
+            put_question(&mut link, &question, bind, &task.extra, false, false);
+            self.put_link(task.shard, link);
+            return Ok(());
+        }
+        let mut link = self.engage(task.shard).await?;
+        put_question(&mut link, &question, bind, &task.extra, false, false);
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(task.shard, link);
+        self.segment.wrote = None;
+        self.output.extend_from_slice(&answer.notices);
+        if let Some(error) = answer.error {
+            return Err(self.tell_frame(&error, &without_place(&answer.error_frame)));
+        }
+        self.tell_all(prepared, answer.rows.iter(), bind, describe);
+        put_body(&mut self.output, back::COMMAND_COMPLETE, &[answer.tag.as_slice(), b"\0"].concat());
+        Ok(())
+    }
+
+    fn tell_all<'a>(
+        &mut self,
+        prepared: &Prepared,
+        rows: impl Iterator<Item = &'a Vec<u8>>,
+        bind: &Bind,
+        describe: bool,
+    ) {
+        if describe && let Some(row) = prepared.described.get().and_then(|described| described.row.as_deref()) {
+            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
+        }
+        for row in rows {
+            put_body(&mut self.output, back::DATA_ROW, row);
+        }
     }
 
     /// Outside a block, begins one for a statement that writes. Whether it did.
@@ -79,7 +135,7 @@ impl Coordinator {
         prepared: &Prepared,
         scatter: &Scatter,
         changed: &Changed,
-        shards: &[usize],
+        (shards, tasks): (&[usize], Option<Vec<Task>>),
         bind: &Bind,
         describe: bool,
     ) -> Go<String> {
@@ -90,8 +146,13 @@ impl Coordinator {
         if changed.copies.is_some() {
             self.refuse_copies_in_snapshot()?;
         }
-        let extra = self.once(scatter, &[home]).await?;
-        let tasks = self.tasks(prepared, input, changed, &order, bind, &extra).await?;
+        let tasks = match tasks {
+            Some(tasks) => tasks,
+            None => {
+                let drawn = self.draw(prepared, &scatter.once).await?;
+                self.tasks(prepared, input, changed, &order, bind, &drawn).await?
+            }
+        };
         for task in &tasks {
             self.may_write(task.shard).await?;
             let link = self.engage(task.shard).await?;
@@ -120,7 +181,7 @@ impl Coordinator {
                 count = counts.first().copied().unwrap_or(0);
                 rows.extend(answers.first().iter().flat_map(|answer| &answer.rows));
             }
-            (None, Some(_)) if answers.iter().any(|answer| !answer.rows.is_empty()) => {
+            (None, Some(_)) if tasks.len() > 1 && answers.iter().any(|answer| !answer.rows.is_empty()) => {
                 let mut placed = Vec::new();
                 for (task, answer) in tasks.iter().zip(&answers) {
                     if task.rows.len() != answer.rows.len() {
@@ -133,12 +194,7 @@ impl Coordinator {
             }
             _ => rows.extend(answers.iter().flat_map(|answer| &answer.rows)),
         }
-        if describe && let Some(row) = prepared.described.get().and_then(|described| described.row.as_deref()) {
-            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
-        }
-        for row in rows {
-            put_body(&mut self.output, back::DATA_ROW, row);
-        }
+        self.tell_all(prepared, rows.into_iter(), bind, describe);
         Ok(format!("{} {count}", changed.word))
     }
 
@@ -163,12 +219,13 @@ impl Coordinator {
         changed: &Changed,
         order: &[usize],
         bind: &Bind,
-        extra: &Extra,
+        drawn: &Drawn,
     ) -> Go<Vec<Task>> {
+        let extra = &drawn.extra;
         let types = all_types(prepared, extra);
         let question = |sql: String| Question { sql, types: types.clone(), results: bind.results.clone() };
         let Some(split) = &changed.split else {
-            let sql = text_of(&input.sql, prepared, &[]);
+            let sql = drawn.text_of(&input.sql);
             let task = |&shard: &usize| Task {
                 shard,
                 question: question(sql.clone()),
@@ -179,11 +236,11 @@ impl Coordinator {
         };
         let view = self.view().await?;
         let values = self.bound(prepared, bind);
-        let places = row_shards(&split.key, &view.placement, &|number| values(number));
+        let places = row_shards(&split.key, &view.placement, &|number| drawn.bound(number).or_else(|| values(number)));
         let places = places.ok_or_else(|| super::decide::no_key(&split.key.column))?;
         let tasks = order.iter().filter_map(|&shard| {
             let rows: Vec<usize> = (0..places.len()).filter(|&at| places.get(at) == Some(&shard)).collect();
-            let sql = rows_text(split, &rows, prepared);
+            let sql = rows_text(split, &rows, drawn);
             (!rows.is_empty()).then(|| Task { shard, question: question(sql), extra: extra.clone(), rows })
         });
         Ok(tasks.collect())
@@ -261,14 +318,14 @@ pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool,
 }
 
 /// The statement with these of its rows.
-fn rows_text(split: &Split, rows: &[usize], prepared: &Prepared) -> String {
-    let mut text = text_of(&split.before, prepared, &[]);
+fn rows_text(split: &Split, rows: &[usize], drawn: &Drawn) -> String {
+    let mut text = drawn.text_of(&split.before);
     for (turn, row) in rows.iter().filter_map(|&at| split.rows.get(at)).enumerate() {
         text.push_str(if turn == 0 { " " } else { ", " });
-        text.push_str(&text_of(row, prepared, &[]));
+        text.push_str(&drawn.text_of(row));
     }
     text.push(' ');
-    text.push_str(&text_of(&split.after, prepared, &[]));
+    text.push_str(&drawn.text_of(&split.after));
     text
 }
 

@@ -125,7 +125,12 @@ impl Coordinator {
         view: &View,
         parts: &mut Vec<Part>,
     ) -> Go {
-        let extra = self.once(scatter, shards).await?;
+        // To explain draws nothing from a sequence.
+        let still = |once: &String| {
+            if once.contains("nextval(") { "NULL::pg_catalog.int8".to_owned() } else { once.clone() }
+        };
+        let once: Vec<String> = scatter.once.iter().map(still).collect();
+        let extra = self.evaluated(&once, shards).await?;
         for (at, input) in scatter.inputs.iter().enumerate() {
             let what = format!("Input {}", at + 1);
             let sql = text_of(&input.sql, inner, &[]);

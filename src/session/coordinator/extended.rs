@@ -189,7 +189,7 @@ impl Coordinator {
     }
 
     /// A link in the state that messages may be put into it.
-    async fn engage_for_segment(&mut self, shard: usize) -> Go<Box<ShardLink>> {
+    pub(super) async fn engage_for_segment(&mut self, shard: usize) -> Go<Box<ShardLink>> {
         let ready = self.segment.active == Some(shard)
             || self.links.get(shard).and_then(Option::as_ref).is_some_and(|link| link.open);
         let link = if ready { self.take_link(shard)? } else { self.engage(shard).await? };

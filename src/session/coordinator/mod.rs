@@ -18,6 +18,7 @@ mod deal;
 mod decide;
 mod define;
 mod describe;
+mod draw;
 mod explain;
 mod extended;
 mod feed;

@@ -184,15 +184,19 @@ impl Coordinator {
 
     /// Values that must be the same on all shards: `now()` and its like.
     pub(super) async fn once(&mut self, scatter: &Scatter, shards: &[usize]) -> Go<Extra> {
+        self.evaluated(&scatter.once, shards).await
+    }
+
+    /// The values of these expressions.
+    pub(super) async fn evaluated(&mut self, once: &[String], shards: &[usize]) -> Go<Extra> {
         let mut extra = Extra::default();
-        if scatter.once.is_empty() {
+        if once.is_empty() {
             return Ok(extra);
         }
         let first = shards.first().copied().unwrap_or_else(|| self.home());
         let shard = self.clock().unwrap_or(first);
         let mut link = self.engage(shard).await?;
-        let question =
-            Question { sql: format!("SELECT {}", scatter.once.join(", ")), types: Vec::new(), results: vec![1] };
+        let question = Question { sql: format!("SELECT {}", once.join(", ")), types: Vec::new(), results: vec![1] };
         put_question(&mut link, &self.question_for(shard, &question), &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;

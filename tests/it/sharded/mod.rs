@@ -15,6 +15,7 @@ mod maintenance;
 mod moves;
 mod placement;
 mod placing;
+mod sequences;
 mod shards;
 mod stream;
 mod talk;

@@ -1,0 +1,129 @@
+//! Values that new rows take from the home shard: of sequences, clocks, and defaults that decide a row's shard.
+
+use super::describe::{Prepared, read_columns};
+use super::multi::{Bind, Extra, Question, put_question};
+use super::{Coordinator, Go};
+use crate::base::{PgError, SqlState, limits};
+use crate::plan::sharded::{BoundValue, ONCE, Piece};
+use crate::value::key::Format;
+use crate::value::oid;
+use crate::wire::message;
+
+/// The values, and what stands for each of them in a text.
+#[derive(Default)]
+pub(super) struct Drawn {
+    values: Extra,
+    texts: Vec<String>,
+    /// Those that are sent as parameters behind the client's own; the others stand in the text.
+    pub extra: Extra,
+}
+
+impl Drawn {
+    /// Value `number`, as the planner asks for it among parameters.
+    pub fn bound(&self, number: u32) -> Option<BoundValue<'_>> {
+        let at = number.checked_sub(ONCE)? as usize;
+        let value = self.values.values.get(at)?.as_deref();
+        Some(BoundValue { type_oid: *self.values.types.get(at)?, format: Format::Binary, value })
+    }
+
+    /// The text that pieces make.
+    pub fn text_of(&self, pieces: &[Piece]) -> String {
+        let mut text = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(part) => text.push_str(part),
+                Piece::Once(at) => text.push_str(self.texts.get(*at).map_or("", String::as_str)),
+                Piece::Input(_) => {}
+            }
+        }
+        text
+    }
+}
+
+impl Coordinator {
+    /// Evaluates expressions on the home shard, in their order: in the client's transaction, if there is one.
+    pub(super) async fn draw(&mut self, prepared: &Prepared, expressions: &[String]) -> Go<Drawn> {
+        let mut drawn = Drawn::default();
+        if let Some(first) = expressions.first().filter(|first| expressions.iter().all(|other| other == *first)) {
+            // Once for each row.
+            let from = if expressions.len() == 1 {
+                String::new()
+            } else {
+                format!(" FROM pg_catalog.generate_series(1, {})", expressions.len())
+            };
+            self.draw_some(&format!("SELECT {first}{from}"), expressions.len(), &mut drawn.values).await?;
+        } else {
+            for part in expressions.chunks(limits::DRAWN_COLUMNS) {
+                self.draw_some(&format!("SELECT {}", part.join(", ")), part.len(), &mut drawn.values).await?;
+            }
+        }
+        let params = prepared.described.get().map_or(0, |described| described.params.len());
+        for (type_oid, value) in drawn.values.types.iter().zip(&drawn.values.values) {
+            let text = match value.as_deref().and_then(|value| literal(*type_oid, value)) {
+                Some(text) => text,
+                None => {
+                    drawn.extra.types.push(*type_oid);
+                    drawn.extra.values.push(value.clone());
+                    format!("${}", params + drawn.extra.types.len())
+                }
+            };
+            drawn.texts.push(text);
+        }
+        if params + drawn.extra.types.len() > usize::from(u16::MAX) {
+            let text = "too many values of a statement must be evaluated before it is sent to several shards";
+            return Err(PgError::error(SqlState::PROGRAM_LIMIT_EXCEEDED, text)
+                .hint("Insert fewer rows at a time.")
+                .into());
+        }
+        Ok(drawn)
+    }
+
+    /// One SELECT's values, row by row.
+    async fn draw_some(&mut self, sql: &str, count: usize, into: &mut Extra) -> Go {
+        let home = self.home();
+        let mut link = self.engage(home).await?;
+        let question = Question { sql: sql.to_owned(), types: Vec::new(), results: vec![1] };
+        put_question(&mut link, &self.question_for(home, &question), &Bind::default(), &Extra::default(), true, false);
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(home, link);
+        let answer = answer.good()?;
+        let columns = answer.row.as_deref().map(read_columns).unwrap_or_default();
+        let before = into.values.len();
+        for row in &answer.rows {
+            let values = message::read_data_row(row).unwrap_or_default();
+            for (column, value) in columns.iter().zip(values) {
+                into.types.push(column.type_oid);
+                into.values.push(value.map(<[u8]>::to_vec));
+            }
+        }
+        if into.values.len() - before == count { Ok(()) } else { Err(super::change::uneven().into()) }
+    }
+}
+
+/// A value as SQL writes it, of the types that sequences and keys mostly have.
+fn literal(type_oid: u32, value: &[u8]) -> Option<String> {
+    match type_oid {
+        oid::INT8 => Some(format!("'{}'::pg_catalog.int8", i64::from_be_bytes(value.try_into().ok()?))),
+        oid::INT4 => Some(format!("'{}'::pg_catalog.int4", i32::from_be_bytes(value.try_into().ok()?))),
+        oid::UUID => {
+            let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+            (value.len() == 16).then(|| format!("'{digits}'::pg_catalog.uuid"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_sql() {
+        assert_eq!(literal(oid::INT8, &(-5_i64).to_be_bytes()).as_deref(), Some("'-5'::pg_catalog.int8"));
+        assert_eq!(literal(oid::INT8, b"short"), None);
+        assert_eq!(literal(oid::TEXT, b"a"), None);
+        let uuid = literal(oid::UUID, &[0xab; 16]).unwrap();
+        assert_eq!(uuid, format!("'{}'::pg_catalog.uuid", "ab".repeat(16)));
+    }
+}
