@@ -244,12 +244,30 @@ impl ServerConn {
         }
     }
 
+    /// The same; what the server remarks on it is put into `notices`.
+    ///
+    /// # Errors
+    /// As [`Self::run_within`].
+    pub async fn run_heeding(
+        &mut self,
+        sql: &str,
+        time: Duration,
+        notices: &mut Vec<u8>,
+    ) -> Result<(), (PgError, bool)> {
+        let exchange = Exchange { notices: Some(notices), ..self.exchange() };
+        match tokio::time::timeout(time, { exchange }.run(sql)).await {
+            Ok(result) => result.map(drop),
+            Err(_) => Err((connection_lost(&self.server, "it doesn't answer"), true)),
+        }
+    }
+
     fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
             stream: &mut self.stream,
             server: &self.server,
             reported: &mut self.reported,
             heard: Some(&mut self.heard),
+            notices: None,
         }
     }
 }

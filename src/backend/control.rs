@@ -95,6 +95,12 @@ impl Control {
     }
 
     fn exchange(&mut self) -> Exchange<'_> {
-        Exchange { stream: &mut self.stream, server: &self.server, reported: &mut self.reported, heard: None }
+        Exchange {
+            stream: &mut self.stream,
+            server: &self.server,
+            reported: &mut self.reported,
+            heard: None,
+            notices: None,
+        }
     }
 }

@@ -51,7 +51,7 @@ pub struct Database {
     followed: AtomicBool,
     pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
     /// What servers report for given start-up settings.
-    templates: Mutex<HashMap<Arc<Settings>, Arc<Parameters>>>,
+    templates: Mutex<HashMap<Arc<Settings>, Template>>,
     offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     paused: tokio::sync::watch::Sender<bool>,
     /// The same for those who needn't wait: each statement looks at it, and a look at the channel takes its lock.
@@ -61,6 +61,14 @@ pub struct Database {
     /// A reload gave its name to another database, or to none.
     replaced: AtomicBool,
     successor: Mutex<Option<Arc<Self>>>,
+}
+
+/// What a server makes of a set of start-up parameters.
+#[derive(Clone, Debug)]
+pub struct Template {
+    pub reported: Arc<Parameters>,
+    /// What it remarks on them, as messages.
+    pub notices: Arc<[u8]>,
 }
 
 impl Database {
@@ -246,17 +254,17 @@ impl Database {
     }
 
     /// What a server reported when these start-up settings were put in force.
-    pub fn template(&self, settings: &Settings) -> Option<(Arc<Settings>, Arc<Parameters>)> {
+    pub fn template(&self, settings: &Settings) -> Option<(Arc<Settings>, Template)> {
         let templates = lock(&self.templates);
-        templates.get_key_value(settings).map(|(settings, parameters)| (settings.clone(), parameters.clone()))
+        templates.get_key_value(settings).map(|(settings, template)| (settings.clone(), template.clone()))
     }
 
-    pub fn set_template(&self, settings: Arc<Settings>, parameters: Arc<Parameters>) {
+    pub fn set_template(&self, settings: Arc<Settings>, template: Template) {
         let mut templates = lock(&self.templates);
         if templates.len() >= limits::STARTUP_TEMPLATES {
             templates.clear();
         }
-        templates.insert(settings, parameters);
+        templates.insert(settings, template);
     }
 
     pub fn clear_templates(&self) {

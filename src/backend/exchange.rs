@@ -28,6 +28,8 @@ pub struct Exchange<'a> {
     pub reported: &'a mut Arc<Parameters>,
     /// Where its notifications are put, as they came; they are the client's.
     pub heard: Option<&'a mut Vec<u8>>,
+    /// Where notices are put, where somebody wants them.
+    pub notices: Option<&'a mut Vec<u8>>,
 }
 
 impl Exchange<'_> {
@@ -61,6 +63,11 @@ impl Exchange<'_> {
                 back::NOTIFICATION_RESPONSE => {
                     if let Some(heard) = &mut self.heard {
                         message::put(heard, tag, |out| out.extend_from_slice(&body));
+                    }
+                }
+                back::NOTICE_RESPONSE => {
+                    if let Some(notices) = &mut self.notices {
+                        message::put(notices, tag, |out| out.extend_from_slice(&body));
                     }
                 }
                 back::READY_FOR_QUERY if !self.take_idle_messages(input.filled()) => return Err(self.malformed()),

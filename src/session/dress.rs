@@ -23,7 +23,7 @@ impl Session {
     /// Puts settings in force that may fail: seen to work before the client's statement is sent.
     pub(super) async fn dress(&self, conn: &mut ServerConn, want: &Arc<Settings>) -> Result<(), (PgError, bool)> {
         match self.fitting(conn, want) {
-            Some(script) if !script.certain => self.dress_now(conn, want, &script).await,
+            Some(script) if !script.certain => self.dress_now(conn, want, &script, &mut Vec::new()).await,
             _ => Ok(()),
         }
     }
@@ -33,10 +33,11 @@ impl Session {
         conn: &mut ServerConn,
         want: &Arc<Settings>,
         script: &Script,
+        notices: &mut Vec<u8>,
     ) -> Result<(), (PgError, bool)> {
         conn.unnamed = 0;
         let time = self.database.shared.config().pool.connect_timeout;
-        conn.run_within(&script.sql, time).await?;
+        conn.run_heeding(&script.sql, time, notices).await?;
         conn.settings = want.clone();
         conn.tainted_by = 0;
         Ok(())
@@ -46,7 +47,7 @@ impl Session {
     pub(super) async fn dress_kept(&self, link: &mut Link) -> Result<(), (PgError, bool)> {
         let want = self.settings.current();
         if let Some(script) = settings::script(link.tracker().current(), want) {
-            self.dress_now(&mut link.conn, want, &script).await?;
+            self.dress_now(&mut link.conn, want, &script, &mut Vec::new()).await?;
             link.tracker().replace(want.clone());
         }
         Ok(())

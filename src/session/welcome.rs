@@ -14,6 +14,7 @@ use super::statements::Statements;
 use super::timeouts::Timeouts;
 use super::{Session, link};
 use crate::backend::ShardedDatabase;
+use crate::backend::database::Template;
 use crate::backend::login::Identity;
 use crate::backend::monitor;
 use crate::backend::settings::{Settings, Tracker};
@@ -136,17 +137,19 @@ impl Session {
         let settings = startup_settings(parameters)?;
         self.note_commit_settings(&settings);
         let shared = self.database.shared.clone();
-        if let Some((settings, reported)) = shared.template(&settings) {
+        if let Some((settings, template)) = shared.template(&settings) {
             self.settings = Tracker::new(settings);
-            self.reported = reported;
+            self.reported = template.reported;
+            self.say(|out| out.extend_from_slice(&template.notices));
             return Ok(true);
         }
         let Ok(found) = self.find_connection(Target::Primary).await else { return Ok(false) };
         let (mut conn, pool, side) = found?;
         debug_assert_eq!(side, link::Side::Primary);
         let settings = Arc::new(settings);
+        let mut notices = Vec::new();
         if let Some(script) = self.fitting(&conn, &settings)
-            && let Err((error, lost)) = self.dress_now(&mut conn, &settings, &script).await
+            && let Err((error, lost)) = self.dress_now(&mut conn, &settings, &script, &mut notices).await
         {
             if !lost {
                 pool.checkin(conn);
@@ -158,7 +161,9 @@ impl Session {
             tokio::task::spawn_local(monitor::follow_catalog(database, self.identity.clone(), telemetry));
         }
         self.reported = conn.reported.clone();
-        shared.set_template(settings.clone(), self.reported.clone());
+        self.say(|out| out.extend_from_slice(&notices));
+        let template = Template { reported: self.reported.clone(), notices: notices.into() };
+        shared.set_template(settings.clone(), template);
         self.settings = Tracker::new(settings);
         pool.checkin(conn);
         Ok(true)

@@ -146,7 +146,7 @@ async fn reset_in_the_extended_protocol() {
 
 #[tokio::test]
 async fn start_up_parameters() {
-    all("plain", vec![reset_scripts::start_up()]).await;
+    all("plain", vec![reset_scripts::start_up(), reset_scripts::remarked()]).await;
 }
 
 #[tokio::test]

@@ -236,6 +236,15 @@ pub fn extended_reset() -> Script {
     }
 }
 
+/// The server remarks on a start-up parameter, each time.
+pub fn remarked() -> Script {
+    Script {
+        name: "remarks on start-up parameters",
+        startup: &[("application_name", "a name that is longer than any identifier may be in PostgreSQL, by far")],
+        steps: vec![look(), Step::Again, look(), q("RESET application_name"), look()],
+    }
+}
+
 pub fn start_up() -> Script {
     Script {
         name: "start-up parameters",

@@ -258,8 +258,8 @@ async fn until(raw: &mut Raw, kind: u8) -> std::io::Result<Vec<Frame>> {
 async fn come_in(target: &Target, script: &Script, heard: &mut Heard) -> Raw {
     let (raw, mut frames) = Raw::login_with(target, script.startup).await.expect("login");
     // Servers report in an order of their own.
-    let count = frames.iter().take_while(|frame| frame.kind == b'S').count();
-    frames[..count].sort_by(|a, b| a.body.cmp(&b.body));
+    let reports = frames.split_mut(|frame| frame.kind != b'S').max_by_key(|run| run.len()).unwrap();
+    reports.sort_by(|a, b| a.body.cmp(&b.body));
     heard.push(("login".to_owned(), frames.into_iter().map(normal).collect()));
     raw
 }
