@@ -1,8 +1,9 @@
 //! One server connection: what it has of settings and statements, and a few exchanges of our own on it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,7 +27,15 @@ pub struct CancelTarget {
     pub process_id: i32,
     pub key: Vec<u8>,
     pub connected: SystemTime,
-    pub tls: bool,
+    /// Version and cipher.
+    pub tls: Option<Box<str>>,
+    /// Our own end of it.
+    pub local: Option<SocketAddr>,
+    born: Instant,
+    /// When the last request went to it, in microseconds from `born`.
+    requested: AtomicU64,
+    /// Statements prepared on it.
+    prepared: AtomicU32,
     on_their_way: AtomicUsize,
     /// The process id that the client was told who was the last to notify listeners on it; 0: nobody's.
     notifier: AtomicI32,
@@ -41,11 +50,34 @@ impl CancelTarget {
             process_id,
             key,
             connected: SystemTime::now(),
-            tls: false,
+            tls: None,
+            local: None,
+            born: Instant::now(),
+            requested: AtomicU64::new(0),
+            prepared: AtomicU32::new(0),
             on_their_way: AtomicUsize::new(0),
             notifier: AtomicI32::new(0),
             number: AtomicU32::new(0),
         }
+    }
+
+    /// A request goes to it now.
+    #[inline]
+    pub fn requests(&self, now: Instant) {
+        self.requested.store(now.saturating_duration_since(self.born).as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub fn requested(&self) -> SystemTime {
+        self.connected + Duration::from_micros(self.requested.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub fn set_prepared(&self, count: usize) {
+        self.prepared.store(count as u32, Ordering::Relaxed);
+    }
+
+    pub fn prepared(&self) -> u32 {
+        self.prepared.load(Ordering::Relaxed)
     }
 
     /// A client, by the process id that it was told, may notify listeners on it now.
@@ -147,7 +179,8 @@ impl ServerConn {
         expires: Instant,
     ) -> Self {
         let server = cancel.server.clone();
-        cancel.tls = stream.is_tls();
+        cancel.tls = stream.tls_summary();
+        cancel.local = stream.local();
         let cancel = Arc::new(cancel);
         let held = Held { target: cancel.clone(), era: pool.era(), pool };
         held.pool.remember(cancel.clone());

@@ -1,6 +1,7 @@
 //! A plain socket, TCP or Unix, that can leave one tokio runtime and enter another.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -82,6 +83,13 @@ impl Socket {
             Plain::Tcp(tcp) => tcp.poll_write_ready(cx),
             Plain::Unix(unix) => unix.poll_write_ready(cx),
             Plain::Parked(_) | Plain::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        match &self.plain {
+            Plain::Tcp(tcp) => tcp.local_addr().ok(),
+            Plain::Unix(_) | Plain::Parked(_) | Plain::Gone => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One connection, whatever carries it: TCP, a Unix socket, TLS over either.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -110,6 +111,31 @@ impl Stream {
             Kind::ToServer(tls) => tls.get_ref().0.peer(),
             Kind::FromClient(client) => client.tls.get_ref().0.peer(),
         }
+    }
+
+    /// Our own end of a TCP connection. A system call.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Kind::Tcp(tcp) => tcp.local_addr().ok(),
+            Kind::Unix(_) | Kind::Pipe(_) | Kind::Gone => None,
+            Kind::ToServer(tls) => tls.get_ref().0.local(),
+            Kind::FromClient(client) => client.tls.get_ref().0.local(),
+        }
+    }
+
+    /// Version and cipher of TLS, as `TLSv1.3/TLS13_AES_256_GCM_SHA384`.
+    pub fn tls_summary(&self) -> Option<Box<str>> {
+        let (version, suite) = match &self.0 {
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Pipe(_) | Kind::Gone => return None,
+            Kind::ToServer(tls) => (tls.get_ref().1.protocol_version(), tls.get_ref().1.negotiated_cipher_suite()),
+            Kind::FromClient(client) => {
+                let connection = client.tls.get_ref().1;
+                (connection.protocol_version(), connection.negotiated_cipher_suite())
+            }
+        };
+        let version = version.and_then(|version| version.as_str()).unwrap_or("TLS").replace('_', ".");
+        let suite = suite.and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        Some(format!("{version}/{suite}").into())
     }
 
     /// The channel binding data `tls-server-end-point` (RFC 5929 §4): hash of the TLS server's certificate. `None`

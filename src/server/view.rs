@@ -1,6 +1,7 @@
 //! The running proxy as the console and the health endpoints see it, and what administrators do to it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -295,7 +296,10 @@ impl Shown {
                 State::Idle => ClientState::Idle,
                 State::Waiting => ClientState::Waiting,
             },
-            peer: peer(address, port, client.tls, client.connected),
+            peer: Peer {
+                requested: client.requested(),
+                ..peer(address, port, client.tls.as_deref(), client.local, client.connected)
+            },
             waiting: client.waiting(),
             server: client.server().map(|connection| self.number(&connection)),
             application_name: client.application_name.clone(),
@@ -317,11 +321,14 @@ impl Shown {
             user: pool.user.to_string(),
             database: database.name.to_string(),
             state: if client.is_some() { ServerState::Active } else { ServerState::Idle },
-            peer: peer(host, port, connection.tls, connection.connected),
+            peer: Peer {
+                requested: Some(connection.requested()),
+                ..peer(host, port, connection.tls.as_deref(), connection.local, connection.connected)
+            },
             client: client.map(|client| u64::try_from(client.process_id).unwrap_or(0)),
             backend_pid: connection.process_id,
             application_name: client.map(|client| client.application_name.clone()).unwrap_or_default(),
-            prepared_statements: 0,
+            prepared_statements: usize::try_from(connection.prepared()).unwrap_or(0),
             closing: false,
         }
     }
@@ -367,13 +374,19 @@ fn place(server: &Server) -> (String, u16) {
     (host, server.address.port)
 }
 
-fn peer(address: String, port: u16, tls: bool, connected: std::time::SystemTime) -> Peer {
+fn peer(
+    address: String,
+    port: u16,
+    tls: Option<&str>,
+    local: Option<SocketAddr>,
+    connected: std::time::SystemTime,
+) -> Peer {
     Peer {
         address,
         port,
-        local_address: String::new(),
-        local_port: 0,
-        tls: if tls { "TLS" } else { "" }.to_owned(),
+        local_address: local.map_or_else(|| "unix".to_owned(), |local| local.ip().to_string()),
+        local_port: local.map_or(0, |local| local.port()),
+        tls: tls.unwrap_or_default().to_owned(),
         connected,
         requested: None,
     }

@@ -1,5 +1,6 @@
 //! What the rest of the process may know of a client, and do to it: list it, cancel its statement, end it.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -23,13 +24,18 @@ pub struct Client {
     pub database: String,
     pub peer: String,
     pub connected: SystemTime,
-    pub tls: bool,
+    /// Version and cipher.
+    pub tls: Option<Box<str>>,
+    /// Our own end of its connection.
+    pub local: Option<SocketAddr>,
     /// As at its start-up.
     pub application_name: String,
     state: AtomicU8,
     born: Instant,
     /// Since when it waits for a server connection, in microseconds from `born`.
     waits_since: AtomicU64,
+    /// When its last request came, in microseconds from `born`; 0: none yet.
+    requested: AtomicU64,
     pin: AtomicU8,
     prepared: AtomicU64,
     /// The server connection that it holds.
@@ -63,11 +69,13 @@ impl Client {
             database: new.database.clone(),
             peer: new.peer.clone(),
             connected: SystemTime::now(),
-            tls: new.stream.is_tls(),
+            tls: new.stream.tls_summary(),
+            local: new.stream.local(),
             application_name: application_name.map(|(_, value)| value.clone()).unwrap_or_default(),
             state: AtomicU8::new(0),
             born: Instant::now(),
             waits_since: AtomicU64::new(0),
+            requested: AtomicU64::new(0),
             pin: AtomicU8::new(0),
             prepared: AtomicU64::new(0),
             link: Mutex::default(),
@@ -97,6 +105,18 @@ impl Client {
             self.waits_since.store(self.age_micros(), Ordering::Relaxed);
         }
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// A request of its is being served.
+    #[inline]
+    pub(super) fn requests(&self, now: Instant) {
+        self.requested.store(now.saturating_duration_since(self.born).as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// When its last request came.
+    pub fn requested(&self) -> Option<SystemTime> {
+        let micros = self.requested.load(Ordering::Relaxed);
+        (micros > 0).then(|| self.connected + Duration::from_micros(micros))
     }
 
     fn age_micros(&self) -> u64 {

@@ -260,6 +260,8 @@ impl Session {
         };
         self.timeouts.stop();
         self.client.set_state(State::Active);
+        self.client.requests(link.started);
+        link.conn.cancel.requests(link.started);
         let end = poll_fn(|cx| self.poll_relay(&mut link, cx)).await;
         self.client.set_state(State::Idle);
         match end {
@@ -527,6 +529,7 @@ impl Session {
             link.conn.settings = if *left == **own { own.clone() } else { left };
         }
         let done = link.ended;
+        link.conn.cancel.set_prepared(link.conn.statements.len());
         let (conn, pool) = link.into_parts();
         if conn.cancel.is_threatened() {
             // A cancel request is on its way to it: it must not hit the next user.

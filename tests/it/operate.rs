@@ -123,14 +123,25 @@ async fn the_console_shows_what_is_there() {
     let shown = of_app(rows(&console, "SHOW CLIENTS").await);
     let server = rows(&console, "SHOW SERVERS").await.into_iter().find(|row| row["ptr"] == shown["link"]).unwrap();
     assert_eq!((server["state"].as_str(), &server["link"]), ("active", &shown["ptr"]));
-    let pid = value(&client, "SELECT pg_backend_pid()").await;
-    assert_eq!(server["remote_pid"], pid);
+    let of_backend = rows(&client, "SELECT pg_backend_pid(), inet_client_port(), inet_server_port()").await.remove(0);
+    assert_eq!(server["remote_pid"], of_backend["pg_backend_pid"]);
+    assert_eq!((&server["local_addr"][..], &server["port"]), ("127.0.0.1", &of_backend["inet_server_port"]));
+    assert_eq!(server["local_port"], of_backend["inet_client_port"]);
+    let listens = proxy.address.rsplit_once(':').unwrap().1;
+    assert_eq!((&shown["local_addr"][..], &shown["local_port"][..]), ("127.0.0.1", listens));
+    for row in [&server, &shown] {
+        assert!(row["request_time"] >= row["connect_time"] && row["tls"].is_empty(), "{row:?}");
+    }
+    let once = client.prepare("SELECT 1, 2, 3").await.unwrap();
+    client.query(&once, &[]).await.unwrap();
     client.batch_execute("COMMIT").await.unwrap();
     let given_back = || async {
         let pool = of_app(rows(&console, "SHOW POOLS").await);
         pool["sv_active"] == "0" && pool["sv_idle"] == "1"
     };
     until("the connection is given back", given_back).await;
+    let server = of_app(rows(&console, "SHOW SERVERS").await);
+    assert_eq!(server["prepared_statements"], "1");
 
     let databases = rows(&console, "SHOW DATABASES").await;
     assert_eq!(databases.len(), 2, "{databases:?}");
