@@ -65,6 +65,8 @@ pub struct View {
     pub schema: Arc<Schema>,
     /// For each shard, OIDs of its types that have another OID on the home shard, with that one.
     pub types: Vec<FxHashMap<Oid, Oid>>,
+    /// The other way: OIDs on the home shard, with the shard's own.
+    pub types_there: Vec<FxHashMap<Oid, Oid>>,
     /// In what shards differ from the home shard, and tables that can't be placed as the configuration says.
     pub differences: Vec<Difference>,
     /// Each shard's schema, as it was when this was made.
@@ -83,6 +85,11 @@ impl View {
     pub fn whole_trouble(&self) -> Option<&Difference> {
         self.differences.iter().find(|difference| difference.whole)
     }
+}
+
+/// The pairs turned round.
+pub(super) fn turned(types: &[FxHashMap<Oid, Oid>]) -> Vec<FxHashMap<Oid, Oid>> {
+    types.iter().map(|types| types.iter().map(|(there, home)| (*home, *there)).collect()).collect()
 }
 
 /// A refusal's words for a relation that isn't the same on all shards.

@@ -173,6 +173,8 @@ pub struct Type {
     pub element: Oid,
     /// A domain's base type.
     pub base: Oid,
+    /// The type of a range's bounds, or of the ranges of a multirange.
+    pub bound: Oid,
     /// Whether values have a collation.
     pub collatable: bool,
 }

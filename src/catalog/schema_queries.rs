@@ -112,11 +112,12 @@ SELECT n.nspname::text, p.proname::text, p.prokind::text,
   LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
  WHERE n.nspname !~ '^pg_temp_'";
 
-/// OID, schema, name, kind, category, element, base, whether it is collatable.
+/// OID, schema, name, kind, category, element, base, whether it is collatable, type of a range's bounds.
 const TYPES: &str = "
 SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text, t.typcategory::text,
        CASE WHEN t.typlen = -1 AND t.typelem <> 0 AND t.typcategory = 'A' THEN t.typelem ELSE 0 END::text,
-       t.typbasetype::text, (t.typcollation <> 0)::text
+       t.typbasetype::text, (t.typcollation <> 0)::text,
+       coalesce((SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)), 0)::text
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
  WHERE n.nspname !~ '^pg_(toast_)?temp_' AND n.nspname <> 'pg_toast'";
 

@@ -271,6 +271,7 @@ fn read_type(row: &[Option<String>]) -> Type {
         element: oid(row, 5),
         base: oid(row, 6),
         collatable: flag(row, 7),
+        bound: oid(row, 8),
     }
 }
 

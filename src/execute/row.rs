@@ -30,6 +30,13 @@ fn locate(body: &[u8], at: usize) -> Option<(Option<&[u8]>, usize)> {
     None
 }
 
+/// The bytes of column `at`'s value, to be changed in place. `None`: NULL, or no such column.
+pub fn value_mut(body: &mut [u8], at: usize) -> Option<&mut [u8]> {
+    let (value, end) = locate(body, at)?;
+    let start = end.checked_sub(value?.len())?;
+    body.get_mut(start..end)
+}
+
 /// Appends a DataRow of the first `visible` columns of the row `body`. False: the row is malformed.
 pub fn put_visible(out: &mut Vec<u8>, body: &[u8], visible: usize) -> bool {
     let end = match visible.checked_sub(1) {

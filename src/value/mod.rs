@@ -2,6 +2,7 @@
 
 pub mod collation;
 pub mod compare;
+pub mod embedded;
 pub mod jenkins;
 pub mod key;
 pub mod libc_collation;

@@ -29,3 +29,5 @@ pub const MACADDR8: u32 = 774;
 pub const MONEY: u32 = 790;
 pub const INET: u32 = 869;
 pub const PG_LSN: u32 = 3220;
+pub const RECORD: u32 = 2249;
+pub const RECORD_ARRAY: u32 = 2287;

@@ -23,7 +23,7 @@ use super::control::Control;
 use super::login::Identity;
 use keeper::Session;
 
-use super::sharded::{ShardedDatabase, View};
+use super::sharded::{ShardedDatabase, View, turned};
 use crate::base::{PgError, limits};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Difference, type_map};
@@ -176,11 +176,13 @@ impl Keeper {
         };
         let named: Vec<_> = placement.shards.iter().map(String::as_str).zip(&schemas).collect();
         differences.extend(preview::differences(&placement, &home, config.home_shard(), &named));
+        let types: Vec<_> = schemas.iter().map(|schema| type_map(&home, schema)).collect();
         Ok(View {
             generation: sharded.next_generation(),
             placement: Arc::new(placement),
             config: config.clone(),
-            types: schemas.iter().map(|schema| type_map(&home, schema)).collect(),
+            types_there: turned(&types),
+            types,
             schema: home,
             differences,
             read: schemas,

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::rules;
 use super::stored::literal;
-use crate::backend::sharded::{ShardedDatabase, View};
+use crate::backend::sharded::{ShardedDatabase, View, turned};
 use crate::catalog::schema::{Oid, Schema};
 use crate::config;
 use crate::topology::placement::Placement;
@@ -32,6 +32,7 @@ pub fn own_view(
         placement: Arc::new(placement),
         config: config.clone(),
         schema,
+        types_there: turned(&types),
         types,
         differences: base.differences.clone(),
         read: base.read.clone(),

@@ -163,7 +163,7 @@ impl Coordinator {
         }
         let again = changed.split.is_none() && prepared.runs.get() > 1;
         prepared.runs.set(prepared.runs.get().saturating_add(1));
-        let answers = self.put_tasks(&prepared.sql, &tasks, bind, again).await?;
+        let answers = self.put_tasks(prepared, &tasks, bind, again).await?;
         let mut count = 0u64;
         let mut counts = Vec::new();
         for answer in &answers {
@@ -223,7 +223,7 @@ impl Coordinator {
     ) -> Go<Vec<Task>> {
         let extra = &drawn.extra;
         let types = all_types(prepared, extra);
-        let question = |sql: String| Question { sql, types: types.clone(), results: bind.results.clone() };
+        let question = |sql: String| Question { sql, types: types.clone(), results: bind.results.clone(), named: None };
         let Some(split) = &changed.split else {
             let sql = drawn.text_of(&input.sql);
             let task = |&shard: &usize| Task {
@@ -247,7 +247,13 @@ impl Coordinator {
     }
 
     /// Asks all at once. The first error is told, and fails the transaction.
-    pub(super) async fn put_tasks(&mut self, sql: &str, tasks: &[Task], bind: &Bind, again: bool) -> Go<Vec<Answer>> {
+    pub(super) async fn put_tasks(
+        &mut self,
+        prepared: &Prepared,
+        tasks: &[Task],
+        bind: &Bind,
+        again: bool,
+    ) -> Go<Vec<Answer>> {
         let mut links = Vec::new();
         for task in tasks {
             let mut link = self.take_link(task.shard)?;
@@ -265,8 +271,11 @@ impl Coordinator {
                 link.cancel();
             }
             match self.ask(&mut link).await {
-                Ok(answer) => {
+                Ok(mut answer) => {
                     self.put_link(shard, link);
+                    if let Some(named) = self.named_results(shard, prepared.described.get(), bind) {
+                        answer.rows.iter_mut().for_each(|row| named.to_client(row));
+                    }
                     if answer.error.is_some() && failure.is_none() {
                         failure = Some(answer);
                     } else {
@@ -279,7 +288,7 @@ impl Coordinator {
         }
         if let Some(Answer { error: Some(error), error_frame, .. }) = failure {
             // Its place counts in the text that the shard got.
-            let same = tasks.iter().all(|task| task.question.sql == sql);
+            let same = tasks.iter().all(|task| task.question.sql == prepared.sql);
             let frame = if same { error_frame } else { without_place(&error_frame) };
             return Err(self.tell_frame(&error, &frame));
         }

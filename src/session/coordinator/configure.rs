@@ -38,6 +38,7 @@ impl Coordinator {
             sql: prepared.sql.clone(),
             types: all_types(prepared, &Extra::default()),
             results: bind.results.clone(),
+            named: None,
         };
         put_question(&mut link, &question, bind, &Extra::default(), true, false);
         link.sync();

@@ -49,7 +49,7 @@ impl Coordinator {
             Some(link) => link,
             None => self.link_beside().await?,
         };
-        let question = Question { sql, types: Vec::new(), results: vec![1] };
+        let question = Question { sql, types: Vec::new(), results: vec![1], named: None };
         let bind = Bind {
             formats: vec![i16::from(format == Format::Binary)],
             values: vec![Some(value.to_vec())],

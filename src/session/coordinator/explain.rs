@@ -163,7 +163,8 @@ impl Coordinator {
         extra: &Extra,
     ) -> Go<Part> {
         let mut link = self.engage(shard).await?;
-        let question = Question { sql: format!("{head} {sql}"), types: all_types(inner, extra), results: Vec::new() };
+        let question =
+            Question { sql: format!("{head} {sql}"), types: all_types(inner, extra), results: Vec::new(), named: None };
         put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, false);
         link.sync();
         let answer = self.ask(&mut link).await?;

@@ -7,9 +7,10 @@ use super::cursor::CursorPlace;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
 use super::flow::{Flow, To};
-use super::multi::Bind;
+use super::multi::{Bind, put_bound};
 use super::shard::{Expect, ShardLink};
 use super::simple::not_utf8;
+use super::types::Named;
 use super::welcome::{NO_DATA, put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::base::{PgError, SqlState, limits};
@@ -168,7 +169,14 @@ impl Coordinator {
                 }
                 let mut link = self.engage_for_segment(shard).await?;
                 self.worker.metrics.routed.inc();
-                self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest);
+                match self.bind_for(shard, &prepared, &bind) {
+                    Some(bind) => {
+                        let mut rest = Vec::new();
+                        put_bound(&mut rest, &bind);
+                        self.put_bind(&mut link, &prepared, name.is_empty(), portal, &rest);
+                    }
+                    None => self.put_bind(&mut link, &prepared, name.is_empty(), portal, rest),
+                }
                 self.put_link(shard, link);
             }
             Place::Shards(_) | Place::Control | Place::Held | Place::Here | Place::Define => {
@@ -260,6 +268,9 @@ impl Coordinator {
         let values = self.bound(prepared, bind);
         match self.target(&plan.access, &view, &|number| values(number))? {
             Target::One(shard) => {
+                if let Decision::CopyOut(..) = decision {
+                    self.refuse_named_copy(shard, &prepared.sql)?;
+                }
                 if let Decision::Declare(_, cursor) = decision {
                     self.is_free(&cursor.name)?;
                     self.note_cursor(cursor, CursorPlace::Shard(shard));
@@ -395,7 +406,7 @@ impl Coordinator {
         if !self.portals.contains_key(&name)
             && let Some(shard) = self.shard_cursor(&name)
         {
-            return self.execute_on(shard, body).await;
+            return self.execute_on(shard, body, None).await;
         }
         let Some(portal) = self.portals.get_mut(&name) else { return Err(no_portal(&name).into()) };
         if self.block.as_ref().is_some_and(|block| block.failed)
@@ -407,7 +418,14 @@ impl Coordinator {
         match &portal.place {
             Place::Shard(shard, _) => {
                 let shard = *shard;
-                self.execute_on(shard, body).await?;
+                let bind = portal.bind.clone();
+                let named = self.named_results(shard, prepared.described.get(), &bind);
+                let renamed = named.is_some();
+                self.execute_on(shard, body, named).await?;
+                if renamed {
+                    // Other rows may name nothing, or elsewhere.
+                    self.settle().await?;
+                }
                 self.forget_closed(&prepared);
                 Ok(())
             }
@@ -478,13 +496,14 @@ impl Coordinator {
     }
 
     /// Execute of a shard's own portal.
-    async fn execute_on(&mut self, shard: usize, body: &[u8]) -> Go {
-        if self.segment.active.is_some_and(|active| active != shard) {
+    async fn execute_on(&mut self, shard: usize, body: &[u8], named: Option<Rc<Named>>) -> Go {
+        if named.is_some() || self.segment.active.is_some_and(|active| active != shard) {
             self.settle().await?;
         }
         let mut link = self.take_link(shard)?;
         message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(body));
         link.expect.push_back(Expect::Execute);
+        link.named = named;
         link.open = true;
         self.put_link(shard, link);
         self.segment.active = Some(shard);

@@ -83,7 +83,7 @@ impl Coordinator {
             // Triggers by statement run where there are no rows, too.
             if batch.count > 0 || (turn == 0 && feed.whole && matches!(feed.into, FedInto::Home)) {
                 let tasks = self.tasks_of(prepared, feed, batch, &deal, bind, &extra).await?;
-                let answers = self.put_tasks(&prepared.sql, &tasks, bind, turn > 0).await?;
+                let answers = self.put_tasks(prepared, &tasks, bind, turn > 0).await?;
                 self.take_answers(prepared, feed, &tasks, answers, bind, &mut told).await?;
                 turn += 1;
             }
@@ -183,7 +183,8 @@ impl Coordinator {
                 all.types.push(column.array_oid());
                 all.values.push(Some(column.array()));
             }
-            let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone() };
+            let question =
+                Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
             for shard in shards {
                 tasks.push(Task { shard, question: question.clone(), extra: all.clone(), rows: rows.clone() });
             }

@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 
 use super::describe::Prepared;
@@ -12,6 +13,7 @@ use super::relay::shard_lost;
 use super::rest::same_types;
 use super::shard::{Expect, ShardLink};
 use super::stream::{Merge, malformed, order_of};
+use super::types::Named;
 use super::welcome::put_body;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, limits};
@@ -44,6 +46,7 @@ struct Source {
     /// Bodies of rows that were read ahead.
     rows: VecDeque<Vec<u8>>,
     done: bool,
+    named: Option<Rc<Named>>,
 }
 
 /// What becomes of rows.
@@ -97,9 +100,14 @@ impl Coordinator {
         };
         let gathered = self.gathered(prepared, scatter, rest, shards, bind, &extra, &view).await?;
         let (all, shard) = (&gathered.extra, gathered.shard);
-        let question =
-            Question { sql: gathered.sql.clone(), types: all_types(prepared, all), results: bind.results.clone() };
+        let question = Question {
+            sql: gathered.sql.clone(),
+            types: all_types(prepared, all),
+            results: bind.results.clone(),
+            named: None,
+        };
         let mut source = self.source(shard);
+        source.named = self.named_results(shard, prepared.described.get(), bind);
         let mut link = self.engage(shard).await?;
         put_portal(&mut link, &self.question_for(shard, &question), bind, all, false, &source.portal);
         message::put(&mut link.out, front::DESCRIBE, |out| {
@@ -127,7 +135,7 @@ impl Coordinator {
 
     fn source(&mut self, shard: usize) -> Source {
         self.made += 1;
-        Source { shard, portal: format!("pgbraid_f{}", self.made), rows: VecDeque::new(), done: false }
+        Source { shard, portal: format!("pgbraid_f{}", self.made), rows: VecDeque::new(), done: false, named: None }
     }
 
     /// A portal on each shard; the order of their rows, and how many columns they have.
@@ -152,14 +160,15 @@ impl Coordinator {
             Merge::By(keys) => Some(order_of(keys, &mut results, &mut sql, own)),
         };
         let width = results.len();
-        let question = Question { sql, types: all_types(prepared, extra), results };
+        let question = Question { sql, types: all_types(prepared, extra), results, named: None };
         for &shard in shards {
             let link = self.engage(shard).await?;
             self.put_link(shard, link);
         }
         let mut sources = Vec::new();
         for &shard in shards {
-            let source = self.source(shard);
+            let mut source = self.source(shard);
+            source.named = self.named_results(shard, prepared.described.get(), bind);
             let mut link = self.take_link(shard)?;
             let again = prepared.runs.get() > 1;
             put_portal(&mut link, &self.question_for(shard, &question), bind, extra, again, &source.portal);
@@ -336,7 +345,11 @@ impl Coordinator {
                     match frame.tag {
                         back::DATA_ROW => {
                             *bytes += body.len();
-                            source.rows.push_back(body.to_vec());
+                            let mut body = body.to_vec();
+                            if let Some(named) = &source.named {
+                                named.to_client(&mut body);
+                            }
+                            source.rows.push_back(body);
                         }
                         back::COMMAND_COMPLETE => source.done = true,
                         back::ERROR_RESPONSE if failure.is_none() => {

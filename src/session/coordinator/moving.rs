@@ -100,7 +100,7 @@ impl Coordinator {
         let mut results = vec![0];
         results.extend(described.iter().map(|column| i16::from(travels_binary(column.type_oid))));
         let sql = text_of(&moved.read.sql, prepared, &[]);
-        let question = Question { sql, types: all_types(prepared, extra), results };
+        let question = Question { sql, types: all_types(prepared, extra), results, named: None };
         let mut links = Vec::new();
         for shard in self.input_shards(prepared, &moved.read, bind, view)? {
             self.may_write(shard).await?;
@@ -150,7 +150,7 @@ impl Coordinator {
             let link = self.engage(task.shard).await?;
             self.put_link(task.shard, link);
         }
-        let answers: Vec<Answer> = self.put_tasks(&prepared.sql, &tasks, bind, false).await?;
+        let answers: Vec<Answer> = self.put_tasks(prepared, &tasks, bind, false).await?;
         let mut count = 0;
         for (answer, expected) in answers.into_iter().zip(expected) {
             let told = count_of(&answer.tag).filter(|told| *told == u64::from(*expected)).ok_or_else(uneven)?;
@@ -190,6 +190,6 @@ fn task(prepared: &Prepared, shard: usize, sql: String, columns: &[Column], extr
         all.types.push(column.array_oid());
         all.values.push(Some(column.array()));
     }
-    let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone() };
+    let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
     Task { shard, question, extra: all, rows: Vec::new() }
 }

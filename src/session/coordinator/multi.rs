@@ -1,9 +1,11 @@
 //! A statement over several shards: its questions sent to all at once, and the way that the answers go.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::describe::Prepared;
 use super::shard::{Expect, ShardLink};
+use super::types::Named;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::Oid;
@@ -90,6 +92,8 @@ pub(super) struct Question {
     pub types: Vec<Oid>,
     /// Format of each result column; fewer than there are stand for all.
     pub results: Vec<i16>,
+    /// Parameters that name types within, where the shard calls them otherwise.
+    pub named: Option<Rc<Named>>,
 }
 
 impl Coordinator {
@@ -196,7 +200,12 @@ impl Coordinator {
         let first = shards.first().copied().unwrap_or_else(|| self.home());
         let shard = self.clock().unwrap_or(first);
         let mut link = self.engage(shard).await?;
-        let question = Question { sql: format!("SELECT {}", once.join(", ")), types: Vec::new(), results: vec![1] };
+        let question = Question {
+            sql: format!("SELECT {}", once.join(", ")),
+            types: Vec::new(),
+            results: vec![1],
+            named: None,
+        };
         put_question(&mut link, &self.question_for(shard, &question), &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;
@@ -291,13 +300,11 @@ pub(super) fn put_portal(
             out.extend_from_slice(&1i16.to_be_bytes());
         }
         out.extend_from_slice(&(count as u16).to_be_bytes());
-        for value in bind.values.iter().chain(&extra.values) {
-            match value {
-                Some(value) => {
-                    out.extend_from_slice(&(value.len() as u32).to_be_bytes());
-                    out.extend_from_slice(value);
-                }
-                None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+        for (at, value) in bind.values.iter().chain(&extra.values).enumerate() {
+            let binary = at >= bind.values.len() || bind.format(at) == 1;
+            match (value, question.named.as_ref().filter(|_| binary)) {
+                (Some(value), Some(named)) => put_value(out, Some(&named.to_shard(at, value))),
+                (value, _) => put_value(out, value.as_deref()),
             }
         }
         out.extend_from_slice(&(question.results.len() as u16).to_be_bytes());
@@ -307,6 +314,28 @@ pub(super) fn put_portal(
     });
     link.expect.push_back(Expect::Bind { ours: true });
     link.open = true;
+}
+
+fn put_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value {
+        Some(value) => {
+            out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+            out.extend_from_slice(value);
+        }
+        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+    }
+}
+
+/// What follows the names in a Bind message.
+pub(super) fn put_bound(out: &mut Vec<u8>, bind: &Bind) {
+    let put_formats = |out: &mut Vec<u8>, formats: &[i16]| {
+        out.extend_from_slice(&(formats.len() as u16).to_be_bytes());
+        formats.iter().for_each(|format| out.extend_from_slice(&format.to_be_bytes()));
+    };
+    put_formats(out, &bind.formats);
+    out.extend_from_slice(&(bind.values.len() as u16).to_be_bytes());
+    bind.values.iter().for_each(|value| put_value(out, value.as_deref()));
+    put_formats(out, &bind.results);
 }
 
 /// The count and OIDs of a Parse message.

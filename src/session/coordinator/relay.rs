@@ -85,6 +85,7 @@ impl Coordinator {
             block.failed = true;
         }
         let _ = shard;
+        link.named = None;
         link.rest(&self.worker);
     }
 
@@ -104,7 +105,7 @@ impl Coordinator {
                     }
                     let worker = self.worker.clone();
                     let need = match Frame::parse(link.input.filled()) {
-                        Ok(Some(frame)) if !is_bulk(frame.tag) => frame.len,
+                        Ok(Some(frame)) if !is_bulk(frame.tag) || link.is_renamed(frame.tag) => frame.len,
                         _ => 0,
                     };
                     if need > limits::SHARD_MESSAGE {
@@ -143,7 +144,7 @@ impl Coordinator {
                 return Passed::All;
             }
             let Ok(Some(frame)) = Frame::parse(link.input.filled()) else { return Passed::More };
-            if is_bulk(frame.tag) {
+            if is_bulk(frame.tag) && !link.is_renamed(frame.tag) {
                 link.passing = frame.len;
                 continue;
             }
@@ -207,9 +208,20 @@ impl Coordinator {
             }
             _ => {
                 if !ours {
+                    let start = self.output.len() + HEADER;
                     match (frame.tag == back::ROW_DESCRIPTION).then(|| self.row_from(link.shard, body)).flatten() {
-                        Some(row) => super::welcome::put_body(&mut self.output, back::ROW_DESCRIPTION, &row),
+                        Some(row) => {
+                            if matches!(front, Some(Expect::Query { .. })) {
+                                link.named = self.named_row(link.shard, &row);
+                            }
+                            super::welcome::put_body(&mut self.output, back::ROW_DESCRIPTION, &row);
+                        }
                         None => self.output.extend_from_slice(bytes),
+                    }
+                    if let (true, Some(named), Some(body)) =
+                        (frame.tag == back::DATA_ROW, &link.named, self.output.get_mut(start..))
+                    {
+                        named.to_client(body);
                     }
                 }
                 let done = match front {

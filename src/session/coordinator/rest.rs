@@ -116,6 +116,7 @@ impl Coordinator {
             sql: text_of(&input.sql, prepared, &[]),
             types: all_types(prepared, extra),
             results: described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
+            named: None,
         };
         let mut links = Vec::new();
         // All are reached before the first is asked.
@@ -246,7 +247,7 @@ impl Coordinator {
     ) -> Go {
         let described = prepared.described.get();
         let types = all_types(prepared, all);
-        let question = Question { sql, types, results: bind.results.clone() };
+        let question = Question { sql, types, results: bind.results.clone(), named: None };
         let mut link = self.engage(shard).await?;
         put_question(&mut link, &self.question_for(shard, &question), bind, all, true, false);
         link.sync();
@@ -264,6 +265,7 @@ impl Coordinator {
                 put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(own, &bind.results));
             }
         }
+        link.named = self.named_results(shard, described, bind);
         self.put_link(shard, link);
         self.relay(shard).await?;
         if self.segment.skipping && !self.in_extended() {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use rustc_hash::FxHashSet;
 use tokio::task::JoinHandle;
 
+use super::types::Named;
 use crate::backend::login::Credentials;
 use crate::backend::settings::{self, Settings};
 use crate::backend::{Database, cancel};
@@ -21,6 +22,7 @@ use crate::session::client::Client;
 use crate::session::relay::{poll_fill, poll_send};
 use crate::session::welcome::serve_within;
 use crate::session::{Seat, Worker};
+use crate::wire::frame::back;
 use crate::wire::{Buffer, Frame, message};
 
 /// What an inner session shows its coordinator: its settings whenever it is between transactions.
@@ -91,6 +93,8 @@ pub struct ShardLink {
     pub failed: bool,
     /// Bytes of a row that are still to be passed on as they come.
     pub passing: usize,
+    /// Types that rows name within, where the client calls them otherwise: until all that is owed was answered.
+    pub named: Option<Rc<Named>>,
     /// It said an error, and may have ended with it.
     pub last_words: Option<()>,
     /// The last Query failed.
@@ -155,6 +159,7 @@ impl ShardLink {
             open: false,
             failed: false,
             passing: 0,
+            named: None,
             last_words: None,
             query_failed: false,
             fit: None,
@@ -172,6 +177,11 @@ impl ShardLink {
             self.fit = Some([have.clone(), want.clone()]);
         }
         true
+    }
+
+    /// Whether messages of this kind are passed on whole, with names changed within.
+    pub fn is_renamed(&self, tag: u8) -> bool {
+        tag == back::DATA_ROW && self.named.is_some()
     }
 
     pub fn query(&mut self, sql: &str, ours: bool) {

@@ -139,7 +139,10 @@ impl Coordinator {
             Decision::CopyOut(plan, inner) => {
                 let view = self.view().await?;
                 match self.target(&plan.access, &view, &|_| None)? {
-                    Target::One(shard) => self.pass_text(shard, &prepared.sql, false).await,
+                    Target::One(shard) => {
+                        self.refuse_named_copy(shard, &prepared.sql)?;
+                        self.pass_text(shard, &prepared.sql, false).await
+                    }
                     Target::Many(shards) => self.copy_out(prepared, plan, inner, &shards).await,
                 }
             }

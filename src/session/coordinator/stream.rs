@@ -3,12 +3,14 @@
 use std::cmp::Ordering;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::describe::Prepared;
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use super::relay::shard_lost;
 use super::shard::ShardLink;
+use super::types::Named;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::backend::View;
@@ -56,6 +58,7 @@ struct Source {
     shard: usize,
     link: Box<ShardLink>,
     state: State,
+    named: Option<Rc<Named>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,7 +130,7 @@ impl Coordinator {
             Merge::By(keys) => Some(order_of(keys, &mut results, &mut sql, own)),
         };
         let hidden = results.len() > visible;
-        let question = Question { sql, types: all_types(prepared, extra), results };
+        let question = Question { sql, types: all_types(prepared, extra), results, named: None };
         let mut sources = Vec::new();
         // All are reached before the first is asked.
         for &shard in shards {
@@ -138,7 +141,8 @@ impl Coordinator {
             let mut link = self.take_link(shard)?;
             put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
             link.sync();
-            sources.push(Source { shard, link, state: State::Waiting });
+            let named = self.named_results(shard, described, bind);
+            sources.push(Source { shard, link, state: State::Waiting, named });
         }
         if describe && let Some(row) = described.and_then(|described| described.row.as_deref()) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
@@ -227,12 +231,16 @@ impl Coordinator {
             if let Some(left) = &mut sink.left {
                 *left -= 1;
             }
+            let start = self.output.len() + HEADER;
             if sink.hidden {
                 if !row::put_visible(&mut self.output, frame.get(HEADER..).unwrap_or_default(), sink.visible) {
                     return Err(malformed().into());
                 }
             } else {
                 self.output.extend_from_slice(frame);
+            }
+            if let (Some(named), Some(body)) = (&source.named, self.output.get_mut(start..)) {
+                named.to_client(body);
             }
             sink.told += 1;
         }

@@ -95,7 +95,7 @@ fn question(
     }
     if let ([one], Some((input, _))) = (inputs, inputs.first().and_then(|&at| found(at))) {
         debug_assert!(*one < scatter.inputs.len());
-        return Question { sql: text_of(&input.sql, prepared, &[]), types, results };
+        return Question { sql: text_of(&input.sql, prepared, &[]), types, results, named: None };
     }
     results.insert(0, 1);
     let list = |only: Option<usize>| {
@@ -121,5 +121,5 @@ fn question(
     for &at in inputs {
         sql.push_str(&format!(" UNION ALL SELECT {at}::pg_catalog.int2{} FROM {}", list(Some(at)), source(at)));
     }
-    Question { sql, types, results }
+    Question { sql, types, results, named: None }
 }

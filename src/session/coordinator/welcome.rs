@@ -212,6 +212,18 @@ pub(super) fn with_formats(row: &[u8], formats: &[i16]) -> Vec<u8> {
     row
 }
 
+/// The format of each column in a RowDescription's body.
+pub(super) fn formats_of(row: &[u8]) -> Vec<i16> {
+    let mut formats = Vec::new();
+    let mut at = 2;
+    while let Some(end) = row.get(at..).and_then(|rest| memchr::memchr(0, rest)) {
+        at += end + 1 + 18;
+        let Some(field) = row.get(at - 2..at).and_then(|field| field.first_chunk::<2>()) else { break };
+        formats.push(i16::from_be_bytes(*field));
+    }
+    formats
+}
+
 /// Appends a message with this body.
 pub(super) fn put_body(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
     message::put(out, tag, |out| out.extend_from_slice(body));

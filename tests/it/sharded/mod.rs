@@ -19,3 +19,4 @@ mod sequences;
 mod shards;
 mod stream;
 mod talk;
+mod types;

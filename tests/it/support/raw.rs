@@ -78,13 +78,19 @@ impl Frame {
 
     /// The values of a DataRow as text.
     pub fn values(&self) -> Vec<Option<String>> {
+        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+        self.bytes().into_iter().map(|value| value.map(text)).collect()
+    }
+
+    /// The values of a DataRow.
+    pub fn bytes(&self) -> Vec<Option<Vec<u8>>> {
         assert_eq!(self.kind, b'D', "{self:?} is no row");
         let mut rest = &self.body[2..];
         let mut values = Vec::new();
         while !rest.is_empty() {
             let length = i32::from_be_bytes(rest[..4].try_into().unwrap());
             let (value, after) = rest[4..].split_at(usize::try_from(length).unwrap_or(0));
-            values.push((length >= 0).then(|| String::from_utf8_lossy(value).into_owned()));
+            values.push((length >= 0).then(|| value.to_vec()));
             rest = after;
         }
         values
