@@ -28,8 +28,13 @@ pub fn custom_settings(text: &str) -> Vec<String> {
     names
 }
 
+/// Identifiers with dots between them (`valid_custom_variable_name`).
 fn is_custom(name: &str) -> bool {
-    name.contains('.') && name.len() < 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(&b))
+    let sound = |part: &str| {
+        part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_$".contains(&b))
+            && part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    };
+    name.contains('.') && name.len() < 64 && name.split('.').all(sound)
 }
 
 #[cfg(test)]
@@ -43,6 +48,7 @@ mod tests {
             ("perform pg_catalog.SET_CONFIG ( 'a.b', x, true); set local c.d = 1;set e.f to 2", &["a.b", "c.d", "e.f"]),
             ("execute 'select set_config(''a.b'', ''x'', false)'", &["a.b"]),
             ("update t set x.y = 1", &["x.y"]),
+            ("set b.c..0 = 1; set d.7 = 1; set 7.e = 1; set .f = 1", &[]),
             ("select set_config('work_mem', '1MB', false), set_config(name, v, false)", &[]),
         ] {
             assert_eq!(custom_settings(text), names, "{text}");

@@ -420,12 +420,7 @@ impl Coordinator {
                 let shard = *shard;
                 let bind = portal.bind.clone();
                 let named = self.named_results(shard, prepared.described.get(), &bind);
-                let renamed = named.is_some();
                 self.execute_on(shard, body, named).await?;
-                if renamed {
-                    // Other rows may name nothing, or elsewhere.
-                    self.settle().await?;
-                }
                 self.forget_closed(&prepared);
                 Ok(())
             }
@@ -503,11 +498,13 @@ impl Coordinator {
         let mut link = self.take_link(shard)?;
         message::put(&mut link.out, front::EXECUTE, |out| out.extend_from_slice(body));
         link.expect.push_back(Expect::Execute);
+        let renamed = named.is_some();
         link.named = named;
         link.open = true;
         self.put_link(shard, link);
         self.segment.active = Some(shard);
-        Ok(())
+        // Rows of what is executed next may name other types, or none.
+        if renamed { self.settle().await } else { Ok(()) }
     }
 
     /// The next rows of a portal over shards.

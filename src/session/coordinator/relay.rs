@@ -208,21 +208,7 @@ impl Coordinator {
             }
             _ => {
                 if !ours {
-                    let start = self.output.len() + HEADER;
-                    match (frame.tag == back::ROW_DESCRIPTION).then(|| self.row_from(link.shard, body)).flatten() {
-                        Some(row) => {
-                            if matches!(front, Some(Expect::Query { .. })) {
-                                link.named = self.named_row(link.shard, &row);
-                            }
-                            super::welcome::put_body(&mut self.output, back::ROW_DESCRIPTION, &row);
-                        }
-                        None => self.output.extend_from_slice(bytes),
-                    }
-                    if let (true, Some(named), Some(body)) =
-                        (frame.tag == back::DATA_ROW, &link.named, self.output.get_mut(start..))
-                    {
-                        named.to_client(body);
-                    }
+                    self.pass_frame(link, frame.tag, bytes, body);
                 }
                 let done = match front {
                     Some(Expect::Query { .. } | Expect::Sync) | None => false,
@@ -240,6 +226,24 @@ impl Coordinator {
         }
         link.input = input;
         copy
+    }
+
+    /// A part of an answer, in the home shard's names for types.
+    fn pass_frame(&mut self, link: &mut ShardLink, tag: u8, bytes: &[u8], body: &[u8]) {
+        if tag == back::ROW_DESCRIPTION
+            && let Some(row) = self.row_from(link.shard, body)
+        {
+            if matches!(link.expect.front(), Some(Expect::Query { .. })) {
+                link.named = self.named_row(link.shard, &row);
+            }
+            return super::welcome::put_body(&mut self.output, back::ROW_DESCRIPTION, &row);
+        }
+        let start = self.output.len() + HEADER;
+        self.output.extend_from_slice(bytes);
+        let body = self.output.get_mut(start..);
+        if let (true, Some(named), Some(body)) = (tag == back::DATA_ROW, &link.named, body) {
+            named.to_client(body);
+        }
     }
 
     /// An error of a shard's, for the client: the session goes on.
