@@ -82,7 +82,7 @@ impl Coordinator {
     async fn draw_some(&mut self, sql: &str, count: usize, into: &mut Extra) -> Go {
         let home = self.home();
         let mut link = self.engage(home).await?;
-        let question = Question { sql: sql.to_owned(), types: Vec::new(), results: vec![1] };
+        let question = Question { sql: sql.to_owned(), types: Vec::new(), results: vec![1], named: None };
         put_question(&mut link, &self.question_for(home, &question), &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;

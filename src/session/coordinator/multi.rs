@@ -200,12 +200,8 @@ impl Coordinator {
         let first = shards.first().copied().unwrap_or_else(|| self.home());
         let shard = self.clock().unwrap_or(first);
         let mut link = self.engage(shard).await?;
-        let question = Question {
-            sql: format!("SELECT {}", once.join(", ")),
-            types: Vec::new(),
-            results: vec![1],
-            named: None,
-        };
+        let question =
+            Question { sql: format!("SELECT {}", once.join(", ")), types: Vec::new(), results: vec![1], named: None };
         put_question(&mut link, &self.question_for(shard, &question), &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;
