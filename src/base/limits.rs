@@ -36,6 +36,9 @@ pub const SESSION_STATEMENTS: usize = 50_000;
 /// Prepared statements kept on one server connection; the least recently used is closed beyond it.
 pub const SERVER_STATEMENTS: usize = 1_000;
 
+/// Statements that a client of a sharded database may prepare by SQL.
+pub const SQL_PREPARED: usize = 1_000;
+
 /// Session settings that one client may hold.
 pub const SESSION_SETTINGS: usize = 1_000;
 

@@ -192,16 +192,8 @@ impl Coordinator {
             Kind::PrepareTransaction | Kind::FinishPrepared => {
                 refused("PREPARE TRANSACTION isn't supported on a sharded database", "Use COMMIT.")
             }
-            // PREPARE was never carried out.
-            Kind::Execute { name, .. } => {
-                let text = format!("prepared statement \"{name}\" does not exist");
-                let error = PgError::error(SqlState::INVALID_SQL_STATEMENT_NAME, text);
-                Decision::Refused(Box::new(error), "execute")
-            }
-            Kind::Prepare { .. } => refused(
-                "SQL's PREPARE and EXECUTE aren't supported on a sharded database",
-                "Use the driver's prepared statements (the protocol's Parse and Bind).",
-            ),
+            Kind::Execute { name, .. } => self.judge_execute(name, view),
+            Kind::Prepare { .. } => self.judge_prepare(prepared, view),
             Kind::Load => refused("LOAD isn't supported on a sharded database", "Use session_preload_libraries."),
             Kind::Call => refused(
                 "DO and CALL can't be proven to concern one shard only",
@@ -288,7 +280,7 @@ impl Coordinator {
         }
     }
 
-    fn planned(
+    pub(super) fn planned(
         &self,
         sql: &str,
         statement: &Statement,

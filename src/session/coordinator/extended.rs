@@ -232,6 +232,7 @@ impl Coordinator {
             Decision::Transaction | Decision::Settings => return Ok(Place::Control),
             Decision::Home { writes } => {
                 self.note_temporary(prepared);
+                self.note_prepared(prepared);
                 return Ok(Place::Shard(self.home(), *writes));
             }
             Decision::Configure(_) => return Ok(Place::Here),

@@ -35,6 +35,7 @@ mod route;
 mod segment;
 pub mod shard;
 mod simple;
+mod sql_prepared;
 mod stream;
 mod temps;
 mod together;
@@ -96,6 +97,8 @@ pub struct Coordinator {
     cursors: FxHashMap<String, cursor::Cursor>,
     /// Names of temporary tables that it has made.
     temporary: BTreeSet<String>,
+    /// Statements that it has prepared by SQL on the home shard, by name.
+    sql_prepared: BTreeMap<String, String>,
     /// Portals and cursors made so far.
     made: u64,
     block: Option<Block>,

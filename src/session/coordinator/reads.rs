@@ -80,7 +80,7 @@ impl Coordinator {
 
     /// The session that has temporary tables, whose names mean nothing to others.
     pub(super) fn own_names(&self) -> i32 {
-        if self.temporary.is_empty() { 0 } else { self.client.process_id }
+        if self.temporary.is_empty() && self.sql_prepared.is_empty() { 0 } else { self.client.process_id }
     }
 
     pub(super) fn standard_strings(&self) -> bool {

@@ -109,6 +109,7 @@ impl Coordinator {
             Decision::Home { writes } => {
                 self.pass_text(self.home(), &prepared.sql, *writes).await?;
                 self.note_temporary(prepared);
+                self.note_prepared(prepared);
                 Ok(())
             }
             Decision::Configure(calls) => self.configure(prepared, calls, &Bind::default(), true).await,
@@ -190,8 +191,17 @@ impl Coordinator {
             Kind::Deallocate(None) => {
                 self.statements.clear();
                 self.client.set_prepared(0);
+                let home = self.home();
+                for name in std::mem::take(&mut self.sql_prepared).into_keys() {
+                    let mut link = self.connect(home).await?;
+                    self.run_on(&mut link, &format!("DEALLOCATE {}", quoted(&name))).await?;
+                    self.put_link(home, link);
+                }
                 message::command_complete(&mut self.output, "DEALLOCATE ALL");
                 Ok(())
+            }
+            Kind::Deallocate(Some((name, _))) if self.sql_prepared.remove(name).is_some() => {
+                self.on_home(&prepared.sql).await
             }
             Kind::Deallocate(Some((name, _))) => {
                 if self.statements.remove(name.as_bytes()).is_none() {
@@ -220,6 +230,7 @@ impl Coordinator {
                 self.statements.clear();
                 self.cursors.clear();
                 self.temporary.clear();
+                self.sql_prepared.clear();
                 for link in self.links.iter_mut().flatten() {
                     link.prepared.clear();
                 }
@@ -274,6 +285,10 @@ impl Coordinator {
         self.worker.metrics.refused(reason);
         Stop::Error(Box::new(error))
     }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// `CLOSE ALL`

@@ -64,6 +64,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         committing: false,
         segment: Segment::default(),
         text_offset: 0,
+        sql_prepared: Default::default(),
     });
     if coordinator.welcome().await.is_ok() {
         while coordinator.turn().await.is_ok() {}

@@ -10,6 +10,7 @@ mod define;
 mod defined;
 mod demo;
 mod dump;
+mod dump_data;
 mod explain;
 mod maintenance;
 mod moves;
