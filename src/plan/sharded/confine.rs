@@ -34,7 +34,7 @@ pub fn conditions(analysis: &Analysis, ids: impl Iterator<Item = RefId>) -> Opti
 }
 
 /// Whether equality on the column is equality of bytes.
-fn deterministic(analysis: &Analysis, target: super::analysis::Target) -> bool {
+pub fn deterministic(analysis: &Analysis, target: super::analysis::Target) -> bool {
     match analysis.column(target).map(|column| &column.collation) {
         Some(super::analysis::Known::Collation(collation)) => collation.deterministic,
         Some(super::analysis::Known::None) => true,

@@ -95,7 +95,7 @@ impl Reader<'_> {
         evaluate(expr, self.analysis.texts.get(self.text)?, self.params).filter(|_| self.text == 0 || !has_param(expr))
     }
 
-    fn values(&self, list: &[Expr]) -> Option<Vec<KeyValue>> {
+    pub fn values(&self, list: &[Expr]) -> Option<Vec<KeyValue>> {
         let values: Vec<KeyValue> = list.iter().map(|member| self.value(member)).collect::<Option<_>>()?;
         // A list's members take one common type: strings beside numbers are read as numbers, which the key's own
         // reading gives too; but typed members of several types may be cast to another one.

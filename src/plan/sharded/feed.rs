@@ -419,7 +419,7 @@ pub fn untyped(expr: &Expr) -> bool {
 }
 
 /// Whether a value of this type is the same once it is assigned to the key's column.
-fn keeps(type_oid: u32, key: &Column) -> bool {
+pub fn keeps(type_oid: u32, key: &Column) -> bool {
     let int = |oid: u32| matches!(oid, oid::INT2 | oid::INT4 | oid::INT8);
     let text = |oid: u32| matches!(oid, oid::TEXT | oid::VARCHAR);
     let alike = type_oid == key.type_oid || text(type_oid) && text(key.type_oid);

@@ -18,6 +18,7 @@ mod feed;
 mod from;
 mod functions;
 mod gather;
+mod merging;
 pub mod model;
 mod modify;
 mod moving;

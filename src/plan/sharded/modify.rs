@@ -6,7 +6,7 @@ use super::names::Resolver;
 use super::query::Kinds;
 use super::refuse::{refuse, unsupported};
 use super::several::Writing;
-use super::writes::Rows;
+use super::writes::{Rows, Write};
 use super::{Access, Context, Plan, Refusal, Work, functions};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
@@ -69,7 +69,9 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     }
     let inserted =
         |id: usize| analysis.writes.iter().any(|write| write.id == id && matches!(write.rows, Rows::New(Some(_))));
-    if analysis.writes.len() > 1 && analysis.writes.iter().any(|write| matches!(write.rows, Rows::Moved(None))) {
+    if analysis.writes.len() > 1
+        && analysis.writes.iter().any(|write| matches!(write.rows, Rows::Moved(None) | Rows::Merged(None)))
+    {
         return Err(super::writes::key_update("pgbraid can't change the sharding key in a statement that writes more"));
     }
     let ids = analysis.sharded(0..analysis.refs.len()).filter(|&id| !inserted(id));
@@ -80,7 +82,8 @@ pub fn route(analysis: &Analysis, context: &Context<'_>) -> Result<Plan, Refusal
     };
     keys.extend(analysis.writes.iter().filter_map(|write| write.keys().cloned()));
     plan.proof.extend(keys.iter().map(sentence));
-    let scattered = analysis.writes.iter().any(|write| write.draws || matches!(write.rows, Rows::Moved(None)));
+    let own = |write: &Write| write.draws || matches!(write.rows, Rows::Moved(None) | Rows::Merged(None));
+    let scattered = analysis.writes.iter().any(own);
     // Where each row has a key of its own, or takes values of the home shard's, the statement's text goes to no shard.
     plan.access = if scattered { Access::All } else { Access::Keys(keys) };
     if scattered {

@@ -528,7 +528,7 @@ impl<'a> Resolver<'a> {
         Ok(columns)
     }
 
-    fn star_outputs(&mut self, columns: &[(String, Vec<Target>)]) -> Vec<OutColumn> {
+    pub fn star_outputs(&mut self, columns: &[(String, Vec<Target>)]) -> Vec<OutColumn> {
         let mut outputs = Vec::new();
         for (name, targets) in columns {
             for target in targets {
@@ -544,7 +544,7 @@ impl<'a> Resolver<'a> {
         outputs
     }
 
-    fn output(&self, expr: &Expr, alias: Option<&Ident>) -> OutColumn {
+    pub fn output(&self, expr: &Expr, alias: Option<&Ident>) -> OutColumn {
         let inner = bare(expr);
         let mut output = computed(String::new());
         let target = match &inner.kind {

@@ -144,7 +144,7 @@ impl Prover<'_, '_> {
         Ok(spread)
     }
 
-    fn keys(&self, spread: &Spread) -> Vec<Target> {
+    pub fn keys(&self, spread: &Spread) -> Vec<Target> {
         match spread {
             Spread::Everywhere => Vec::new(),
             Spread::By { keys, .. } => keys.clone(),
@@ -325,7 +325,7 @@ impl Prover<'_, '_> {
     }
 
     /// Sub-queries of an expression: over reference tables, or about rows with the outer row's key.
-    fn expr(&self, expr: &Expr, text: usize, keys: &[Target]) -> Result<(), Refusal> {
+    pub fn expr(&self, expr: &Expr, text: usize, keys: &[Target]) -> Result<(), Refusal> {
         for part in parts(expr) {
             match part {
                 Part::Expr(part) => self.expr(part, text, keys)?,
@@ -396,7 +396,7 @@ impl Prover<'_, '_> {
     }
 
     /// How a FROM item's rows lie. `left`: keys of what stands before, for LATERAL.
-    fn from(&self, item: &FromItem, text: usize, scope: ScopeId, left: &[Target]) -> Result<Spread, Refusal> {
+    pub fn from(&self, item: &FromItem, text: usize, scope: ScopeId, left: &[Target]) -> Result<Spread, Refusal> {
         match item {
             FromItem::Table(table) => self.table(table, text),
             FromItem::Function(_) => Ok(Spread::Everywhere),
@@ -448,7 +448,7 @@ impl Prover<'_, '_> {
         }
     }
 
-    fn table(&self, table: &FromTable, text: usize) -> Result<Spread, Refusal> {
+    pub fn table(&self, table: &FromTable, text: usize) -> Result<Spread, Refusal> {
         let id = self.analysis().items.get(&(text, table.span)).copied();
         let item = id.and_then(|id| Some((id, self.analysis().refs.get(id)?)));
         let (id, item) = item.ok_or_else(|| unsupported("table", "this table"))?;

@@ -45,6 +45,7 @@ impl Writing<'_> {
                 self.changes(&delete.table, delete.using.as_ref(), &exprs, delete.with.as_ref())?;
                 self.whole("DELETE", false)
             }
+            Statement::Merge(merge) => self.merged(merge),
             _ => Err(unsupported("multi-shard-write", "this statement")),
         }
     }
@@ -135,7 +136,7 @@ impl Writing<'_> {
     }
 
     /// The statement as it is, but for what is evaluated once, on every shard of the access.
-    fn whole(&self, word: &'static str, copies: bool) -> Result<Scatter, Refusal> {
+    pub fn whole(&self, word: &'static str, copies: bool) -> Result<Scatter, Refusal> {
         let mut edits = Edits::default();
         let query = nothing(self.span());
         let once = self.planner(&query).functions(&mut edits)?;
@@ -255,6 +256,7 @@ impl Writing<'_> {
             Statement::Insert(insert) => insert.span,
             Statement::Update(update) => update.span,
             Statement::Delete(delete) => delete.span,
+            Statement::Merge(merge) => merge.span,
             _ => Span::default(),
         }
     }

@@ -3,10 +3,10 @@
 use super::analysis::*;
 use super::constant::evaluate;
 use super::facts::Reader;
-use super::names::{Namespace, Resolver, computed};
+use super::names::{Namespace, Resolver};
 use super::refuse::{refuse, unsupported};
 use super::{Assigned, KeyCondition, KeyValue, Refusal};
-use crate::catalog::schema::{Column, Guard, Relation};
+use crate::catalog::schema::{Column, Guard, Oid, Relation};
 use crate::sql::ast::*;
 use crate::topology::placement::TablePlace;
 
@@ -28,13 +28,15 @@ pub enum Rows {
     Given(usize),
     /// Rows that exist get another key: this one, or (`None`) each its own.
     Moved(Option<KeyCondition>),
+    /// Rows that exist and new ones, these with such keys (`None`: each its own).
+    Merged(Option<KeyCondition>),
 }
 
 impl Write {
     /// The keys of new rows.
     pub fn keys(&self) -> Option<&KeyCondition> {
         match &self.rows {
-            Rows::New(keys) | Rows::Moved(keys) => keys.as_ref(),
+            Rows::New(keys) | Rows::Moved(keys) | Rows::Merged(keys) => keys.as_ref(),
             _ => None,
         }
     }
@@ -57,7 +59,7 @@ impl Resolver<'_> {
     }
 
     /// The target as an item of FROM; its number and namespace.
-    fn target(&mut self, table: &FromTable, scope: ScopeId) -> Result<(RefId, Namespace), Refusal> {
+    pub fn target(&mut self, table: &FromTable, scope: ScopeId) -> Result<(RefId, Namespace), Refusal> {
         // A CTE can't be written, and doesn't hide a table from INSERT INTO.
         let ctes = std::mem::take(&mut self.ctes);
         let namespace = self.table(table, scope, scope);
@@ -119,6 +121,11 @@ impl Resolver<'_> {
             Some((place, column)) => self.inserted_keys(insert, id, place, column)?,
             None => (Rows::New(None), false),
         };
+        if let (Rows::New(Some(keys)), Some((_, key)), false) = (&rows, self.out.key(id), draws) {
+            // For what RETURNING gives to the rest of the statement.
+            let is = Is::In(keys.values.clone());
+            self.out.facts.push(Fact { scope, column: key, is });
+        }
         self.out.writes.push(Write { id, rows, draws });
         let mut frame = namespace.clone();
         if let Some(conflict) = &insert.on_conflict {
@@ -195,7 +202,7 @@ impl Resolver<'_> {
                     return Err(sequence_default(&column.name));
                 }
                 let at = given.ok_or_else(missing)?;
-                return match self.row_keys(query, at, &missing) {
+                return match self.row_keys(query, at, key, &missing) {
                     Ok(values) => Ok((Rows::New(Some(condition(values))), false)),
                     Err(_) if super::feed::fits(insert) => Ok((Rows::Given(at), false)),
                     Err(refusal) => Err(refusal),
@@ -239,7 +246,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn row_keys(&self, query: &Query, at: usize, missing: &dyn Fn() -> Refusal) -> Result<Vec<KeyValue>, Refusal> {
+    fn row_keys(
+        &self,
+        query: &Query,
+        at: usize,
+        key: &Column,
+        missing: &dyn Fn() -> Refusal,
+    ) -> Result<Vec<KeyValue>, Refusal> {
         let sql = self.out.texts.get(self.text).cloned().unwrap_or_default();
         let known = |expr: &Expr| evaluate(expr, &sql, self.params);
         match &query.body {
@@ -257,26 +270,43 @@ impl Resolver<'_> {
                 if let Some(value) = known(expr) {
                     return Ok(vec![value]);
                 }
-                self.column_keys(query, expr).ok_or_else(unknown_key)
+                self.column_keys(query, expr, key).ok_or_else(unknown_key)
             }
             _ => Err(unknown_key()),
         }
     }
 
-    /// The one value that a column of the source is confined to.
-    fn column_keys(&self, query: &Query, expr: &Expr) -> Option<Vec<KeyValue>> {
+    /// The values that a column of the source is confined to.
+    fn column_keys(&self, query: &Query, expr: &Expr, key: &Column) -> Option<Vec<KeyValue>> {
         let reader = Reader { analysis: &self.out, text: self.text, params: self.params };
-        let column = reader.column(expr)?;
         let scope = self.out.queries.get(&(self.text, query.span))?.scope;
-        // On the shard where the row was read, if it was read by its own key: no other value can come.
-        let key = self.out.key(column.0).filter(|(_, key)| *key == column)?.1;
-        let condition = super::confine::confined(&self.out, key.0)?;
-        let sees = self.out.refs.get(key.0).is_some_and(|item| item.scope == scope);
-        sees.then_some(condition.values)
+        self.confined_values(reader.column(expr)?, scope, key)
+    }
+
+    /// The values one of which a column surely has in `scope`, where the key's column takes them as they are compared.
+    pub fn confined_values(&self, column: Target, scope: ScopeId, key: &Column) -> Option<Vec<KeyValue>> {
+        let found = self.out.column(column)?;
+        let family = |oid: Oid| match oid {
+            21 | 23 => 20,
+            1043 => 25,
+            other => other,
+        };
+        if family(found.type_oid) != family(key.type_oid) {
+            return None;
+        }
+        let reached = self.out.equals(column, scope);
+        let lists =
+            self.out.facts.iter().filter(|fact| reached.contains(&fact.column) && self.out.sees(scope, fact.scope));
+        let lists = lists.filter(|fact| super::confine::deterministic(&self.out, fact.column));
+        let values = lists.filter_map(|fact| match &fact.is {
+            Is::In(values) => Some(values),
+            Is::Equal(_) => None,
+        });
+        values.min_by_key(|values| values.len()).cloned()
     }
 
     /// Resolves it; whether it gives the sharding key a value.
-    fn assignment(
+    pub fn assignment(
         &mut self,
         assignment: &Assignment,
         (target, table): (RefId, &FromTable),
@@ -376,33 +406,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn merge(&mut self, merge: &Merge, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
-        if let Some(with) = &merge.with {
-            self.with(with)?;
-        }
-        let (id, mut namespace) = self.target(&merge.table, scope)?;
-        if self.out.key(id).is_some() {
-            return Err(refuse(
-                "merge",
-                "pgbraid can't yet prove that MERGE stays on one shard",
-                "Use INSERT … ON CONFLICT, UPDATE and DELETE by the sharding key.",
-            ));
-        }
-        self.out.writes.push(Write { id, rows: Rows::Known, draws: false });
-        let source = self.from_item(&merge.source, scope, scope, &Namespace::default())?;
-        namespace.join(source);
-        self.frames.push(namespace);
-        self.expr(&merge.on, scope)?;
-        for expr in &merge.expressions {
-            if !matches!(expr.kind, ExprKind::Default) {
-                self.expr(expr, scope)?;
-            }
-        }
-        self.frames.pop();
-        Ok(Vec::new())
-    }
-
-    fn returning(
+    pub fn returning(
         &mut self,
         returning: Option<&Returning>,
         namespace: Namespace,
@@ -414,16 +418,24 @@ impl Resolver<'_> {
             match &item.kind {
                 SelectItemKind::Expr(expr) => {
                     self.expr(expr, scope)?;
-                    let name = item.alias.as_ref().map(|alias| alias.value.clone());
-                    outputs.push(computed(name.unwrap_or_else(|| super::names::figured_name(expr))));
+                    outputs.push(self.output(expr, item.alias.as_ref()));
                 }
                 SelectItemKind::Star(name) => {
                     let columns = self.star(name.as_ref())?;
-                    outputs.extend(columns.into_iter().map(|(name, _)| computed(name)));
+                    outputs.extend(self.star_outputs(&columns));
                 }
             }
         }
         self.frames.pop();
+        // What is asked of the rows before they are written need not hold of them after, but of a key that stays.
+        let written = self.out.writes.last().map(|write| (write.id, matches!(write.rows, Rows::Known | Rows::New(_))));
+        for output in &mut outputs {
+            let Some(origin) = output.origin else { continue };
+            let stays = self.out.key(origin.0).is_some_and(|(_, key)| key == origin);
+            if written.is_none_or(|(id, kept)| id == origin.0 && !(kept && stays)) {
+                output.origin = None;
+            }
+        }
         Ok(outputs)
     }
 }
@@ -469,7 +481,7 @@ fn asks_default(insert: &Insert, position: usize, name: &str) -> bool {
 }
 
 /// Whether its default draws from a sequence.
-fn takes_sequence(column: &Column) -> bool {
+pub fn takes_sequence(column: &Column) -> bool {
     column.identity || column.default.as_deref().is_some_and(|text| text.contains("nextval("))
 }
 

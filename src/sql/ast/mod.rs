@@ -414,7 +414,7 @@ pub struct Delete {
     pub returning: Option<Returning>,
 }
 
-/// `MERGE INTO …`: the actions' expressions are listed without structure.
+/// `MERGE INTO …`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     pub span: Span,
@@ -422,10 +422,45 @@ pub struct Merge {
     pub table: FromTable,
     pub source: FromItem,
     pub on: Expr,
-    /// From the first WHEN to the end.
-    pub actions: Span,
-    pub expressions: Vec<Expr>,
+    pub whens: Vec<MergeWhen>,
     pub returning: Option<Returning>,
+}
+
+/// `WHEN [NOT] MATCHED [BY SOURCE] [AND condition] THEN action`
+#[derive(Clone, Debug, PartialEq)]
+pub struct MergeWhen {
+    /// `NOT MATCHED BY SOURCE`
+    pub by_source: bool,
+    pub condition: Option<Expr>,
+    pub action: MergeAction,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum MergeAction {
+    Nothing,
+    Delete,
+    Update(Vec<Assignment>),
+    Insert {
+        columns: Option<Vec<TargetColumn>>,
+        overriding: Option<Span>,
+        /// `None`: DEFAULT VALUES.
+        values: Option<Vec<Expr>>,
+    },
+}
+
+impl Merge {
+    /// The expressions of all WHENs.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        self.whens.iter().flat_map(|when| {
+            let (set, values) = match &when.action {
+                MergeAction::Update(set) => (Some(set), None),
+                MergeAction::Insert { values, .. } => (None, values.as_ref()),
+                MergeAction::Nothing | MergeAction::Delete => (None, None),
+            };
+            let set = set.into_iter().flatten().map(|assignment| &assignment.value);
+            when.condition.iter().chain(set).chain(values.into_iter().flatten())
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

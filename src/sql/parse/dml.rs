@@ -4,8 +4,8 @@ use super::cursor::{Parser, Read};
 use super::keywords::Keyword as K;
 use crate::sql::TokenKind;
 use crate::sql::ast::{
-    Alias, Assignment, Clause, Delete, Expr, FromTable, Ident, Insert, InsertSource, Merge, OnConflict, Returning,
-    Statement, TargetColumn, Update, With,
+    Alias, Assignment, Clause, Delete, FromTable, Ident, Insert, InsertSource, Merge, MergeAction, MergeWhen,
+    OnConflict, Returning, Statement, TargetColumn, Update, With,
 };
 
 impl Parser<'_> {
@@ -227,21 +227,19 @@ impl Parser<'_> {
         let source = self.from_item()?;
         self.want(K::On)?;
         let on = self.expr()?;
-        let actions_start = self.start();
-        let mut expressions = Vec::new();
+        let mut whens = Vec::new();
         if !self.is(K::When) {
             return self.stop("WHEN");
         }
         while self.take(K::When) {
-            self.merge_when(&mut expressions)?;
+            whens.push(self.merge_when()?);
         }
-        let actions = self.since(actions_start);
         let returning = self.returning()?;
-        Ok(Merge { span: self.since(start), with, table, source, on, actions, expressions, returning })
+        Ok(Merge { span: self.since(start), with, table, source, on, whens, returning })
     }
 
     /// `[NOT] MATCHED [BY SOURCE | TARGET] [AND condition] THEN action`
-    fn merge_when(&mut self, expressions: &mut Vec<Expr>) -> Read<()> {
+    fn merge_when(&mut self) -> Read<MergeWhen> {
         let not = self.take(K::Not);
         self.want(K::Matched)?;
         let mut inserts = not;
@@ -254,35 +252,33 @@ impl Parser<'_> {
             }
             self.advance();
         }
-        if self.take(K::And) {
-            expressions.push(self.expr()?);
-        }
+        let condition = if self.take(K::And) { Some(self.expr()?) } else { None };
         self.want(K::Then)?;
-        if self.take_all(&[K::Do, K::Nothing]) {
-            return Ok(());
-        }
-        if !inserts {
-            if self.take(K::Delete) {
-                return Ok(());
-            }
+        let action = if self.take_all(&[K::Do, K::Nothing]) {
+            MergeAction::Nothing
+        } else if inserts {
+            self.merge_insert()?
+        } else if self.take(K::Delete) {
+            MergeAction::Delete
+        } else {
             self.want(K::Update)?;
             self.want(K::Set)?;
-            let assignments = self.list(Self::assignment)?;
-            expressions.extend(assignments.into_iter().map(|assignment| assignment.value));
-            return Ok(());
-        }
+            MergeAction::Update(self.list(Self::assignment)?)
+        };
+        Ok(MergeWhen { by_source: not && !inserts, condition, action })
+    }
+
+    fn merge_insert(&mut self) -> Read<MergeAction> {
         self.want(K::Insert)?;
         if self.take_all(&[K::Default, K::Values]) {
-            return Ok(());
+            return Ok(MergeAction::Insert { columns: None, overriding: None, values: None });
         }
-        if self.is_kind(TokenKind::LeftParen) {
-            self.target_columns()?;
-        }
-        self.overriding()?;
+        let columns = if self.is_kind(TokenKind::LeftParen) { Some(self.target_columns()?) } else { None };
+        let overriding = self.overriding()?;
         self.want(K::Values)?;
         self.want_kind(TokenKind::LeftParen)?;
-        expressions.extend(self.list(Self::expr)?);
+        let values = Some(self.list(Self::expr)?);
         self.want_kind(TokenKind::RightParen)?;
-        Ok(())
+        Ok(MergeAction::Insert { columns, overriding, values })
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn each_expr(statement: &Statement, seen: Seen) {
             in_with(&merge.with, seen);
             in_from(&merge.source, seen);
             in_expr(&merge.on, seen);
-            merge.expressions.iter().for_each(|expr| in_expr(expr, seen));
+            merge.expressions().for_each(|expr| in_expr(expr, seen));
             in_returning(&merge.returning, seen);
         }
         Statement::Copy(copy) => {

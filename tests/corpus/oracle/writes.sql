@@ -528,3 +528,104 @@ UPDATE orders SET customer_id = DEFAULT WHERE id < 5;
 BEGIN;
 UPDATE orders SET customer_id = c.id + 1 FROM customers c WHERE c.id = customer_id AND false;
 ROLLBACK;
+
+-- class: write merge
+
+-- name: confined to one shard
+BEGIN;
+MERGE INTO customers t USING (VALUES (<<5|4005>>, 'merged')) s(id, name) ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name);
+SELECT id, name FROM customers WHERE name = 'merged';
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING (SELECT <<7|4007>> AS id, 'x'::text AS name) s ON t.id = s.id AND t.id > 0 WHEN MATCHED AND t.vip THEN DELETE WHEN MATCHED THEN UPDATE SET id = t.id, name = 'm' WHEN NOT MATCHED AND s.id > 9 THEN INSERT VALUES (s.id, s.name || '!') WHEN NOT MATCHED THEN DO NOTHING;
+SELECT id, name FROM customers WHERE id IN (7, 4007);
+ROLLBACK;
+
+BEGIN;
+MERGE INTO orders t USING (SELECT * FROM items WHERE customer_id = 9) s ON t.customer_id = s.customer_id AND t.id = s.order_id AND s.line = 1 WHEN MATCHED THEN UPDATE SET note = 'merged', quantity = s.quantity WHEN NOT MATCHED THEN INSERT (customer_id, id, note) VALUES (9, s.order_id + 5000 + s.line * 10000, 'new');
+SELECT note, count(*) FROM orders WHERE customer_id = 9 GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO readings t USING (VALUES ('device 2', 1, 5.5), ('device 2', 99, 6.5)) s(device, n, value) ON t.device = s.device AND t.n = s.n WHEN MATCHED THEN UPDATE SET value = s.value WHEN NOT MATCHED THEN INSERT (device, n, value) VALUES (s.device, s.n, s.value);
+SELECT n, value FROM readings WHERE device = 'device 2' ORDER BY n;
+ROLLBACK;
+
+BEGIN;
+-- params: int8=5, text=p | int8=4010, text=q
+MERGE INTO customers t USING (SELECT $1::bigint AS id, $2::text AS name) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name);
+SELECT id, name FROM customers WHERE name IN ('p', 'q') ORDER BY id;
+ROLLBACK;
+
+-- name: each shard its own rows
+BEGIN;
+MERGE INTO orders t USING items s ON t.customer_id = s.customer_id AND t.id = s.order_id AND s.line = 1 WHEN MATCHED AND t.paid THEN DELETE WHEN MATCHED THEN UPDATE SET quantity = t.quantity + s.quantity, note = 'merged' WHEN NOT MATCHED AND s.line = 2 THEN INSERT (customer_id, id, note) VALUES (s.customer_id, s.order_id + 100000, 'new');
+SELECT note, count(*), sum(quantity) FROM orders GROUP BY 1 ORDER BY 2, 1;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING (SELECT customer_id, sum(total) AS total FROM orders GROUP BY customer_id) s ON s.customer_id = t.id WHEN MATCHED THEN UPDATE SET credit = s.total WHEN NOT MATCHED THEN INSERT (id, name, credit) VALUES (s.customer_id, 'new', s.total);
+SELECT count(*), sum(credit), count(*) FILTER (WHERE name = 'new') FROM customers;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING countries s ON t.country = s.code WHEN MATCHED AND s.euro THEN UPDATE SET name = s.name WHEN MATCHED THEN DELETE;
+SELECT count(*), count(DISTINCT name) FROM customers;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO orders t USING items s ON t.customer_id = s.customer_id WHEN MATCHED THEN UPDATE SET note = 'twice';
+ROLLBACK;
+
+MERGE INTO orders t USING orders s ON t.customer_id = s.customer_id AND t.id = s.id WHEN MATCHED THEN UPDATE SET total = 1 / (s.customer_id - 17);
+
+-- name: not proven
+BEGIN;
+MERGE INTO customers t USING countries s ON t.country = s.code WHEN NOT MATCHED THEN INSERT (id, name) VALUES (length(s.name) + 5000, s.name);
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING orders s ON t.id = s.quantity WHEN MATCHED AND false THEN DELETE;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING (VALUES (5, 'a'), (6, 'b'), (7, 'c')) s(id, name) ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name;
+ROLLBACK;
+
+-- class: write with
+
+-- name: confined to one shard
+BEGIN;
+WITH gone AS (DELETE FROM orders WHERE customer_id = 5 RETURNING *) INSERT INTO orders (id, customer_id, note, total) SELECT id + 9000, customer_id, 'again', total FROM gone RETURNING id, customer_id;
+SELECT count(*), sum(total) FROM orders WHERE customer_id = 5;
+ROLLBACK;
+
+BEGIN;
+WITH o AS (INSERT INTO orders (id, customer_id, note) VALUES (9001, 7, 'n'), (9002, 7, 'm') RETURNING id, customer_id AS who), i AS (INSERT INTO items (order_id, customer_id, line, quantity) SELECT id, who, 1, 5 FROM o RETURNING *) SELECT o.*, i.quantity FROM o JOIN i ON i.order_id = o.id AND i.customer_id = o.who ORDER BY o.id;
+SELECT count(*) FROM items WHERE order_id > 9000;
+ROLLBACK;
+
+BEGIN;
+WITH c AS (UPDATE customers SET credit = 1, country = 'DE' WHERE id = 9 RETURNING id, country) UPDATE orders SET note = c.country FROM c WHERE c.id = customer_id RETURNING orders.id, note;
+WITH d AS (DELETE FROM items WHERE customer_id = 9 RETURNING order_id, customer_id) DELETE FROM orders o USING d WHERE o.customer_id = d.customer_id AND o.id = d.order_id RETURNING o.id;
+SELECT count(*) FROM orders WHERE customer_id = 9;
+ROLLBACK;
+
+BEGIN;
+WITH u AS (UPDATE orders SET status = 'x' WHERE customer_id = 9 AND status = 'new' RETURNING *), n AS (SELECT count(*) AS n FROM u) INSERT INTO orders (customer_id, id, quantity) SELECT 9, 8000, n FROM n RETURNING quantity;
+ROLLBACK;
+
+BEGIN;
+-- params: int8=5, text=p | int8=8, text=q
+WITH o AS (INSERT INTO orders (customer_id, id, note) VALUES ($1, 9100, $2) RETURNING customer_id, id) UPDATE customers SET name = $2 FROM o WHERE o.customer_id = customers.id RETURNING customers.id, name;
+ROLLBACK;
+
+-- name: not proven
+BEGIN;
+WITH gone AS (DELETE FROM orders WHERE customer_id = 5 RETURNING *) INSERT INTO orders (id, customer_id) SELECT id, customer_id + 1 FROM gone;
+ROLLBACK;
+
+BEGIN;
+WITH o AS (UPDATE orders SET customer_id = 6 WHERE customer_id = 5 RETURNING customer_id) SELECT count(*) FROM o JOIN customers c ON c.id = o.customer_id;
+ROLLBACK;
