@@ -56,6 +56,7 @@ impl Plan {
             primary_reason: "not parsed",
             opaque: true,
             names: Box::default(),
+            lists_prepared: false,
             hints: Hints::default(),
         }
     }
@@ -71,6 +72,7 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
         primary_reason: "",
         opaque: false,
         names: Box::default(),
+        lists_prepared: false,
         hints: hints::hints(sql, &split.comments),
     };
     let mut names = Vec::new();
@@ -81,6 +83,7 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
         let words = Words { sql, tokens, standard_strings: scs };
         let (mut step, opaque) = step(words, context, &mut reads);
         step.notifies |= opaque;
+        plan.lists_prepared |= words.tokens.iter().any(|token| token.is(sql, "pg_prepared_statements"));
         plan.opaque |= opaque;
         if opaque {
             names.extend(configured(words));

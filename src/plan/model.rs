@@ -21,8 +21,8 @@ pub struct Plan {
     /// Settings of the session's own making (`app.user`) that an opaque call of `set_config` names: no view lists them,
     /// so the probe asks for them by name. Lower case.
     pub names: Box<[String]>,
-    /// The statement reads or sets what only the session's own server connection can answer (for instance
-    /// `pg_prepared_statements`, `pg_cursors`, `pg_listening_channels`): informative, no pin by itself.
+    /// It names `pg_prepared_statements`, which shows a client its own statements only.
+    pub lists_prepared: bool,
     pub hints: Hints,
 }
 

@@ -9,6 +9,7 @@ mod downstream;
 mod dress;
 mod effects;
 mod link;
+mod listed;
 mod lost;
 mod probe;
 mod relay;
@@ -104,12 +105,16 @@ impl Session {
         }
         let reading = Reading {
             search_path_is_default: is_default_path(settings.get("search_path")),
-            standard_strings: match settings.get("standard_conforming_strings") {
-                None => true,
-                Some(value) => ["on", "true", "yes", "1"].contains(&value_text(value)),
-            },
+            standard_strings: self.standard_strings(),
         };
         self.database.plan(sql, reading, &self.worker.key)
+    }
+
+    fn standard_strings(&self) -> bool {
+        match self.settings.current().get("standard_conforming_strings") {
+            None => true,
+            Some(value) => ["on", "true", "yes", "1"].contains(&value_text(value)),
+        }
     }
 
     fn search_path(&self) -> Option<Value> {

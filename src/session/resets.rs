@@ -16,7 +16,7 @@ use crate::wire::message;
 const RESET: &[u8] = b"pgbraid_reset";
 
 /// How often it is closed: before it, its portal, itself.
-const CLOSES: usize = 3;
+pub(super) const CLOSES: usize = 3;
 
 /// What a statement takes away of the settings in the client's start-up packet, and whether for the transaction only.
 fn taken<'a>(kind: &Kind, base: &'a Settings) -> (Vec<(&'a str, &'a Value)>, bool) {
@@ -164,6 +164,6 @@ impl Edits {
 }
 
 /// Characters of UTF-8.
-fn characters(text: &[u8]) -> usize {
+pub(super) fn characters(text: &[u8]) -> usize {
     text.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }

@@ -74,6 +74,10 @@ impl Statements {
         self.named.as_mut()?.remove(name)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Held)> {
+        self.named.iter().flat_map(|named| named.iter()).map(|(name, held)| (&**name, held))
+    }
+
     pub fn len(&self) -> usize {
         self.named.as_ref().map_or(0, |named| named.len())
     }

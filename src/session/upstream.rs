@@ -159,7 +159,7 @@ impl Session {
         if plan.opaque {
             self.note_names(sql);
         }
-        if let Some((text, edits)) = self.edited(link, sql, &plan) {
+        if let Some((text, edits)) = self.edited(link, sql, &plan).or_else(|| self.listing(link, sql, &plan)) {
             link.holding = edits.then.is_some();
             link.expect(Expect::Query { effects, step: 0, edits: Some(edits) });
             message::query(&mut link.out, &text);
@@ -186,8 +186,8 @@ impl Session {
         link.segment_open = true;
         let refusal = self.refusal(link, &plan);
         let sql = refusal.as_ref().map_or(sql, String::as_bytes);
-        let renamed = if refusal.is_none() { self.renamed(sql, &plan) } else { None };
-        if let Some((_, used)) = &renamed {
+        let renamed = if refusal.is_none() { self.served(sql, &plan) } else { None };
+        if let Some((_, Some(used))) = &renamed {
             self.ensure_prepared(link, used, 0);
         }
         if name.is_empty() {
@@ -271,6 +271,7 @@ impl Session {
                 self.note_names(&text);
                 self.note_names(rest);
             }
+            self.list_names(link, plan);
             self.statements.bind_portal(portal, effects);
         } else {
             self.statements.bind_portal(portal, None);
@@ -424,7 +425,7 @@ impl Session {
             message::close_statement(&mut link.out, b"");
         } else {
             link.expect(Expect::Parse { statement: None, client: None, ours: true });
-            let renamed = unnamed.plan.as_ref().and_then(|plan| self.renamed(&unnamed.sql, plan));
+            let renamed = unnamed.plan.as_ref().and_then(|plan| self.served(&unnamed.sql, plan));
             let sql = renamed.as_ref().map_or(&unnamed.sql, |(renamed, _)| renamed);
             message::parse(&mut link.out, b"", sql, &unnamed.types);
         }
@@ -432,7 +433,7 @@ impl Session {
 
     /// Sees to it that the server has the statement when it comes to the next message. `generation`: the schema's when
     /// the client prepared it; what was prepared before that may mean something else.
-    fn ensure_prepared(&mut self, link: &mut Link, statement: &Arc<Statement>, generation: u64) {
+    pub(super) fn ensure_prepared(&mut self, link: &mut Link, statement: &Arc<Statement>, generation: u64) {
         if link.skipping {
             return;
         }
@@ -487,6 +488,15 @@ impl Session {
         Some((renamed, statement))
     }
 
+    /// What a server is given for a client's text in the extended protocol, and the statement that it must have for it.
+    /// `None`: the text itself.
+    fn served(&self, sql: &[u8], plan: &Plan) -> Option<(Vec<u8>, Option<Arc<Statement>>)> {
+        if let Some((renamed, statement)) = self.renamed(sql, plan) {
+            return Some((renamed, Some(statement)));
+        }
+        self.parsed_listing(sql, plan).map(|text| (text, None))
+    }
+
     /// The same by the simple protocol.
     fn renamed_sql(&mut self, link: &mut Link, sql: &[u8], plan: &Plan) -> Option<Vec<u8>> {
         let (renamed, statement) = self.renamed(sql, plan)?;
@@ -510,17 +520,17 @@ impl Session {
         let (used, held) = if name.is_empty() {
             let unnamed = &self.statements.unnamed;
             let Some(plan) = &unnamed.plan else { return };
-            (self.renamed(&unnamed.sql, plan), None)
+            (self.served(&unnamed.sql, plan), None)
         } else {
             let Some(held) = self.statements.get(name) else { return };
             let Some(original) = &held.original else { return };
-            let used = self.renamed(original, &held.plan);
+            let used = self.served(original, &held.plan);
             // Another one may bear the name by now, or none.
             let sql = used.as_ref().map_or(&**original, |(renamed, _)| renamed);
             let key = StatementKey { sql: sql.into(), ..held.statement.key.clone() };
             (used, (key != held.statement.key).then_some(key))
         };
-        if let Some((_, used)) = used {
+        if let Some((_, Some(used))) = used {
             self.ensure_prepared(link, &used, 0);
         }
         if let Some(key) = held {

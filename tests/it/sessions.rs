@@ -53,6 +53,11 @@ async fn statements_executed_by_name() {
 }
 
 #[tokio::test]
+async fn statements_that_are_listed() {
+    all("plain", vec![scripts::listed()]).await;
+}
+
+#[tokio::test]
 async fn queries_copy_functions() {
     all("plain", scripts::what_is_said()).await;
 }

@@ -45,6 +45,56 @@ pub fn executed_by_name() -> Script {
     )
 }
 
+/// A client finds its own statements in `pg_prepared_statements`, under its own names.
+pub fn listed() -> Script {
+    let listing = "SELECT name || '', statement || '', parameter_types::text, from_sql AND true \
+                   FROM pg_prepared_statements ORDER BY name";
+    let run = |name: &str| say([build::bind("", name, &[]), build::execute("", 0), build::sync()]);
+    script(
+        "listed",
+        [
+            q(listing),
+            say([
+                build::parse("a", "SELECT $1::int + 1", &[]),
+                build::parse("b\"\\é", "SELECT 'it''s'", &[]),
+                build::sync(),
+            ]),
+            q(listing),
+            x(listing, &[]),
+            say([build::parse("l", listing, &[]), build::describe(b'S', "l"), build::sync()]),
+            run("l"),
+            say([build::parse("c", "SELECT $1::int + 1", &[]), build::sync()]),
+            run("l"),
+            q("SELECT count(*) FROM pg_catalog.pg_prepared_statements p WHERE p.name LIKE 'a%'; SELECT 1"),
+            q("SELECT pg_prepared_statements.name || '' FROM pg_prepared_statements WHERE name = 'c'"),
+            q("SELECT count(*) FROM (VALUES ('a'), ('x')) v (n) LEFT JOIN pg_prepared_statements AS s ON s.name = v.n"),
+            q("SELECT 1 FROM pg_prepared_statements WHERE nothing = 1"),
+            q("SELECT 'é', 1 FROM pg_prepared_statements; SELECT nothing"),
+            q("BEGIN"),
+            run("l"),
+            q("SAVEPOINT s; SELECT nothing"),
+            run("l"),
+            q(listing),
+            q("ROLLBACK TO s"),
+            run("l"),
+            q("COMMIT"),
+            say([build::close(b'S', "a"), build::sync()]),
+            x(listing, &[]),
+            say([build::parse("e", "EXECUTE c(2)", &[]), build::sync()]),
+            q(listing),
+            q("PREPARE p AS SELECT 4"),
+            Step::Pinned,
+            q(listing),
+            run("l"),
+            q("DEALLOCATE c"),
+            q(listing),
+            q("DEALLOCATE ALL"),
+            Step::Shared,
+            q(listing),
+        ],
+    )
+}
+
 pub fn statements() -> Vec<Script> {
     let run = |name: &str, value: &str| {
         say([build::bind("", name, &[Some(value)]), build::describe(b'P', ""), build::execute("", 0), build::sync()])
