@@ -146,6 +146,9 @@ pub const GATHER_BYTES: usize = 256 << 20;
 /// Values of one statement that are evaluated in one SELECT: a target list has at most 1,664 entries.
 pub const DRAWN_COLUMNS: usize = 1_000;
 
+/// Rows of a COPY that values are drawn for at a time.
+pub const COPY_DRAWN: usize = 10_000;
+
 /// Longest row of a COPY that is dealt out to shards, in bytes.
 pub const COPY_ROW: usize = 256 << 20;
 

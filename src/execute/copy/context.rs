@@ -1,5 +1,20 @@
 //! The line that an error of COPY names, in its CONTEXT.
 
+use super::fields;
+use crate::plan::sharded::copy_options::CopyFormat;
+
+/// The CONTEXT with the row as the client sent it: without `added` fields that were put before it.
+pub fn as_sent(context: &str, added: usize, format: &CopyFormat) -> String {
+    match context.split_once(": \"") {
+        // `COPY t, line 3, column c: "value"` shows one value.
+        Some((head, row)) if added > 0 && head.matches(", ").count() == 1 => {
+            let row = fields::without_first(row.as_bytes(), added, format);
+            format!("{head}: \"{}", String::from_utf8_lossy(row))
+        }
+        _ => context.to_owned(),
+    }
+}
+
 /// The CONTEXT with the shard's line replaced, and the client's line. `line` gives the client's number of a shard's line;
 /// where it isn't known the number is left out. `None`: no line of a COPY into this table is named.
 pub fn renumber(context: &str, relation: &str, line: impl FnOnce(u64) -> Option<u64>) -> Option<(String, Option<u64>)> {

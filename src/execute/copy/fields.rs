@@ -25,6 +25,61 @@ pub fn field<'a>(row: &'a [u8], format: &CopyFormat, number: usize) -> Field<'a>
     }
 }
 
+/// Appends a value as the client would write it. False: it can't be written.
+pub fn put(out: &mut Vec<u8>, value: Option<&[u8]>, format: &CopyFormat) -> bool {
+    let Some(value) = value else {
+        out.extend_from_slice(&format.null);
+        return true;
+    };
+    if format.kind == CopyKind::Csv {
+        out.push(format.quote);
+        for &byte in value {
+            if byte == format.quote || byte == format.escape {
+                out.push(format.escape);
+            }
+            out.push(byte);
+        }
+        out.push(format.quote);
+        return true;
+    }
+    let begin = out.len();
+    for &byte in value {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            _ if byte == format.delimiter => out.extend_from_slice(&[b'\\', byte]),
+            _ => out.push(byte),
+        }
+    }
+    let written = out.get(begin..).unwrap_or_default();
+    if written == format.null || format.default.as_deref() == Some(written) {
+        // Not the marker itself: its first byte by its number.
+        let Some((first, rest)) = value.split_first() else { return false };
+        let rest = rest.to_vec();
+        out.truncate(begin);
+        out.extend_from_slice(format!("\\{first:03o}").as_bytes());
+        out.extend_from_slice(&rest);
+    }
+    true
+}
+
+/// The row without its first `count` fields, as far as they are well formed.
+pub fn without_first<'a>(row: &'a [u8], count: usize, format: &CopyFormat) -> &'a [u8] {
+    let mut rest = row;
+    for _ in 0..count {
+        let end = match format.kind {
+            CopyKind::Csv => csv_field(rest, format, false).filter(|found| found.followed).map(|found| found.end),
+            _ => Some(text_end(rest, format.delimiter)).filter(|end| end.1).map(|end| end.0),
+        };
+        match end {
+            Some(end) => rest = rest.get(end + 1..).unwrap_or_default(),
+            None => break,
+        }
+    }
+    rest
+}
+
 fn in_text<'a>(row: &'a [u8], format: &CopyFormat, number: usize) -> Field<'a> {
     let mut rest = row;
     for _ in 0..number {

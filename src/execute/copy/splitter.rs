@@ -99,6 +99,22 @@ impl Splitter {
         }
     }
 
+    /// How many rows lie at hand, the one that was looked at included, but not more than `most`. Not of the binary format.
+    pub fn rows_at_hand(&self, most: usize) -> usize {
+        let Some(Cut::Line(first)) = self.next else { return 0 };
+        let mut lines = self.lines.clone();
+        let mut at = self.start + first.len;
+        let mut count = 1;
+        let mut last = first.last;
+        while count < most && !last {
+            match lines.cut(self.bytes.get(at..).unwrap_or_default(), self.whole) {
+                Cut::Line(line) => (at, count, last) = (at + line.len, count + 1, line.last),
+                _ => break,
+            }
+        }
+        count
+    }
+
     /// The part that was looked at is done with.
     pub fn consume(&mut self) {
         match self.next.take() {

@@ -189,6 +189,30 @@ impl Field<'_> {
 }
 
 #[test]
+fn values_are_written_so_that_they_are_read_again() {
+    let text = format(CopyKind::Text);
+    let marked = CopyFormat { null: b"5".to_vec(), default: Some(b"a".to_vec()), delimiter: b':', ..text.clone() };
+    let csv = CopyFormat { delimiter: b'5', quote: b'1', escape: b'2', null: b"x".to_vec(), ..format(CopyKind::Csv) };
+    for format in [text, marked, format(CopyKind::Csv), csv] {
+        for value in ["5", "a", "x", "12:25", "-1 2\\3", "\\N", "a\nb\rc", "1\t2,\"3\"", "é"] {
+            let mut row = Vec::new();
+            assert!(super::fields::put(&mut row, Some(value.as_bytes()), &format));
+            row.push(format.delimiter);
+            assert!(super::fields::put(&mut row, None, &format));
+            row.extend([format.delimiter, b'z']);
+            assert_eq!(field(&row, &format, 0), Field::Value(value.as_bytes().into()), "{value:?} in {format:?}");
+            assert_eq!(field(&row, &format, 1), Field::Null);
+            assert_eq!(super::fields::without_first(&row, 2, &format), b"z");
+        }
+    }
+    assert!(!super::fields::put(
+        &mut Vec::new(),
+        Some(b""),
+        &CopyFormat { null: Vec::new(), ..format(CopyKind::Text) }
+    ));
+}
+
+#[test]
 fn the_journal_finds_lines_and_forgets_the_oldest() {
     let mut journal = Journal::new(1 << 20);
     assert_eq!(journal.find(1, 7), Some(7));

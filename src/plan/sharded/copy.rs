@@ -2,14 +2,17 @@
 
 use super::analysis::{Analysis, Home, RefId, Source};
 use super::copy_options;
+use super::copy_options::CopyKind;
 use super::defaults;
 use super::functions::{self, Behaviour};
 use super::modify::several;
 use super::names::{Namespace, Resolver};
+use super::quote::ident;
 use super::refuse::{refuse, unsupported};
-use super::splice::text;
+use super::splice::Edits;
 use super::{
-    Access, Assigned, Context, Copied, CopyKey, Deal, Finish, Input, KeyCondition, Plan, Refusal, Scatter, Work,
+    Access, Assigned, Context, Copied, CopyKey, Deal, Finish, Input, KeyCondition, KeyFrom, Plan, Refusal, Scatter,
+    Work,
 };
 use crate::catalog::schema::{Column, Oid, Relation};
 use crate::sql::ast::*;
@@ -48,14 +51,19 @@ pub fn plan(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Re
         Home::Reference if !copy.from => return Ok(route(Access::Any)),
         _ => {}
     }
+    let mut edits = Edits::default();
     let (finish, proof) = if copy.from {
         let into = Into { sql, copy, columns, table: &table, id, resolver: &resolver };
         let (copied, proof) = into.copied(&home)?;
+        if let Some(first) = columns.and_then(|columns| columns.first()) {
+            let names: String = copied.fills.iter().map(|fill| format!("{}, ", ident(&fill.column))).collect();
+            edits.insert(first.span.start, names);
+        }
         (Finish::Copied(copied), proof)
     } else {
         (everything(), "the shards' rows one after another are the table's")
     };
-    let input = Input { sql: vec![text(copy.span.of(sql))], access: Access::All, columns: Vec::new() };
+    let input = Input { sql: edits.apply(sql, copy.span), access: Access::All, columns: Vec::new() };
     let scatter = Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false, within: None };
     Ok(Plan { access: Access::All, work: Work::Scatter(scatter), writes: copy.from, proof: vec![proof.to_string()] })
 }
@@ -94,10 +102,27 @@ impl Into<'_> {
         self.filter_alike()?;
         let fields = self.fields(relation)?;
         let copies = *home == Home::Reference;
-        let given = |column: &Column| fields.iter().any(|field| field.name == column.name);
+        let context = resolver.context;
+        let key_column = match home {
+            Home::Sharded(_, column) => relation.columns.get(*column),
+            _ => None,
+        };
+        let mut fills = Vec::new();
+        let mut key_fill = None;
+        for column in relation.columns.iter().filter(|column| !column.generated) {
+            let is_key = key_column.is_some_and(|key| key.name == column.name);
+            let unknown = is_key && column.default.is_none() && !column.identity;
+            if fields.iter().any(|field| field.name == column.name) || unknown {
+                continue;
+            }
+            if let Some(fill) = defaults::left_out(relation, column, copies, is_key)? {
+                key_fill = if is_key { Some(fills.len()) } else { key_fill };
+                fills.push(fill);
+            }
+        }
         let (deal, proof) = match home {
             Home::Sharded(place, column) => (
-                Deal::ByKey(self.key(relation, place, *column, &fields)?),
+                Deal::ByKey(self.key(relation, place, *column, (&fields, key_fill))?),
                 "each row goes to the shard of its key, as the client wrote it",
             ),
             _ => (
@@ -105,17 +130,20 @@ impl Into<'_> {
                 "every shard gets the same rows for its copy of the reference table",
             ),
         };
-        for column in relation.columns.iter().filter(|column| !column.generated && !given(column)) {
-            defaults::left_out(column, copies)?;
-        }
         let key = match &deal {
             Deal::ByKey(key) => Some(key.name.as_str()),
             Deal::Copies(_) => None,
         };
-        let context = resolver.context;
-        let format = copy_options::read(self.copy, self.sql, context.standard_strings, context.schema.version, key);
+        let mut format = copy_options::read(self.copy, self.sql, context.standard_strings, context.schema.version, key);
+        if !fills.is_empty() && matches!(&format, Ok(format) if format.kind == CopyKind::Binary) {
+            format = Err(refuse(
+                "default",
+                "pgbraid can't put values of the home shard's into rows in binary format",
+                "COPY all columns, or in text or CSV.",
+            ));
+        }
         let filtered = self.copy.filter.is_some();
-        Ok((Copied { relation: relation.name.clone(), format, deal, filtered }, proof))
+        Ok((Copied { relation: relation.name.clone(), format, deal, filtered, fills }, proof))
     }
 
     /// What WHERE says must be the same wherever the row is.
@@ -150,10 +178,11 @@ impl Into<'_> {
         relation: &Relation,
         place: &TablePlace,
         column: usize,
-        fields: &[&Column],
+        (fields, fill): (&[&Column], Option<usize>),
     ) -> Result<CopyKey, Refusal> {
         let key = relation.columns.get(column).ok_or_else(|| unsupported("copy", "COPY of this relation"))?;
-        let field = fields.iter().position(|field| field.name == key.name).ok_or_else(|| {
+        let field = fields.iter().position(|field| field.name == key.name).map(KeyFrom::Field);
+        let from = field.or(fill.map(KeyFrom::Fill)).ok_or_else(|| {
             refuse(
                 "insert-key",
                 format!("pgbraid can't prove to which shard a row without a value for \"{}\" belongs", key.name),
@@ -172,7 +201,7 @@ impl Into<'_> {
             type_oid: key.type_oid,
             type_name: key.type_name.clone(),
             not_null: key.not_null,
-            field,
+            from,
         })
     }
 }

@@ -1,9 +1,8 @@
 //! Defaults of the columns that an INSERT leaves away, where its rows go to several shards.
 
-use super::Piece;
-use super::Refusal;
 use super::refuse::refuse;
 use super::splice::{Edits, text};
+use super::{Fill, Piece, Refusal};
 use crate::catalog::schema::{Column, Relation};
 use crate::sql::ast::{Assignment, Expr, ExprKind, Insert, InsertSource, Span, Values, ValuesRow};
 
@@ -137,7 +136,7 @@ impl<'a> Settling<'a> {
                 _ => false,
             };
             if omitted && !alike {
-                drawn.push(Drawn { column, at, default: self.default_of(column), clock: None });
+                drawn.push(Drawn { column, at, default: default_of(self.relation, column), clock: None });
             }
         }
         drawn
@@ -146,17 +145,6 @@ impl<'a> Settling<'a> {
     /// Whether the column takes its default though this stands there.
     fn is_left(&self, column: &Column, given: &Expr) -> bool {
         matches!(given.kind, ExprKind::Default) || column.identity && self.leaves_given
-    }
-
-    /// The expression that gives a column's default.
-    fn default_of(&self, column: &Column) -> String {
-        if !column.identity {
-            return column.default.clone().unwrap_or_else(|| "NULL".to_owned());
-        }
-        let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-        let table = literal(&format!("{}.{}", quoted(&self.relation.schema), quoted(&self.relation.name)));
-        let name = literal(&column.name);
-        format!("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence({table}, {name})::pg_catalog.regclass)")
     }
 
     /// Names the columns that are added.
@@ -199,12 +187,37 @@ pub fn to_settle<'a>(omitted: impl Iterator<Item = &'a Column>, copies: bool) ->
     Ok(once)
 }
 
-/// Refuses a COPY that leaves this column to defaults which wouldn't be what they are on one server. `copies`: the same
-/// rows go to every shard.
-pub fn left_out(column: &Column, copies: bool) -> Result<(), Refusal> {
+/// The expression that gives a column's default.
+fn default_of(relation: &Relation, column: &Column) -> String {
+    if !column.identity {
+        return column.default.clone().unwrap_or_else(|| "NULL".to_owned());
+    }
+    let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    let table = literal(&format!("{}.{}", quoted(&relation.schema), quoted(&relation.name)));
+    let name = literal(&column.name);
+    format!("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence({table}, {name})::pg_catalog.regclass)")
+}
+
+/// Whether a default hangs on the moment of its transaction.
+fn names_clock(column: &Column) -> bool {
+    let plain = column.default.as_deref().unwrap_or_default().to_ascii_lowercase();
+    CLOCKS.iter().any(|clock| plain.contains(clock)) || plain.contains("_timestamp") || plain.contains("'now'")
+}
+
+/// What stands for a column that a COPY leaves out: `None`, where each shard's own default is right. `copies`: the same rows go
+/// to every shard; `key`: it must be known.
+///
+/// # Errors
+/// Nothing that is known to be right.
+pub fn left_out(relation: &Relation, column: &Column, copies: bool, key: bool) -> Result<Option<Fill>, Refusal> {
+    let fill = |clock| Fill { column: column.name.clone(), default: default_of(relation, column), clock };
     match gives(column) {
-        Gives::Constant => Ok(()),
-        Gives::PerRow if !copies => Ok(()),
+        Gives::Constant if !key => Ok(None),
+        Gives::PerRow if !copies && !key => Ok(None),
+        Gives::Constant | Gives::PerRow if key && !copies && column.default.is_some() => Ok(Some(fill(false))),
+        Gives::Clock if !copies => Ok(Some(fill(true))),
+        // Its values are drawn in a session of their own, which has another clock.
+        Gives::Sequence if !copies && !names_clock(column) => Ok(Some(fill(false))),
         _ => Err(refuse(
             "default",
             format!(

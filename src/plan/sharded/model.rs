@@ -226,6 +226,17 @@ pub struct Copied {
     pub deal: Deal,
     /// WHERE may leave rows out.
     pub filtered: bool,
+    /// Columns that the client leaves out and the home shard gives: put before its own, in this order.
+    pub fills: Vec<Fill>,
+}
+
+/// A column whose values are put before those of a COPY's rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fill {
+    pub column: String,
+    pub default: String,
+    /// One value for all rows: the transaction's clock.
+    pub clock: bool,
 }
 
 /// Who gets which rows of COPY.
@@ -247,8 +258,16 @@ pub struct CopyKey {
     /// The column's type as SQL writes it.
     pub type_name: String,
     pub not_null: bool,
-    /// Which field of a row it is, from 0.
-    pub field: usize,
+    pub from: KeyFrom,
+}
+
+/// Where a COPY's rows have their key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFrom {
+    /// In this field, from 0.
+    Field(usize),
+    /// In this one of the fills.
+    Fill(usize),
 }
 
 /// What becomes of a statement that several shards carry out: counts are added, RETURNING's rows told.

@@ -1,16 +1,17 @@
 //! The rows of one COPY: which shard each goes to, and what every shard is given.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::copy_lane::Lane;
 use super::shard::ShardLink;
 use crate::backend::View;
 use crate::base::{PgError, SqlState, limits};
-use crate::execute::copy::fields::Field;
+use crate::execute::copy::fields::{self, Field};
 use crate::execute::copy::splitter::{Part, Splitter, field_of};
 use crate::execute::copy::{Ends, Line};
 use crate::plan::sharded::copy_options::{CopyFormat, CopyKind};
-use crate::plan::sharded::{Copied, CopyKey, key_place};
+use crate::plan::sharded::{Copied, CopyKey, Fill, KeyFrom, key_place};
 use crate::topology::placement::KeyPlace;
 use crate::value::key::Format;
 use crate::wire::frame::back;
@@ -27,6 +28,8 @@ pub(super) struct Intake<'a> {
     pub deal: Dealing<'a>,
     /// A session beside the lanes, for questions about keys.
     pub side: Option<Box<ShardLink>>,
+    /// The clocks among the fills, in their order.
+    pub clocks: Vec<Option<Vec<u8>>>,
 }
 
 /// How rows are dealt.
@@ -48,6 +51,9 @@ pub(super) struct ByKey<'a> {
     pub asked: Option<Place>,
     /// Text outside ASCII isn't in the bytes that the servers hash.
     ascii: bool,
+    /// Columns that the home shard gives, and their values for the next rows.
+    fills: &'a [Fill],
+    pub drawn: VecDeque<Vec<Option<Vec<u8>>>>,
 }
 
 /// What dealing needs before it goes on.
@@ -56,6 +62,8 @@ pub(super) enum Need {
     More,
     /// This shard is to take rows.
     Shard(usize),
+    /// Values of the home shard's for so many rows.
+    Draw(usize),
     /// A server must say what this key is: it isn't written as pgbraid reads it.
     Key(Vec<u8>),
 }
@@ -73,15 +81,27 @@ pub(super) enum Place {
 }
 
 impl<'a> ByKey<'a> {
-    pub fn new(key: &'a CopyKey, format: CopyFormat, ascii: bool) -> Self {
+    pub fn new(key: &'a CopyKey, fills: &'a [Fill], format: CopyFormat, ascii: bool) -> Self {
         let splitter = Splitter::new(format.clone());
-        Self { key, format, splitter, head: None, raw: None, asked: None, ascii }
+        Self { key, format, splitter, head: None, raw: None, asked: None, ascii, fills, drawn: VecDeque::new() }
+    }
+
+    /// What stands before the client's own fields. `None`: a value can't be written in the client's format.
+    fn before<'v>(&self, values: impl Iterator<Item = Option<&'v [u8]>>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for value in values {
+            if !fields::put(&mut out, value, &self.format) {
+                return None;
+            }
+            out.push(self.format.delimiter);
+        }
+        Some(out)
     }
 }
 
 impl<'a> Intake<'a> {
     pub fn new(copied: &'a Copied, sql: String, view: Arc<View>) -> Self {
-        Self { copied, sql, view, lanes: Vec::new(), left: 0, deal: Dealing::Copies, side: None }
+        Self { copied, sql, view, lanes: Vec::new(), left: 0, deal: Dealing::Copies, side: None, clocks: Vec::new() }
     }
 
     /// The sharding key, and the format that its values come in.
@@ -129,11 +149,19 @@ impl<'a> Intake<'a> {
         loop {
             let (before, ends) = (by.splitter.line(), by.splitter.ends());
             let held = by.splitter.held();
+            if !by.fills.is_empty() && by.drawn.is_empty() && matches!(by.splitter.peek(), Part::Row(..)) {
+                return Ok(Need::Draw(by.splitter.rows_at_hand(limits::COPY_DRAWN)));
+            }
+            let drawn = by.drawn.front();
+            let prefix = by.before(drawn.into_iter().flatten().map(Option::as_deref)).ok_or_else(unwritable)?;
+            let names = by.fills.iter().map(|fill| Some(fill.column.as_bytes()));
+            let names = if by.head.is_none() { by.before(names).ok_or_else(unwritable)? } else { Vec::new() };
             match by.splitter.peek() {
                 Part::More if held > limits::COPY_ROW => return Err(too_long(before + 1)),
                 Part::More | Part::End => return Ok(Need::More),
                 Part::Head(bytes, line) => {
-                    by.head = Some((bytes.to_vec(), line));
+                    let bytes = [names.as_slice(), bytes].concat();
+                    let bytes = by.head.insert((bytes, line)).0.as_slice();
                     let number = before + line.count(line.before);
                     self.lanes.iter_mut().for_each(|lane| head(lane, bytes, &line, by.format.kind, number));
                 }
@@ -141,7 +169,17 @@ impl<'a> Intake<'a> {
                     let number = before + line.count(line.before);
                     let found = match &by.asked {
                         Some(place) => place.clone(),
-                        None => place(by.key, &by.format, by.ascii, &self.view, bytes, &line, number)?,
+                        None => match by.key.from {
+                            KeyFrom::Field(at) => {
+                                let field = field_of(&by.format, bytes, &line, at);
+                                place(by.key, &by.format, by.ascii, &self.view, field, number)?
+                            }
+                            KeyFrom::Fill(at) => {
+                                let value = drawn.and_then(|drawn| drawn.get(at)).and_then(Option::as_deref);
+                                let field = value.map_or(Field::Null, |value| Field::Value(value.into()));
+                                place(by.key, &by.format, by.ascii, &self.view, field, number)?
+                            }
+                        },
                     };
                     let lane = match found {
                         Place::Ask(value) => return Ok(Need::Key(value)),
@@ -157,6 +195,8 @@ impl<'a> Intake<'a> {
                     }
                     lane.must_fail |= matches!(found, Place::Anywhere { surely: true });
                     by.asked = None;
+                    by.drawn.pop_front();
+                    lane.give(&prefix);
                     lane.give_line(bytes, &line, ends, number);
                     lane.rows += 1;
                 }
@@ -224,11 +264,10 @@ fn place(
     format: &CopyFormat,
     ascii: bool,
     view: &View,
-    bytes: &[u8],
-    line: &Line,
+    field: Field<'_>,
     number: u64,
 ) -> Result<Place, PgError> {
-    let value = match field_of(format, bytes, line, key.field) {
+    let value = match field {
         Field::Value(value) => value,
         Field::Broken => return Ok(Place::Anywhere { surely: true }),
         Field::Null if key.not_null => return Ok(Place::Anywhere { surely: false }),
@@ -252,6 +291,11 @@ pub(super) fn no_value(key: &CopyKey, line: u64, why: &str) -> PgError {
     PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
         .detail(format!("It is the row in line {line} of COPY."))
         .hint(format!("Give \"{}\" a value of its type, in UTF-8, dates and times as ISO writes them.", key.name))
+}
+
+fn unwritable() -> PgError {
+    let text = "a default's value can't be written in the format of this COPY: it is what stands for NULL";
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("COPY values for that column too.")
 }
 
 fn too_long(line: u64) -> PgError {

@@ -14,7 +14,7 @@ use crate::backend::View;
 use crate::base::{PgError, SqlState, limits};
 use crate::plan::Kind;
 use crate::plan::sharded::copy_options::CopyFormat;
-use crate::plan::sharded::{Copied, CopyKey, Deal, Scatter};
+use crate::plan::sharded::{Copied, CopyKey, Deal, Fill, Scatter};
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, back, front, split_cstr};
 use crate::wire::message;
@@ -47,6 +47,7 @@ impl Coordinator {
             self.lock_copies(table, &shards).await?;
         }
         let mut intake = Intake::new(copied, sql, view);
+        self.read_clocks(&mut intake).await?;
         let result = match self.take_all(&mut intake).await {
             Err(Stop::Over) => {
                 intake.lanes.iter().for_each(|lane| lane.link.cancel());
@@ -88,14 +89,20 @@ impl Coordinator {
                     self.open_lane(intake, shard).await?;
                 }
             }
-            Deal::ByKey(key) => intake.deal = self.dealing(key, format, &intake.view)?,
+            Deal::ByKey(key) => intake.deal = self.dealing(key, &copied.fills, format, &intake.view)?,
         }
         super::welcome::put_body(&mut self.output, back::COPY_IN_RESPONSE, &response);
         self.flush().await?;
         self.take_in(intake).await
     }
 
-    fn dealing<'a>(&self, key: &'a CopyKey, format: CopyFormat, view: &View) -> Result<Dealing<'a>, PgError> {
+    fn dealing<'a>(
+        &self,
+        key: &'a CopyKey,
+        fills: &'a [Fill],
+        format: CopyFormat,
+        view: &View,
+    ) -> Result<Dealing<'a>, PgError> {
         let settings = self.settings();
         let client = settings.get("client_encoding").map(|value| crate::session::value_text(value).to_owned());
         let encoding = format.encoding.clone().or(client).unwrap_or_else(|| "UTF8".to_owned());
@@ -107,7 +114,7 @@ impl Coordinator {
                     .hint("SET client_encoding TO 'UTF8', and send UTF-8."));
             }
         };
-        Ok(Dealing::ByKey(Box::new(ByKey::new(key, format, ascii))))
+        Ok(Dealing::ByKey(Box::new(ByKey::new(key, fills, format, ascii))))
     }
 
     /// Has a shard take part. The body of its CopyInResponse.
@@ -262,6 +269,7 @@ impl Coordinator {
         loop {
             match intake.deal()? {
                 Need::More => return Ok(()),
+                Need::Draw(rows) => self.draw_fills(intake, rows).await?,
                 Need::Key(value) => {
                     let number = intake.line() + 1;
                     let place = self.ask_key(intake, value, number).await?;
@@ -370,7 +378,7 @@ impl Coordinator {
                 Some((error, frame)) => {
                     let (frame, line) = match intake.deal {
                         Dealing::Copies => (frame, None),
-                        Dealing::ByKey(_) => lane.renumbered(&frame, &intake.copied.relation, next),
+                        Dealing::ByKey(_) => lane.renumbered(&frame, intake.copied, next),
                     };
                     failures.push((line.unwrap_or(u64::MAX), error, frame));
                 }

@@ -1,6 +1,6 @@
 //! Keys of COPY's rows that a server must read: dates in other styles, numbers to be rounded, what is refused.
 
-use super::copy_deal::{Intake, Place, no_value};
+use super::copy_deal::{Dealing, Intake, Place, no_value};
 use super::multi::{Bind, Extra, Question, put_question};
 use super::shard::ShardLink;
 use super::{Coordinator, Go};
@@ -67,6 +67,69 @@ impl Coordinator {
         }
         let row = answer.rows.first().and_then(|row| message::read_data_row(row));
         Ok(Ok(row.and_then(|row| row.first().copied().flatten().map(<[u8]>::to_vec))))
+    }
+
+    /// The clocks that stand for columns which the client leaves out: its transaction's.
+    pub(super) async fn read_clocks(&mut self, intake: &mut Intake<'_>) -> Go {
+        let fills = &intake.copied.fills;
+        if fills.iter().any(|fill| !fill.clock) && self.block.as_ref().is_some_and(|block| block.own.defined) {
+            let text = "COPY can't draw from a sequence in a transaction that has changed definitions";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("COMMIT before it, or COPY all columns.")
+                .into());
+        }
+        let clocks: Vec<&str> = fills.iter().filter(|fill| fill.clock).map(|fill| fill.default.as_str()).collect();
+        if clocks.is_empty() {
+            return Ok(());
+        }
+        let home = self.home();
+        let mut link = self.engage(home).await?;
+        let question =
+            Question { sql: format!("SELECT {}", clocks.join(", ")), types: Vec::new(), results: vec![0], named: None };
+        put_question(&mut link, &question, &Bind::default(), &Extra::default(), false, false);
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(home, link);
+        let answer = answer.good()?;
+        let row = answer.rows.first().and_then(|row| message::read_data_row(row)).unwrap_or_default();
+        intake.clocks = row.into_iter().map(|value| value.map(<[u8]>::to_vec)).collect();
+        Ok(())
+    }
+
+    /// Values for the columns that the client leaves out, for so many rows. They are drawn in a session beside the rows'
+    /// own, whose server is busy with the COPY.
+    pub(super) async fn draw_fills(&mut self, intake: &mut Intake<'_>, count: usize) -> Go {
+        let fills = &intake.copied.fills;
+        let drawn: Vec<&str> = fills.iter().filter(|fill| !fill.clock).map(|fill| fill.default.as_str()).collect();
+        let mut rows = Vec::new();
+        if !drawn.is_empty() {
+            let mut link = match intake.side.take() {
+                Some(link) => link,
+                None => self.link_beside().await?,
+            };
+            let sql = format!("SELECT {} FROM pg_catalog.generate_series(1, $1::pg_catalog.int4)", drawn.join(", "));
+            let question = Question { sql, types: Vec::new(), results: vec![0], named: None };
+            let bind = Bind { values: vec![Some(count.to_string().into_bytes())], ..Bind::default() };
+            put_question(&mut link, &question, &bind, &Extra::default(), false, true);
+            link.sync();
+            let answer = self.ask(&mut link).await?;
+            intake.side = Some(link);
+            rows = answer.good()?.rows;
+            if rows.len() != count {
+                return Err(super::change::uneven().into());
+            }
+        }
+        for at in 0..count {
+            let values = rows.get(at).and_then(|row| message::read_data_row(row)).unwrap_or_default();
+            let mut drawn = values.into_iter().map(|value| value.map(<[u8]>::to_vec));
+            let mut clocks = intake.clocks.iter().cloned();
+            let row = fills.iter().map(|fill| if fill.clock { clocks.next() } else { drawn.next() }.flatten());
+            let row = row.collect();
+            if let Dealing::ByKey(by) = &mut intake.deal {
+                by.drawn.push_back(row);
+            }
+        }
+        Ok(())
     }
 
     /// Another session on the home shard that reads values as the client's does.

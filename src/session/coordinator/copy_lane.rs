@@ -8,6 +8,7 @@ use super::stream::News;
 use crate::base::{PgError, limits};
 use crate::execute::copy::journal::Journal;
 use crate::execute::copy::{Ends, Line, context};
+use crate::plan::sharded::Copied;
 use crate::session::Worker;
 use crate::wire::frame::{HEADER, back, front, split_cstr};
 use crate::wire::message;
@@ -113,7 +114,8 @@ impl Lane {
     }
 
     /// An error of its, with the client's line instead of its own, and that line. `next`: the client's next one.
-    pub fn renumbered(&self, frame: &[u8], relation: &str, next: u64) -> (Vec<u8>, Option<u64>) {
+    pub fn renumbered(&self, frame: &[u8], copied: &Copied, next: u64) -> (Vec<u8>, Option<u64>) {
+        let relation = &copied.relation;
         let mut line = None;
         let mut out = Vec::new();
         message::put(&mut out, back::ERROR_RESPONSE, |out| {
@@ -126,6 +128,10 @@ impl Lane {
                 match told.and_then(|text| context::renumber(text, relation, |line| self.journal.find(line, next))) {
                     Some((text, number)) => {
                         line = number;
+                        let text = match &copied.format {
+                            Ok(format) => context::as_sent(&text, copied.fills.len(), format),
+                            Err(_) => text,
+                        };
                         message::put_cstr(out, text.as_bytes());
                     }
                     None => message::put_cstr(out, value),

@@ -170,3 +170,73 @@ async fn prepared_statements_draw_anew_each_time() {
     let sql = sql.replace("(name, at, n)", "(name, id, n)").replace("'2020-01-01'", "DEFAULT");
     assert_eq!(asked(&mut raw, &sql).await.len(), 3_000);
 }
+
+/// A COPY of these bytes; its tag or error, with the context.
+async fn copied(raw: &mut Raw, sql: &str, data: &str) -> String {
+    raw.send(&[build::query(sql), build::copy_data(data.as_bytes()), build::copy_done()].concat()).await.unwrap();
+    let frames = raw.until_ready(1).await.unwrap();
+    let context = frames.iter().find(|frame| frame.kind == b'E').and_then(|frame| frame.fields().remove(&'W'));
+    format!("{} {}", told(&frames), context.unwrap_or_default()).trim_end().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_copy_take_values_too() {
+    let (three, mut raw) = start("drawn_copied").await;
+    let data: String = (1..=5_000).map(|n| format!("n{n}\n")).collect();
+    assert_eq!(copied(&mut raw, "COPY customers (name) FROM STDIN", &data).await, "COPY 5000");
+    // Exactly as many as rows; in the order of the rows.
+    assert_eq!(raw.value("SELECT nextval('customers_id_seq')").await, "5001");
+    assert_eq!(raw.value("SELECT count(*) FROM customers WHERE name = 'n' || id").await, "5000");
+    assert_eq!(raw.value("SELECT count(DISTINCT at) FROM customers").await, "1");
+    assert_eq!(raw.value("SELECT name FROM customers WHERE id = 77").await, "n77");
+    for (options, data) in [
+        ("", "a\t5\nb\t6\n"),
+        ("(DELIMITER '-')", "a-5\nb-6\n"),
+        ("(DELIMITER ':', NULL '6000')", "a:5\nb:6\n"),
+        ("(FORMAT csv, HEADER)", "name,n\r\na,5\r\n\"b\",6\r\n"),
+        ("(FORMAT csv, DELIMITER '5', QUOTE '0', ESCAPE '1', NULL 'x')", "a5x\nb56\n"),
+        ("(FORMAT csv, HEADER match)", "name,n\na,5\nb,6\n"),
+    ] {
+        all(&mut raw, &["ALTER TABLE customers ADD COLUMN IF NOT EXISTS n int", "DELETE FROM customers"]).await;
+        all(&mut raw, &["SELECT setval('customers_id_seq', 5999)"]).await;
+        let said = copied(&mut raw, &format!("COPY customers (name, n) FROM STDIN {options}"), data).await;
+        assert_eq!(said, "COPY 2", "{options}");
+        assert_eq!(
+            asked(&mut raw, "SELECT id, name FROM customers ORDER BY id").await,
+            ["6000 a", "6001 b"],
+            "{options}"
+        );
+    }
+    assert_eq!(copied(&mut raw, "COPY orders (customer_id) FROM STDIN", "5\n6\n7\n").await, "COPY 3");
+    assert_eq!(
+        asked(&mut raw, "SELECT id, customer_id, total FROM orders ORDER BY 1").await,
+        ["1 5 7", "2 6 7", "3 7 7"]
+    );
+    assert_eq!(copied(&mut raw, "COPY tokens (note) FROM STDIN", "a\nb\nc\n").await, "COPY 3");
+    assert_eq!(raw.value("SELECT count(DISTINCT token) FROM tokens").await, "3");
+    assert_eq!(copied(&mut raw, "COPY areas (n) FROM STDIN", "1\n2\n").await, "COPY 2");
+    assert_eq!(asked(&mut raw, "SELECT code, n FROM areas ORDER BY n").await, ["none 1", "none 2"]);
+    // Errors show the row as the client sent it.
+    for (data, says) in [
+        (
+            "5\t1\n6\tx\n",
+            "22P02: invalid input syntax for type integer: \"x\" () () COPY orders, line 2, column total: \"x\"",
+        ),
+        ("5\t1\n6\n", "22P04: missing data for column \"total\" () () COPY orders, line 2: \"6\""),
+        ("5\t1\n6\t1\t2\n", "22P04: extra data after last expected column () () COPY orders, line 2: \"6\t1\t2\""),
+    ] {
+        assert_eq!(copied(&mut raw, "COPY orders (customer_id, total) FROM STDIN", data).await, says);
+    }
+    let said = copied(&mut raw, "COPY customers (name) FROM STDIN BINARY", "").await;
+    assert!(said.starts_with("0A000") && said.contains("binary"), "{said}");
+    // A clock is the transaction's.
+    all(&mut raw, &["BEGIN"]).await;
+    let now = raw.value("SELECT now()").await;
+    assert_eq!(copied(&mut raw, "COPY customers (name) FROM STDIN", "clock\n").await, "COPY 1");
+    assert_eq!(raw.value("SELECT at FROM customers WHERE name = 'clock'").await, now);
+    all(&mut raw, &["CREATE TABLE fresh (id int)"]).await;
+    let said = copied(&mut raw, "COPY customers (name) FROM STDIN", "x\n").await;
+    assert!(said.starts_with("0A000") && said.contains("definitions"), "{said}");
+    all(&mut raw, &["ROLLBACK"]).await;
+    assert_eq!(three.on("s2", "SELECT is_called FROM customers_id_seq").await, "f");
+}

@@ -135,8 +135,12 @@ fn print(plan: &Plan) -> String {
                 Finish::Moved(moved) => out.push_str(&self::moved(moved)),
                 Finish::Copied(copied) => {
                     match &copied.deal {
-                        Deal::ByKey(key) => out.push_str(&format!("\n  copied by field {}, {}", key.field, key.name)),
+                        Deal::ByKey(key) => out.push_str(&format!("\n  copied by {:?}, {}", key.from, key.name)),
                         Deal::Copies(table) => out.push_str(&format!("\n  copied, copies of {table}")),
+                    }
+                    for fill in &copied.fills {
+                        let clock = if fill.clock { ", once" } else { "" };
+                        out.push_str(&format!("\n  fill {} by {}{clock}", fill.column, fill.default));
                     }
                     if let Err(refusal) = &copied.format {
                         out.push_str(&format!(", refused {}", refusal.reason));
