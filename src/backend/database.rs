@@ -216,6 +216,11 @@ impl Database {
         self.config.load().service_user.is_none() && !self.followed.swap(true, Ordering::AcqRel)
     }
 
+    /// Who followed it can't any more: the next client that logs in takes over.
+    pub fn lost_follower(&self) {
+        self.followed.store(false, Ordering::Release);
+    }
+
     /// No new work is begun while this is true.
     pub fn paused(&self) -> tokio::sync::watch::Receiver<bool> {
         self.paused.subscribe()

@@ -114,7 +114,7 @@ pub async fn login(
 
 impl LoginError {
     /// The server let this user not in (class 28): `pg_hba.conf`, a certificate, a password.
-    fn is_about_authorization(&self) -> bool {
+    pub fn is_about_authorization(&self) -> bool {
         matches!(self, Self::Rejected(error) if error.code().as_str().starts_with("28"))
     }
 

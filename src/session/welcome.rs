@@ -141,6 +141,7 @@ impl Session {
             self.settings = Tracker::new(settings);
             self.reported = template.reported;
             self.say(|out| out.extend_from_slice(&template.notices));
+            self.follow_catalog();
             return Ok(true);
         }
         let Ok(found) = self.find_connection(Target::Primary).await else { return Ok(false) };
@@ -156,10 +157,7 @@ impl Session {
             }
             return Err(error);
         }
-        if shared.needs_follower() {
-            let (database, telemetry) = (shared.clone(), self.worker.telemetry.clone());
-            tokio::task::spawn_local(monitor::follow_catalog(database, self.identity.clone(), telemetry));
-        }
+        self.follow_catalog();
         self.reported = conn.reported.clone();
         self.say(|out| out.extend_from_slice(&notices));
         let template = Template { reported: self.reported.clone(), notices: notices.into() };
@@ -167,6 +165,15 @@ impl Session {
         self.settings = Tracker::new(settings);
         pool.checkin(conn);
         Ok(true)
+    }
+
+    /// Has the catalog followed in its user's name, where nobody does.
+    fn follow_catalog(&self) {
+        let database = &self.database.shared;
+        if database.needs_follower() {
+            let (database, telemetry) = (database.clone(), self.worker.telemetry.clone());
+            tokio::task::spawn_local(monitor::follow_catalog(database, self.identity.clone(), telemetry));
+        }
     }
 }
 

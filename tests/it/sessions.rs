@@ -10,7 +10,7 @@ use turns::{SHARED, Script, compare};
 
 use crate::support::build;
 use crate::support::proxy::Inside;
-use crate::support::raw::Raw;
+use crate::support::raw::{PATIENCE, Raw};
 
 pub use turns::world;
 
@@ -167,6 +167,38 @@ async fn what_resets_return_to_in_session_mode() {
     scripts.retain(|script| !script.name.starts_with("resets that nobody sees"));
     all_with(mode, "plain", scripts).await;
     all_with(mode, "plain", vec![reset_scripts::start_up()]).await;
+}
+
+/// Without a service user the catalog is read in the first client's name; when that one isn't let in any more, in the
+/// next one's.
+#[tokio::test]
+async fn the_catalog_finds_another_reader() {
+    world().execute("CREATE ROLE first_reader LOGIN PASSWORD 'f'; CREATE ROLE second_reader LOGIN PASSWORD 's'").await;
+    let users = "[users.first_reader]\npassword = \"f\"\n[users.second_reader]\npassword = \"s\"\n";
+    let proxy = Inside::start(&format!("{users}{}", world().configuration(""))).await;
+    let reads = |user: &str| {
+        format!(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = '{user}_reader' AND query LIKE '%pg_catalog%' \
+             AND application_name LIKE 'pgbraid%'"
+        )
+    };
+    drop(Raw::login(&proxy.target("first_reader", "f", "turns")).await);
+    world().cluster.until(0, &reads("first")).await.unwrap();
+    world()
+        .execute(
+            "ALTER ROLE first_reader NOLOGIN; \
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'first_reader'",
+        )
+        .await;
+    let begin = std::time::Instant::now();
+    loop {
+        drop(Raw::login(&proxy.target("second_reader", "s", "turns")).await);
+        if world().cluster.value(0, "postgres", &reads("second")).await.unwrap() == "t" {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "nobody reads the catalog");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
 }
 
 /// Applications know their own notifications by the process id that they were told at login.

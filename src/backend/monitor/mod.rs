@@ -49,16 +49,18 @@ pub async fn run(
     tokio::select! {
         _ = servers => {}
         () = monitor.conduct() => {}
-        () = schema::follow(&monitor) => {}
+        () = schema::follow(&monitor, false) => {}
         _ = shutdown.wait_for(|ended| *ended) => {}
     }
 }
 
-/// Follows only the catalog, as `identity`, for ever: for a database with one server and without a service user, on
+/// Follows only the catalog, as `identity`, as long as the server lets it in: for a database with one server and without a service user, on
 /// behalf of the first client that logged in. Without a catalog every statement would have to be taken for one that may
 /// leave something behind on its connection.
 pub async fn follow_catalog(database: Arc<Database>, identity: Arc<Identity>, telemetry: Telemetry) {
-    schema::follow(&Monitor::new(database, identity, &telemetry)).await;
+    let monitor = Monitor::new(database, identity, &telemetry);
+    schema::follow(&monitor, true).await;
+    monitor.database.lost_follower();
 }
 
 /// What the tasks of one database's monitor share.

@@ -36,8 +36,8 @@ struct Read {
     schema: Option<Arc<Schema>>,
 }
 
-/// Follows the primary's catalog for ever.
-pub(super) async fn follow(monitor: &Monitor) {
+/// Follows the primary's catalog: for ever, or until the server refuses the login, and a while longer.
+pub(super) async fn follow(monitor: &Monitor, until_refused: bool) {
     let mut read = Read::default();
     let mut told = None;
     let mut pause = FIRST_PAUSE;
@@ -45,6 +45,7 @@ pub(super) async fn follow(monitor: &Monitor) {
         if let Some(primary) = monitor.database.shard.primary().cloned() {
             let why = stay_with(monitor, &primary, &mut read, &mut told).await;
             // A look that works takes back what was told: this is the second failure in a row, or a later one.
+            let (why, refused) = why.map_or((None, false), |ended| (Some(ended.why), ended.refused));
             let again = why.is_some() && told.is_some();
             pause = if again { (pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
             if let Some(why) = why.filter(|_| primary.role() == Role::Primary)
@@ -57,6 +58,10 @@ pub(super) async fn follow(monitor: &Monitor) {
                 );
                 told = Some(why);
             }
+            if refused && until_refused {
+                tokio::time::sleep(LONGEST_PAUSE).await;
+                return;
+            }
         }
         if pause == FIRST_PAUSE {
             let _ = tokio::time::timeout(pause, monitor.database.schema.notified()).await;
@@ -66,22 +71,32 @@ pub(super) async fn follow(monitor: &Monitor) {
     }
 }
 
+/// Why following ended, where something is wrong.
+struct Ended {
+    why: String,
+    /// The server doesn't let the user in.
+    refused: bool,
+}
+
 /// Follows the catalog of `primary` as long as it is the primary. Why it ended.
 async fn stay_with(
     monitor: &Monitor,
     primary: &Arc<Server>,
     read: &mut Read,
     told: &mut Option<String>,
-) -> Option<String> {
+) -> Option<Ended> {
     let timeout = monitor.database.config().pool.connect_timeout;
     let mut control = match Control::open(primary, &monitor.identity, timeout, limits::CATALOG_STATEMENT).await {
         Ok(control) => control,
-        Err(error) => return Some(error.into_error().message().to_owned()),
+        Err(error) => {
+            let refused = error.is_about_authorization();
+            return Some(Ended { why: error.into_error().message().to_owned(), refused });
+        }
     };
     while primary.role() == Role::Primary {
         let begin = Instant::now();
         if let Err(error) = look(monitor, &mut control, read).await {
-            return Some(error.message().to_owned());
+            return Some(Ended { why: error.message().to_owned(), refused: false });
         }
         *told = None;
         let pause = begin.elapsed() * (SHARE - 1);
