@@ -173,6 +173,43 @@ impl<'a> Settling<'a> {
     }
 }
 
+/// The expression that gives a column's default.
+pub fn default_of(relation: &Relation, column: &Column) -> String {
+    if !column.identity {
+        return column.default.clone().unwrap_or_else(|| "NULL".to_owned());
+    }
+    let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    let table = literal(&format!("{}.{}", quoted(&relation.schema), quoted(&relation.name)));
+    let name = literal(&column.name);
+    format!("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence({table}, {name})::pg_catalog.regclass)")
+}
+
+/// Columns that a query's rows leave away, and that shards wouldn't give alike.
+#[derive(Default)]
+pub struct Omitted<'a> {
+    /// One value for all rows.
+    pub once: Vec<&'a Column>,
+    /// Another for each.
+    pub drawn: Vec<&'a Column>,
+}
+
+/// Sorts columns that are left away. `key`: the sharding key, which must be known; `None`: the same rows go to every shard.
+pub fn omitted<'a>(columns: impl Iterator<Item = &'a Column>, key: Option<&str>) -> Omitted<'a> {
+    let mut omitted = Omitted::default();
+    for column in columns.filter(|column| !column.generated) {
+        match gives(column) {
+            _ if key == Some(column.name.as_str()) && (column.default.is_some() || column.identity) => {
+                omitted.drawn.push(column);
+            }
+            Gives::Constant => {}
+            Gives::PerRow if key.is_some() => {}
+            Gives::Clock => omitted.once.push(column),
+            _ => omitted.drawn.push(column),
+        }
+    }
+    omitted
+}
+
 /// Of the columns that a query's rows leave away, those whose default is to be evaluated once for all of them.
 pub fn to_settle<'a>(omitted: impl Iterator<Item = &'a Column>, copies: bool) -> Result<Vec<&'a Column>, Refusal> {
     let mut once = Vec::new();
@@ -185,17 +222,6 @@ pub fn to_settle<'a>(omitted: impl Iterator<Item = &'a Column>, copies: bool) ->
         }
     }
     Ok(once)
-}
-
-/// The expression that gives a column's default.
-fn default_of(relation: &Relation, column: &Column) -> String {
-    if !column.identity {
-        return column.default.clone().unwrap_or_else(|| "NULL".to_owned());
-    }
-    let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-    let table = literal(&format!("{}.{}", quoted(&relation.schema), quoted(&relation.name)));
-    let name = literal(&column.name);
-    format!("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence({table}, {name})::pg_catalog.regclass)")
 }
 
 /// Whether a default hangs on the moment of its transaction.

@@ -3,14 +3,14 @@
 
 use super::analysis::*;
 use super::confine::{conditions, sentence};
-use super::defaults;
+use super::defaults::{self, Omitted};
 use super::query::{self, Kinds, Planner};
 use super::refuse::{refuse, unsupported};
 use super::scatter::{Prover, Spread};
 use super::several::{Writing, nothing, values};
 use super::splice::{Edits, text};
 use super::walk::{bare, has_query};
-use super::writes::{Rows, Write, leaves_given, sequence_default};
+use super::writes::{DRAWN, Rows, Write, leaves_given, sequence_default};
 use super::{
     Access, Changed, FedInto, Feed, Finish, Input, Insertion, KeyCondition, Piece, Plan, Refusal, Scatter, Work,
     functions,
@@ -144,7 +144,7 @@ impl Feeding<'_> {
     }
 
     /// Columns without a value must get the one that one server would give: those whose default is to be evaluated once.
-    fn defaults(&self, given: usize, copies: bool) -> Result<Vec<&Column>, Refusal> {
+    fn defaults(&self, given: usize) -> Result<Omitted<'_>, Refusal> {
         let relation = self.relation()?;
         let assigned = self.insert.on_conflict.as_ref().and_then(|conflict| conflict.update.as_deref());
         defaults::alike(relation, assigned.unwrap_or_default())?;
@@ -158,7 +158,7 @@ impl Feeding<'_> {
             None => position < given,
         };
         let omitted = relation.columns.iter().enumerate().filter(|(position, column)| !named(*position, column));
-        defaults::to_settle(omitted.map(|(_, column)| column), copies)
+        Ok(defaults::omitted(omitted.map(|(_, column)| column), self.key_name()))
     }
 
     /// The list of columns with these behind it.
@@ -208,7 +208,10 @@ impl Feeding<'_> {
         let mut edits = Edits::default();
         let mut once = planner.functions(&mut edits)?;
         let width = level.outputs.len();
-        let added = self.defaults(width, false)?;
+        let Omitted { once: added, drawn } = self.defaults(width)?;
+        if !drawn.is_empty() {
+            return Err(off());
+        }
         self.list(&mut edits, width, &added)?;
         for column in &added {
             once.push(column.default.clone().unwrap_or_default());
@@ -254,10 +257,10 @@ impl Feeding<'_> {
             None => level.filter(|level| !level.open).map(|level| level.outputs.len()),
         };
         let copies = matches!(self.home, Home::Reference);
-        let added = match (self.home, width) {
-            (Home::Unsharded, _) => Vec::new(),
-            (_, Some(width)) => self.defaults(width, copies)?,
-            (_, None) if self.insert.columns.is_some() => self.defaults(0, copies)?,
+        let Omitted { once: added, drawn } = match (self.home, width) {
+            (Home::Unsharded, _) => Omitted::default(),
+            (_, Some(width)) => self.defaults(width)?,
+            (_, None) if self.insert.columns.is_some() => self.defaults(0)?,
             (_, None) => return Err(unsupported("insert-select", "an INSERT of columns that aren't known")),
         };
         let mut edits = Edits::default();
@@ -268,7 +271,7 @@ impl Feeding<'_> {
             return Err(unsupported("reference-volatile", "a volatile function in ON CONFLICT or RETURNING"));
         }
         let mut once = self.planner(&around).functions_of(calls(), &mut edits)?;
-        self.list(&mut edits, width.unwrap_or(0), &added)?;
+        self.list(&mut edits, width.unwrap_or(0), &[drawn.as_slice(), added.as_slice()].concat())?;
         let mut behind = Vec::new();
         for column in &added {
             once.push(column.default.clone().unwrap_or_default());
@@ -277,6 +280,9 @@ impl Feeding<'_> {
         let mut before = vec![text("INSERT INTO ")];
         let (start, end) = (self.insert.table.span.start, self.source.span.start);
         before.extend(edits.apply(self.sql, Span::new(start, end)));
+        if self.insert.overriding.is_none() && drawn.iter().any(|column| column.identity) {
+            before.push(text("OVERRIDING SYSTEM VALUE "));
+        }
         let conflict = self.insert.on_conflict.as_ref();
         let partly = conflict.is_some_and(|conflict| conflict.update.is_none() || conflict.filter.is_some());
         let ordered = self.insert.returning.is_some() && self.source.order_by.is_some();
@@ -299,7 +305,8 @@ impl Feeding<'_> {
                 added: behind,
                 after: edits.apply(self.sql, Span::new(self.source.span.end, self.insert.span.end)),
             },
-            into: self.target()?,
+            into: self.target(width, &drawn)?,
+            drawn: drawn.iter().map(|column| defaults::default_of(relation, column)).collect(),
             // A row that is updated twice, and keys that rows have of each other, are judged by statement; triggers run by it.
             whole: conflict.is_some_and(|conflict| conflict.update.is_some())
                 || relation.foreign_keys.iter().any(itself)
@@ -309,14 +316,31 @@ impl Feeding<'_> {
         Ok(Scatter { inputs: Vec::new(), finish: Finish::Fed(Box::new(feed)), once, rest_reads: false, within: None })
     }
 
-    fn target(&self) -> Result<FedInto, Refusal> {
+    /// The sharding key's column.
+    fn key_name(&self) -> Option<&str> {
+        match self.home {
+            Home::Sharded(_, column) => self.relation().ok()?.columns.get(*column).map(|key| key.name.as_str()),
+            _ => None,
+        }
+    }
+
+    fn target(&self, width: Option<usize>, drawn: &[&Column]) -> Result<FedInto, Refusal> {
         Ok(match (self.home, &self.write.rows) {
             (Home::Reference, _) => FedInto::Copies(self.insert.table.name.span.of(self.sql).to_owned()),
             (Home::Sharded(place, column), rows) => {
                 let key = self.relation()?.columns.get(*column);
                 let key = key.ok_or_else(|| unsupported("write", "this target"))?;
                 let place = self.key(place, key);
-                match (self.at(*column), rows) {
+                let at = match self.at(*column) {
+                    // It stands behind the query's own columns.
+                    Some(DRAWN) => {
+                        let own = drawn.iter().position(|column| column.name == key.name);
+                        let own = own.and_then(|own| Some(width? + own));
+                        Some(own.ok_or_else(super::writes::unknown_key)?)
+                    }
+                    at => at,
+                };
+                match (at, rows) {
                     (Some(at), _) => FedInto::Shards { key: place, at: Some(at) },
                     // A constant, or no value at all.
                     (None, Rows::New(Some(condition))) if condition.values.len() == 1 => {

@@ -166,6 +166,8 @@ pub struct Feed {
     pub plan: Box<Plan>,
     pub insertion: Insertion,
     pub into: FedInto,
+    /// Defaults that the home shard gives each row, as more columns of the query's.
+    pub drawn: Vec<String>,
     /// A shard must get all its rows in one statement.
     pub whole: bool,
     /// RETURNING's rows come in the order of the query's.

@@ -18,6 +18,9 @@ pub struct Write {
     pub draws: bool,
 }
 
+/// Stands for the column of the key's default, which the query doesn't give.
+pub const DRAWN: usize = usize::MAX;
+
 /// Which rows a statement writes.
 pub enum Rows {
     /// Rows that exist are changed.
@@ -198,13 +201,17 @@ impl Resolver<'_> {
             (Some(values), _) => values.rows.iter().map(Some).collect(),
             (None, InsertSource::DefaultValues(_)) => vec![None],
             (None, InsertSource::Query(query)) => {
-                if let Some((_, column)) = drawn {
+                if let Some((_, column)) = drawn.filter(|(_, column)| drops(column)) {
                     return Err(sequence_default(&column.name));
                 }
-                let at = given.ok_or_else(missing)?;
+                let at = match given {
+                    None if defaulted => return Ok((Rows::Given(DRAWN), true)),
+                    given => given.ok_or_else(missing)?,
+                };
+                let draws = drawn.is_some();
                 return match self.row_keys(query, at, key, &missing) {
-                    Ok(values) => Ok((Rows::New(Some(condition(values))), false)),
-                    Err(_) if super::feed::fits(insert) => Ok((Rows::Given(at), false)),
+                    Ok(values) => Ok((Rows::New(Some(condition(values))), draws)),
+                    Err(_) if super::feed::fits(insert) => Ok((Rows::Given(at), draws)),
                     Err(refusal) => Err(refusal),
                 };
             }

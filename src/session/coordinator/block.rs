@@ -132,9 +132,10 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The shard whose clock is the transaction's: the one that it began on.
+    /// The shard whose clock is the transaction's: the home shard where it has come there, else the one that it began on.
     pub(super) fn clock(&self) -> Option<usize> {
-        self.block.as_ref().and_then(|block| block.members.first().copied())
+        let (block, home) = (self.block.as_ref()?, self.home());
+        if block.members.contains(&home) { Some(home) } else { block.members.first().copied() }
     }
 
     /// A link to a shard with the session's settings, outside any transaction of the client's unless it has joined.

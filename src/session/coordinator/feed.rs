@@ -6,9 +6,9 @@ use super::change::{Task, count_of, unequal, uneven};
 use super::collect::Answer;
 use super::deal::{Deal, insert_text};
 use super::decide::{Target, refusal_error};
-use super::describe::Prepared;
+use super::describe::{Column as Described, Prepared};
 use super::flow::{Flow, To};
-use super::multi::{Bind, Extra, Question, all_types, types_tail};
+use super::multi::{Bind, Extra, Question, all_types, put_question, types_tail};
 use super::rest::made_columns;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
@@ -66,18 +66,20 @@ impl Coordinator {
         let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
         let source = self.text(&feed.query, &types_tail(&params), true);
         self.describe(&source).await?;
-        let deal = self.deal(prepared, &source, feed, bind, &view)?;
         let mut flow = self.read_source(&source, feed, bind, &view).await?;
         let mut told = Told { described: !describe, rows: Vec::new(), count: 0 };
+        let columns = self.fed_columns(&source, feed).await?;
+        let deal = self.deal(prepared, &columns, feed, bind, &view)?;
         let (mut more, mut turn) = (true, 0);
         while more {
-            let mut batch = self.batch(&source, &view)?;
+            let mut batch = self.batch(&columns, &view)?;
             while more && (feed.whole || batch.bytes < limits::FEED_BYTES && batch.count < limits::FEED_ROWS) {
                 let mut rows = Vec::new();
                 let given = self.flow_rows(&mut flow, STEP, &mut To::Kept(&mut rows, false)).await?;
                 more = given == STEP;
-                for row in rows {
-                    batch.take(row.get(HEADER..).unwrap_or_default(), &deal, &view)?;
+                let drawn = self.drawn_rows(feed, rows.len(), &columns).await?;
+                for (row, more) in rows.iter().zip(drawn) {
+                    batch.take(row.get(HEADER..).unwrap_or_default(), &more, &deal, &view)?;
                 }
             }
             // Triggers by statement run where there are no rows, too.
@@ -138,19 +140,51 @@ impl Coordinator {
     }
 
     /// How rows are dealt out.
-    fn deal(&self, prepared: &Prepared, source: &Prepared, feed: &Feed, bind: &Bind, view: &View) -> Go<Deal> {
+    fn deal(&self, prepared: &Prepared, columns: &[Described], feed: &Feed, bind: &Bind, view: &View) -> Go<Deal> {
         Ok(match &feed.into {
             FedInto::Home => Deal::All(vec![self.home()]),
             FedInto::Copies(_) => Deal::All(self.home_first()),
-            FedInto::Shards { key, at } => {
-                let columns = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
-                self.deal_by(prepared, key, *at, columns, bind, view)?
-            }
+            FedInto::Shards { key, at } => self.deal_by(prepared, key, *at, columns, bind, view)?,
         })
     }
 
-    fn batch(&self, source: &Prepared, view: &View) -> Go<Batch> {
-        let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
+    /// The query's columns, and those that are drawn.
+    async fn fed_columns(&mut self, source: &Prepared, feed: &Feed) -> Go<Vec<Described>> {
+        let mut columns = source.described.get().map(|described| described.columns.clone()).unwrap_or_default();
+        if !feed.drawn.is_empty() {
+            let sql = vec![Piece::Text(format!("SELECT {}", feed.drawn.join(", ")))];
+            let input = Input { sql, access: Access::Home, columns: Vec::new() };
+            columns.extend(self.input_columns(source, &input, &Extra::default()).await?.iter().cloned());
+        }
+        Ok(columns)
+    }
+
+    /// Values of the home shard's for so many rows, by row.
+    async fn drawn_rows(&mut self, feed: &Feed, count: usize, columns: &[Described]) -> Go<Vec<Vec<Option<Vec<u8>>>>> {
+        if feed.drawn.is_empty() || count == 0 {
+            return Ok(vec![Vec::new(); count]);
+        }
+        let home = self.home();
+        let drawn = columns.get(columns.len().saturating_sub(feed.drawn.len())..).unwrap_or_default();
+        let question = Question {
+            sql: format!("SELECT {} FROM pg_catalog.generate_series(1, {count})", feed.drawn.join(", ")),
+            types: Vec::new(),
+            results: drawn.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
+            named: None,
+        };
+        self.may_write(home).await?;
+        let mut link = self.engage(home).await?;
+        put_question(&mut link, &question, &Bind::default(), &Extra::default(), false, false);
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(home, link);
+        let owned = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+        let row = |body: &Vec<u8>| Some(message::read_data_row(body)?.into_iter().map(owned).collect());
+        let rows: Option<Vec<Vec<_>>> = answer.good()?.rows.iter().map(row).collect();
+        Ok(rows.filter(|rows| rows.len() == count).ok_or_else(uneven)?)
+    }
+
+    fn batch(&self, described: &[Described], view: &View) -> Go<Batch> {
         let mut columns = Vec::new();
         for _ in 0..self.links.len() {
             columns.push(made_columns(described, view)?);
@@ -259,8 +293,9 @@ impl Coordinator {
 const STEP: usize = 256;
 
 impl Batch {
-    fn take(&mut self, body: &[u8], deal: &Deal, view: &View) -> Go {
-        let values = message::read_data_row(body).ok_or_else(super::stream::malformed)?;
+    fn take(&mut self, body: &[u8], drawn: &[Option<Vec<u8>>], deal: &Deal, view: &View) -> Go {
+        let mut values = message::read_data_row(body).ok_or_else(super::stream::malformed)?;
+        values.extend(drawn.iter().map(Option::as_deref));
         let place = match deal {
             Deal::All(_) => 0,
             Deal::ByKey(key) => key.shard(&values, view)?,

@@ -101,6 +101,51 @@ async fn rows_take_values_that_are_unique_over_all_shards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_began_on_another_shard_draws_on_the_home_shard() {
+    let (three, mut raw) = start("drawn_within").await;
+    asked(&mut raw, "INSERT INTO customers (name) SELECT 'x' FROM generate_series(1, 30)").await;
+    for shard in ["s1", "s2", "s3"] {
+        let there = three.on(shard, "SELECT min(id) FROM customers").await;
+        all(&mut raw, &["BEGIN", &format!("UPDATE customers SET name = 'y' WHERE id = {there}")]).await;
+        let last: i64 = raw.value("SELECT max(id) FROM customers").await.parse().unwrap();
+        let told = asked(&mut raw, "INSERT INTO customers (name) VALUES ('a'), ('b') RETURNING id").await;
+        assert_eq!(told, [(last + 1).to_string(), (last + 2).to_string()], "{shard}");
+        let same = "SELECT count(*) FROM customers WHERE name IN ('a', 'b') AND at = now()";
+        assert_eq!(raw.value(same).await, "2", "the transaction's clock");
+        all(&mut raw, &["UPDATE customers SET name = 'c' WHERE name IN ('a', 'b')", "COMMIT"]).await;
+    }
+    assert_eq!(three.on("s2", "SELECT is_called FROM customers_id_seq").await, "f");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_query_draw_too() {
+    let (three, mut raw) = start("drawn_fed").await;
+    asked(&mut raw, "INSERT INTO customers (id, name) SELECT g, 'n' || g FROM generate_series(1, 40) g").await;
+    let told = asked(
+        &mut raw,
+        "INSERT INTO orders (customer_id, total) SELECT id, id * 2 FROM customers ORDER BY id DESC RETURNING id, \
+         customer_id, total",
+    )
+    .await;
+    let expected: Vec<String> = (1..=40).map(|id| format!("{id} {} {}", 41 - id, (41 - id) * 2)).collect();
+    assert_eq!(told, expected);
+    assert_eq!(raw.value("SELECT currval('orders_id_seq')").await, "40");
+    // In several parts, and on one shard alone.
+    asked(&mut raw, "INSERT INTO visits (customer_id) SELECT g % 50 FROM generate_series(1, 12000) g").await;
+    asked(&mut raw, "INSERT INTO visits (customer_id) SELECT customer_id FROM orders WHERE customer_id = 7").await;
+    let sums = "SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || max(id) || ' ' || min(word) FROM visits";
+    assert_eq!(raw.value(sums).await, "12001 12001 12001 word");
+    let told =
+        asked(&mut raw, "INSERT INTO kinds (name) SELECT name FROM customers WHERE id < 4 ORDER BY id RETURNING id")
+            .await;
+    assert_eq!(told, ["1", "2", "3"]);
+    three.everywhere("SELECT string_agg(k::text, ',' ORDER BY id) FROM kinds k").await;
+    let sql = "INSERT INTO orders OVERRIDING SYSTEM VALUE SELECT 900 + id, id FROM customers WHERE id < 4 RETURNING id";
+    assert_eq!(asked(&mut raw, sql).await.len(), 3);
+    assert_eq!(three.on("s2", "SELECT is_called FROM visits_id_seq").await, "f");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_session_knows_what_it_drew() {
     let (_three, mut raw) = start("drawn_session").await;
     all(&mut raw, &["BEGIN"]).await;

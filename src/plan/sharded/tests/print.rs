@@ -43,6 +43,9 @@ fn fed(feed: &Feed) -> String {
     for (at, constant) in &feed.insertion.constants {
         out.push_str(&format!("\n  column {at} is {}", shown(constant)));
     }
+    for drawn in &feed.drawn {
+        out.push_str(&format!("\n  drawn {drawn}"));
+    }
     if !feed.insertion.added.is_empty() {
         out.push_str(&format!("\n  added {}", shown(&feed.insertion.added)));
     }
