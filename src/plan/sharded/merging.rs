@@ -185,7 +185,8 @@ fn common(values: &[KeyValue]) -> u32 {
     types.max().filter(|found| *found != 0).unwrap_or(oid::TEXT)
 }
 
-fn without_key(relation: &Relation, key: &Column) -> Refusal {
+/// The refusal of a row that has no value for the key.
+pub fn without_key(relation: &Relation, key: &Column) -> Refusal {
     refuse(
         "insert-key",
         format!("pgbraid can't prove to which shard a row without a value for \"{}\" belongs", key.name),

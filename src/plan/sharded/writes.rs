@@ -187,16 +187,7 @@ impl Resolver<'_> {
             let asks = || !given || asks_default(insert, *position, &column.name);
             drops(column) || takes_sequence(column) && asks()
         });
-        let missing = || {
-            refuse(
-                "insert-key",
-                format!("pgbraid can't prove to which shard a row without a value for \"{}\" belongs", key.name),
-                format!(
-                    "Name \"{}\", the sharding key of \"{}\", in INSERT and give it a value.",
-                    key.name, relation.name
-                ),
-            )
-        };
+        let missing = || super::merging::without_key(relation, key);
         let rows: Vec<Option<&ValuesRow>> = match (super::several::values(insert), &insert.source) {
             (Some(values), _) => values.rows.iter().map(Some).collect(),
             (None, InsertSource::DefaultValues(_)) => vec![None],
