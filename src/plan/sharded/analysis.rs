@@ -37,6 +37,8 @@ pub struct Analysis {
     pub filters: Vec<(RefId, Span)>,
     /// Tables that are written.
     pub writes: Vec<super::writes::Write>,
+    /// Calls of `nextval` that are a value of a new row: the home shard's, evaluated once.
+    pub drawn: Vec<Place>,
     /// A constant such as 'now' or 'today' is among the texts.
     pub moments: bool,
     /// Some level locks rows.

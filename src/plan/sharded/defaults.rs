@@ -36,6 +36,7 @@ const PER_ROW: &[&str] = &["gen_random_uuid()", "random()", "clock_timestamp()"]
 
 /// An INSERT whose defaults are to be what they would be on one server.
 pub struct Settling<'a> {
+    pub sql: &'a str,
     pub relation: &'a Relation,
     pub insert: &'a Insert,
     /// Its rows; `None`: DEFAULT VALUES.
@@ -78,14 +79,16 @@ impl<'a> Settling<'a> {
             let mut added = Vec::new();
             for drawn in &mut drawn {
                 let given = drawn.at.and_then(|at| row?.values.get(at));
-                if given.is_some_and(|given| !self.is_left(drawn.column, given)) {
+                let call = given.filter(|given| is_draw(given) && !self.is_left(drawn.column, given));
+                if call.is_none() && given.is_some_and(|given| !self.is_left(drawn.column, given)) {
                     continue;
                 }
-                let number = drawn.clock.unwrap_or_else(|| {
-                    once.push(drawn.default.clone());
+                let clock = drawn.clock.filter(|_| call.is_none());
+                let number = clock.unwrap_or_else(|| {
+                    once.push(call.map_or_else(|| drawn.default.clone(), |call| call.span.of(self.sql).to_owned()));
                     once.len() - 1
                 });
-                if gives(drawn.column) == Gives::Clock {
+                if gives(drawn.column) == Gives::Clock && call.is_none() {
                     drawn.clock = Some(number);
                 }
                 if Some(drawn.column.name.as_str()) == self.key {
@@ -135,7 +138,8 @@ impl<'a> Settling<'a> {
                 Gives::PerRow => !is_key && self.key.is_some(),
                 _ => false,
             };
-            if omitted && !alike {
+            let called = |row: &ValuesRow| at.and_then(|at| row.values.get(at)).is_some_and(is_draw);
+            if omitted && !alike || rows.iter().any(called) && self.key.is_some() {
                 drawn.push(Drawn { column, at, default: default_of(self.relation, column), clock: None });
             }
         }
@@ -253,6 +257,14 @@ pub fn left_out(relation: &Relation, column: &Column, copies: bool, key: bool) -
             format!("COPY values for \"{}\" too.", column.name),
         )),
     }
+}
+
+/// `nextval('…')`, as a value of a new row.
+pub fn is_draw(expr: &Expr) -> bool {
+    let ExprKind::Function(call) = &expr.kind else { return false };
+    let named = call.name.parts.last().is_some_and(|name| name.value == "nextval");
+    let constant = |value: &Expr| matches!(value.kind, ExprKind::Literal(_));
+    named && matches!(call.args.as_slice(), [arg] if constant(&arg.value))
 }
 
 /// Refuses `SET c = DEFAULT` where shards that evaluate the default for themselves could give different values.

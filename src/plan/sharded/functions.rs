@@ -67,7 +67,7 @@ pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> R
             }
         }
         let home = HOME_ONLY.contains(&call.name.as_str()) || call.name.contains("advisory");
-        if home && tables {
+        if home && tables && !analysis.drawn.contains(&call.place) {
             return Err(unsupported("sequence", &format!("function {} beside a sharded table", call.name)));
         }
     }

@@ -183,7 +183,7 @@ impl Planner<'_> {
         edits: &mut Edits,
     ) -> Result<Vec<String>, Refusal> {
         let mut once: Vec<String> = Vec::new();
-        for call in calls {
+        for call in calls.filter(|call| !self.analysis.drawn.contains(&call.place)) {
             match functions::behaviour(call, self.context) {
                 functions::Behaviour::Same | functions::Behaviour::PerRow => {}
                 functions::Behaviour::Local => return Err(functions::local(call)),

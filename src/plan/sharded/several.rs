@@ -174,6 +174,7 @@ impl Writing<'_> {
             .and_then(|write| self.analysis().key(write.id))
             .and_then(|(_, (_, column))| Some(relation.columns.get(column)?.name.as_str()));
         let settling = defaults::Settling {
+            sql: self.sql,
             relation,
             insert,
             values,

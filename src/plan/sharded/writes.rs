@@ -2,6 +2,7 @@
 
 use super::analysis::*;
 use super::constant::evaluate;
+use super::defaults;
 use super::facts::Reader;
 use super::names::{Namespace, Resolver};
 use super::refuse::{refuse, unsupported};
@@ -124,6 +125,11 @@ impl Resolver<'_> {
             Some((place, column)) => self.inserted_keys(insert, id, place, column)?,
             None => (Rows::New(None), false),
         };
+        if draws {
+            let values = super::several::values(insert).into_iter().flat_map(|values| &values.rows);
+            let calls = values.flat_map(|row| &row.values).filter(|value| defaults::is_draw(value));
+            self.out.drawn.extend(calls.map(|call| (self.text, call.span)));
+        }
         if let (Rows::New(Some(keys)), Some((_, key)), false) = (&rows, self.out.key(id), draws) {
             // For what RETURNING gives to the rest of the statement.
             let is = Is::In(keys.values.clone());
@@ -207,11 +213,12 @@ impl Resolver<'_> {
                 };
             }
         };
-        let mut draws = drawn.is_some();
+        let mut draws = drawn.is_some() || rows.iter().flatten().any(|row| calls(row));
         let mut values = Vec::new();
         for row in &rows {
             let value = row.and_then(|row| row.values.get(given?)).filter(|_| !drops(key));
             values.push(match value {
+                Some(expr) if defaults::is_draw(expr) => KeyValue::Once(0),
                 Some(expr) if !matches!(expr.kind, ExprKind::Default) => match evaluate(expr, sql, self.params) {
                     Some(value) => value,
                     None if !draws && super::feed::fits(insert) => {
@@ -476,6 +483,11 @@ fn asks_default(insert: &Insert, position: usize, name: &str) -> bool {
         at.and_then(|at| row.values.get(at)).is_some_and(|value| matches!(value.kind, ExprKind::Default))
     };
     values.rows.iter().any(default)
+}
+
+/// Whether a value of the row is `nextval('…')`.
+fn calls(row: &ValuesRow) -> bool {
+    row.values.iter().any(defaults::is_draw)
 }
 
 /// Whether its default draws from a sequence.

@@ -89,6 +89,12 @@ async fn rows_take_values_that_are_unique_over_all_shards() {
     for token in &told {
         assert_eq!(asked(&mut raw, &format!("SELECT 1 FROM tokens WHERE token = '{token}'")).await, ["1"]);
     }
+    // Called by name, as some frameworks do.
+    let sql = "INSERT INTO customers (id, name) VALUES (nextval('customers_id_seq'), 'x'), (2000, 'y'), (nextval('customers_id_seq'), 'z') RETURNING id";
+    assert_eq!(asked(&mut raw, sql).await, ["28", "2000", "29"]);
+    let sql = "INSERT INTO visits (id, customer_id) VALUES (pg_catalog.nextval('visits_id_seq'), 5) RETURNING id, word";
+    assert_eq!(asked(&mut raw, sql).await, ["4 word"]);
+    assert_eq!(asked(&mut raw, "INSERT INTO customers (name) VALUES ('w') RETURNING id").await, ["30"]);
     // Reference tables: the same on all shards.
     let told = asked(&mut raw, "INSERT INTO kinds (name) VALUES ('x'), ('y') RETURNING id").await;
     assert_eq!(told, ["1", "2"]);
