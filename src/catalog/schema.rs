@@ -1,6 +1,11 @@
 //! Relations by schema with their columns, keys and types: what planning over shards asks of a catalog.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
+
+use crate::sql::{Lexer, Token, TokenKind};
 
 /// An object identifier of PostgreSQL.
 pub type Oid = u32;
@@ -51,10 +56,14 @@ pub struct Relation {
     pub definition: Option<String>,
     /// Row security is on.
     pub row_security: bool,
-    /// Policies' expressions, defaults, triggers and rules call functions that aren't built in.
-    pub code: bool,
+    /// Names of functions that aren't built in which its triggers, defaults, checks and policies call.
+    pub code: Vec<String>,
     /// It has triggers or rules of users.
     pub triggers: bool,
+    /// It has rules of users.
+    pub rules: bool,
+    /// Relations that its policies of row security read, by schema and name.
+    pub policies_read: Vec<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +152,35 @@ pub struct Function {
     pub set: bool,
     /// An aggregate's kind is ordered-set or hypothetical-set.
     pub ordered_set: bool,
+    /// All words of its body, where it is of users and written in SQL or PL/pgSQL.
+    pub words: Option<Arc<[String]>>,
+    /// As a trigger it may give a whole row in NEW's place, and not only change columns that it names.
+    pub replaces_row: bool,
+}
+
+/// The words of a function's body: all names and keywords in it, as the catalog spells them. `None`: it can't be read.
+pub fn words_of(body: &str) -> Option<Arc<[String]>> {
+    let bytes = body.as_bytes();
+    let mut words = BTreeSet::new();
+    for token in Lexer::new(bytes, true) {
+        match token.kind {
+            TokenKind::UnicodeQuoted | TokenKind::Error => return None,
+            TokenKind::Word | TokenKind::Quoted => words.insert(token.name(bytes)),
+            _ => false,
+        };
+    }
+    Some(words.into_iter().collect())
+}
+
+/// Whether NEW stands anywhere but before a dot or behind RETURN.
+pub fn replaces_row(body: &str) -> bool {
+    let bytes = body.as_bytes();
+    let tokens: Vec<Token> =
+        Lexer::new(bytes, true).filter(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment)).collect();
+    let is = |at: Option<usize>, text: &[u8]| {
+        at.and_then(|at| tokens.get(at)).is_some_and(|token| token.bytes(bytes).eq_ignore_ascii_case(text))
+    };
+    (0..tokens.len()).any(|at| is(Some(at), b"new") && !is(Some(at + 1), b".") && !is(at.checked_sub(1), b"return"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

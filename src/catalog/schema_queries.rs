@@ -11,6 +11,8 @@ pub const READING: &str = "SET search_path = pg_catalog; SET standard_conforming
 pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "relations", sql: RELATIONS },
     CatalogQuery { name: "columns", sql: COLUMNS },
+    CatalogQuery { name: "code", sql: CODE },
+    CatalogQuery { name: "policies", sql: POLICIES },
     CatalogQuery { name: "collations", sql: COLLATIONS },
     CatalogQuery { name: "indexes", sql: INDEXES },
     CatalogQuery { name: "foreign keys", sql: FOREIGN_KEYS },
@@ -21,23 +23,12 @@ pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "defaults", sql: DEFAULTS },
 ];
 
-/// OID, schema, name, kind, row security, users' triggers or rules, functions of users in its expressions, parent's
-/// schema and name, definition.
+/// OID, schema, name, kind, row security, users' triggers or rules, users' rules, parent's schema and name, definition.
 const RELATIONS: &str = "
 SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity::text,
        (EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
         OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'))::text,
-       (c.oid >= 16384 AND EXISTS (
-         SELECT FROM (SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid AS class, a.oid
-                        FROM pg_catalog.pg_attrdef a WHERE a.adrelid = c.oid
-                      UNION ALL
-                      SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid
-                        FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid
-                      UNION ALL
-                      SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid
-                        FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) x
-           JOIN pg_catalog.pg_depend d ON d.classid = x.class AND d.objid = x.oid
-          WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384))::text,
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')::text,
        pn.nspname::text, pc.relname::text,
        CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -45,6 +36,36 @@ SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.relrows
   LEFT JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent
   LEFT JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND n.nspname <> 'pg_toast'";
+
+/// Relation's OID, name of a function of users that its triggers, defaults, checks or policies call, by an operator too.
+const CODE: &str = "
+SELECT DISTINCT x.of::text, p.proname::text
+  FROM (SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid AS class, a.oid, a.adrelid AS of
+          FROM pg_catalog.pg_attrdef a
+        UNION ALL
+        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid FROM pg_catalog.pg_constraint k
+        UNION ALL
+        SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid FROM pg_catalog.pg_policy p
+        UNION ALL
+        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid FROM pg_catalog.pg_trigger t
+         WHERE NOT t.tgisinternal) x
+  JOIN pg_catalog.pg_depend d ON d.classid = x.class AND d.objid = x.oid
+  LEFT JOIN pg_catalog.pg_operator o
+    ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
+  JOIN pg_catalog.pg_proc p
+    ON p.oid = CASE WHEN d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass THEN d.refobjid ELSE o.oprcode::oid END
+ WHERE p.oid >= 16384 AND x.of >= 16384
+ ORDER BY 1, 2";
+
+/// Relation's OID, schema and name of another that its policies read.
+const POLICIES: &str = "
+SELECT DISTINCT p.polrelid::text, n.nspname::text, c.relname::text
+  FROM pg_catalog.pg_policy p
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
+  JOIN pg_catalog.pg_class c
+    ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.refobjid AND c.oid <> p.polrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY 1, 2, 3";
 
 /// Relation's OID, number, name, type, modifier, type in words, not null, collation, default, identity, generated.
 const COLUMNS: &str = "
@@ -98,7 +119,7 @@ SELECT k.conrelid::text, k.conname::text, array_to_string(k.conkey, ' '), k.conf
  ORDER BY k.conrelid, k.conname";
 
 /// Schema, name, kind, volatility (an aggregate's: the worst of its parts), strict, built in, arguments, result, set,
-/// kind of aggregate, MD5 of the body of a user's.
+/// kind of aggregate, MD5 of the definition of a user's, its body where it can be read.
 const FUNCTIONS: &str = "
 SELECT n.nspname::text, p.proname::text, p.prokind::text,
        CASE WHEN g.aggfnoid IS NULL THEN p.provolatile::text ELSE
@@ -107,8 +128,10 @@ SELECT n.nspname::text, p.proname::text, p.prokind::text,
                FROM pg_catalog.pg_proc q WHERE q.oid IN (g.aggtransfn, g.aggfinalfn)) END,
        p.proisstrict::text, (p.oid < 16384)::text, p.proargtypes::text, p.prorettype::text, p.proretset::text,
        (g.aggkind IS NOT NULL AND g.aggkind <> 'n')::text,
-       CASE WHEN p.oid >= 16384 AND p.prokind <> 'a' THEN md5(pg_catalog.pg_get_functiondef(p.oid)) END
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+       CASE WHEN p.oid >= 16384 AND p.prokind <> 'a' THEN md5(pg_catalog.pg_get_functiondef(p.oid)) END,
+       CASE WHEN p.oid >= 16384 AND l.lanname IN ('sql', 'plpgsql') AND p.prokind <> 'a'
+            THEN coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
  WHERE n.nspname !~ '^pg_temp_'";
 

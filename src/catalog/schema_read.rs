@@ -7,7 +7,7 @@ use super::defaults::Defaults;
 use super::read::Rows;
 use super::schema::{
     Collation, Column, ForeignKey, Function, FunctionKind, Guard, Oid, Provider, Relation, RelationKind, Schema, Type,
-    Volatility,
+    Volatility, replaces_row, words_of,
 };
 
 /// The database's own collation, in `pg_attribute.attcollation`.
@@ -78,6 +78,8 @@ impl Schema {
         let mut reading = Reading::default();
         rows("relations").iter().for_each(|row| reading.relation(row));
         rows("columns").iter().for_each(|row| reading.column(row, &collations));
+        rows("code").iter().for_each(|row| reading.code(row));
+        rows("policies").iter().for_each(|row| reading.policy(row));
         rows("indexes").iter().for_each(|row| reading.index(row));
         rows("foreign keys").iter().for_each(|row| reading.foreign_key(row));
         reading.inherit_guards();
@@ -126,6 +128,8 @@ impl Schema {
             returns: oid(row, 7),
             set: flag(row, 8),
             ordered_set: flag(row, 9),
+            words: row.get(11).and_then(Option::as_deref).and_then(words_of),
+            replaces_row: row.get(11).and_then(Option::as_deref).is_some_and(replaces_row),
         };
         if let Some(body) = row.get(10).cloned().flatten() {
             let arguments = function.arguments.iter().map(|oid| self.type_name(*oid)).collect();
@@ -163,8 +167,10 @@ impl Reading {
             parent: row.get(8).cloned().flatten().map(|name| (owned(row, 7), name)),
             definition: row.get(9).cloned().flatten(),
             row_security: flag(row, 4),
-            code: flag(row, 6) || triggers,
+            code: Vec::new(),
             triggers,
+            rules: flag(row, 6),
+            policies_read: Vec::new(),
         };
         self.relations.insert(oid(row, 0), relation);
     }
@@ -192,6 +198,18 @@ impl Reading {
             identity: flag(row, 9),
             generated: flag(row, 10),
         });
+    }
+
+    fn code(&mut self, row: &[Option<String>]) {
+        if let Some(relation) = self.relations.get_mut(&oid(row, 0)) {
+            relation.code.push(owned(row, 1));
+        }
+    }
+
+    fn policy(&mut self, row: &[Option<String>]) {
+        if let Some(relation) = self.relations.get_mut(&oid(row, 0)) {
+            relation.policies_read.push((owned(row, 1), owned(row, 2)));
+        }
     }
 
     /// Columns' places; None where a number isn't a user's column.

@@ -348,7 +348,9 @@ mod tests {
             parent: None,
             definition: None,
             row_security: false,
-            code: false,
+            code: Vec::new(),
+            rules: false,
+            policies_read: Vec::new(),
             triggers: false,
         };
         let mut schema = Schema::default();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::KeyValue;
+use super::{KeyValue, Refusal};
 use crate::catalog::schema::{Collation, Oid};
 use crate::sql::ast::{Query, Span};
 use crate::topology::placement::TablePlace;
@@ -43,6 +43,8 @@ pub struct Analysis {
     pub moments: bool,
     /// Some level locks rows.
     pub locks: bool,
+    /// Code beside a write reads the clock, so that it must be one shard's: else this is said.
+    pub one_clock: Option<Refusal>,
     /// Names of columns with a schema, and what follows the item's name.
     pub long_names: Vec<(Span, RefId, String)>,
 }
@@ -64,6 +66,8 @@ pub struct Ref {
     pub whole: bool,
     /// A system column is used.
     pub system: bool,
+    /// A table with row security.
+    pub guarded: bool,
 }
 
 #[derive(Clone)]

@@ -96,7 +96,9 @@ impl Into<'_> {
             ));
         }
         let resolver = self.resolver;
-        resolver.no_code(self.table, self.id)?;
+        if let Some(refusal) = resolver.no_code(self.table, self.id)? {
+            return Err(refusal);
+        }
         resolver.guarded(self.table, self.id, None)?;
         let relation = resolver.relation_of(self.table).ok_or_else(|| unsupported("copy", "COPY of this relation"))?;
         self.filter_alike()?;

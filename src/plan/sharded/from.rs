@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use super::Refusal;
 use super::analysis::*;
+use super::bodies::{self, Judged, Where};
 use super::names::*;
 use super::refuse::{unresolved, unsupported};
 use crate::catalog::schema::{Relation, RelationKind};
 use crate::sql::ast::*;
+use crate::topology::placement::TablePlace;
 
 /// Views in views that are opened.
 const VIEW_DEPTH: usize = 16;
@@ -157,20 +159,54 @@ impl Resolver<'_> {
         if relation.kind == RelationKind::View && !catalog(&relation.schema) {
             return self.view(table, relation, scope, level);
         }
-        if relation.row_security && relation.code {
-            return Err(unsupported(
-                "policy",
-                &format!("\"{}\", whose policies call functions of users,", relation.name),
-            ));
-        }
-        let columns = columns(relation);
         let home = self.home(relation)?;
+        self.policies(relation, &home)?;
+        let columns = columns(relation);
         let source = Source::Table { home };
         let id = self.push(place, table.alias.as_ref(), name, columns, source, (scope, level));
         if let Some(item) = self.out.refs.get_mut(id) {
             item.primary = relation.primary_key.clone();
+            item.guarded = relation.row_security;
         }
         Ok(self.visible(id, Some(relation.schema.clone()), true))
+    }
+
+    /// Policies of row security run where the rows are: what they read must be there, and all of it.
+    fn policies(&self, relation: &Relation, home: &Home) -> Result<(), Refusal> {
+        if !relation.row_security {
+            return Ok(());
+        }
+        let place = if matches!(home, Home::Unsharded) { Where::Home } else { Where::Shard };
+        let unfit = |name: &String| match bodies::judge(self.context, name, place) {
+            Judged::Unfit(why) => Some(why),
+            _ => None,
+        };
+        if let Some(why) = relation.code.iter().find_map(unfit) {
+            return Err(unsupported(
+                "policy",
+                &format!(
+                    "\"{}\", whose policies, defaults or triggers call functions of users ({why}),",
+                    relation.name
+                ),
+            ));
+        }
+        let fit = |(schema, name): &&(String, String)| match self.context.placement.table(schema, name) {
+            Some(TablePlace::Reference) => true,
+            Some(_) => false,
+            None => place == Where::Home || schema == "pg_catalog",
+        };
+        let read = relation.policies_read.iter().find(|read| {
+            let known = self.context.schema.relations.get(*read);
+            let plain = known.is_none_or(|known| matches!(known.kind, RelationKind::Table | RelationKind::Partitioned));
+            !(plain && known.is_none_or(|known| known.parent.is_none()) && fit(read))
+        });
+        match read {
+            None => Ok(()),
+            Some((_, name)) => Err(unsupported(
+                "policy",
+                &format!("\"{}\", whose policies read \"{name}\", which isn't whole on every shard,", relation.name),
+            )),
+        }
     }
 
     /// A CTE's own constants hold for its rows.
@@ -283,6 +319,7 @@ impl Resolver<'_> {
             primary: None,
             whole: false,
             system: false,
+            guarded: false,
         });
         id
     }

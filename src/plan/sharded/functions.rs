@@ -1,6 +1,7 @@
 //! What the functions of a statement allow: evaluated anywhere, once for all, a row at a time, or not at all.
 
 use super::analysis::{Analysis, Called};
+use super::bodies::{self, Judged, Where};
 use super::refuse::{refuse, unsupported};
 use super::{Context, Refusal, Vouched};
 use crate::catalog::schema::{FunctionKind, Volatility};
@@ -19,8 +20,8 @@ pub enum Behaviour {
 }
 
 /// Functions that take queries or names of tables as text.
-const QUERIES: &[&str] = &["ts_stat", "ts_rewrite"];
-const CLOCKS: &[&str] = &[
+pub const QUERIES: &[&str] = &["ts_stat", "ts_rewrite"];
+pub const CLOCKS: &[&str] = &[
     "now",
     "statement_timestamp",
     "transaction_timestamp",
@@ -36,7 +37,7 @@ const PER_ROW: &[&str] =
 const SERVERS: &[&str] =
     &["txid_", "pg_", "inet_", "has_", "to_reg", "row_security", "lastval", "currval", "obj_", "col_"];
 /// Sequences live on the home shard; advisory locks too.
-const HOME_ONLY: &[&str] = &["nextval", "setval", "currval", "lastval"];
+pub const HOME_ONLY: &[&str] = &["nextval", "setval", "currval", "lastval"];
 
 /// Aggregates, by name: whether a call without OVER is one.
 pub fn is_aggregate(context: &Context<'_>, name: &str) -> bool {
@@ -60,10 +61,16 @@ pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> R
             continue;
         }
         if own(call, context).is_some() {
+            let place = if tables { Where::Shard } else { Where::Home };
             match (context.vouched)(&call.name) {
                 Some(Vouched::None) => {}
                 // Its argument would have to be the very key that the statement is routed by: not proven yet.
-                Some(Vouched::Key) | None => return Err(unknown(call)),
+                Some(Vouched::Key) => return Err(unknown(call, "")),
+                None => {
+                    if let Judged::Unfit(why) = bodies::judge(context, &call.name, place) {
+                        return Err(unknown(call, &why));
+                    }
+                }
             }
         }
         let home = HOME_ONLY.contains(&call.name.as_str()) || call.name.contains("advisory");
@@ -74,10 +81,11 @@ pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> R
     Ok(())
 }
 
-fn unknown(call: &Called) -> Refusal {
+fn unknown(call: &Called, why: &str) -> Refusal {
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     refuse(
         "function",
-        format!("pgbraid can't prove which tables function {} reads", call.name),
+        format!("pgbraid can't prove which tables function {} reads{why}", call.name),
         format!(
             "If it reads no sharded table, vouch for it in the configuration: {} = {{ reads = \"none\" }} under \
              [databases.NAME.functions].",
@@ -115,9 +123,11 @@ pub fn behaviour(call: &Called, context: &Context<'_>) -> Behaviour {
     let Some(all) = context.schema.functions.get(name) else { return Behaviour::Local };
     let worst = all.iter().map(|function| function.volatility).max().unwrap_or(Volatility::Volatile);
     if let Some(volatility) = own(call, context).filter(|&volatility| volatility != Volatility::Immutable) {
-        return match ((context.vouched)(name), volatility) {
-            (Some(Vouched::None), Volatility::Stable) => Behaviour::Same,
-            (Some(Vouched::None), _) => Behaviour::PerRow,
+        let proven = || bodies::judge(context, name, Where::Shard) == Judged::Fit;
+        let harmless = (context.vouched)(name) == Some(Vouched::None) || proven();
+        return match volatility {
+            Volatility::Stable if harmless => Behaviour::Same,
+            _ if harmless => Behaviour::PerRow,
             _ => Behaviour::Local,
         };
     }

@@ -32,6 +32,13 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
     if matches!(plan.access, Access::Home | Access::Any) {
         return Ok(plan);
     }
+    if let Some(refusal) = &analysis.one_clock {
+        plan.work = match plan.work {
+            Work::Route { .. } => Work::Route { otherwise: refusal.clone() },
+            _ => Work::Refuse(refusal.clone()),
+        };
+        return Ok(plan);
+    }
     let writing = Writing { sql, statement, resolver: &resolver, access: plan.access.clone() };
     match writing.sharded() {
         Ok(scatter) => {

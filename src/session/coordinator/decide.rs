@@ -119,7 +119,7 @@ impl Coordinator {
     }
 
     /// A definition is judged by what comes of it: no schema is needed to run it.
-    fn definition_of(&self, prepared: &Prepared) -> Option<Definition> {
+    pub(super) fn definition_of(&self, prepared: &Prepared) -> Option<Definition> {
         let [step] = &*prepared.plan.steps else { return None };
         if !matches!(step.kind, Kind::Write | Kind::Unknown) || self.chosen_shard(prepared).is_some() {
             return None;
@@ -389,7 +389,7 @@ pub(super) fn no_key(column: &str) -> PgError {
         .hint("Give the column a value of its own type that isn't NULL: a constant or a parameter.")
 }
 
-fn is_control(kind: &Kind) -> bool {
+pub(super) fn is_control(kind: &Kind) -> bool {
     matches!(
         kind,
         Kind::Begin(_)

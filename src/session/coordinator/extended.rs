@@ -126,6 +126,7 @@ impl Coordinator {
 
     /// The statement as it means now: the schema may have changed since it was prepared.
     async fn fresh(&mut self, prepared: Rc<Prepared>) -> Go<Rc<Prepared>> {
+        self.await_view(&prepared).await?;
         let reads_as_then = prepared.key.is_read_by(&self.reads(), self.own_names());
         if prepared.generation == self.generation() && reads_as_then {
             return Ok(prepared);

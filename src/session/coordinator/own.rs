@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::collect::Answer;
+use super::decide::is_control;
 use super::describe::Prepared;
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -67,6 +68,17 @@ impl Coordinator {
             false => self.database.prepared(key, &self.worker, keep),
             true => self.database.prepared_alone(&key, &self.worker, self.generation()),
         }
+    }
+
+    /// Waits until what statements are planned by is known, after a definition that was acknowledged: what was planned
+    /// before it isn't good any more. Transactions, settings and definitions hang on no schema.
+    pub(super) async fn await_view(&mut self, prepared: &Prepared) -> Go {
+        let control = prepared.plan.steps.iter().all(|step| is_control(&step.kind));
+        let waits = !control && !self.has_own() && self.database.shared.view().is_err();
+        if waits && self.definition_of(prepared).is_none() {
+            self.view().await?;
+        }
+        Ok(())
     }
 
     /// The block's own view, read if it isn't known.

@@ -46,7 +46,11 @@ impl Coordinator {
         if let Some((shard, writes)) = self.known_route(sql).await? {
             return self.pass_text(shard, sql, writes).await;
         }
-        let prepared = self.text(sql, &[0, 0], false);
+        let mut prepared = self.text(sql, &[0, 0], false);
+        self.await_view(&prepared).await?;
+        if prepared.generation != self.generation() {
+            prepared = self.text(sql, &[0, 0], false);
+        }
         match prepared.plan.steps.len() {
             0 => {
                 if sql.trim().is_empty() || prepared.plan.steps.is_empty() {

@@ -1,6 +1,7 @@
 //! Sharded databases on real servers.
 
 mod bank;
+mod code;
 mod commits;
 mod constraints;
 mod copy;

@@ -2,4 +2,4 @@
 
 mod cases;
 mod print;
-mod world;
+pub mod world;

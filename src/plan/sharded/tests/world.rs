@@ -60,7 +60,9 @@ fn relation(schema: &mut Schema, name: &str, columns: &str, kind: RelationKind, 
         parent: None,
         definition: definition.map(str::to_string),
         row_security: false,
-        code: false,
+        code: Vec::new(),
+        rules: false,
+        policies_read: Vec::new(),
         triggers: false,
     };
     schema.relations.insert(("public".into(), name.into()), relation);
@@ -170,6 +172,8 @@ fn functions(schema: &mut Schema) {
                 arguments: vec![],
                 returns: 0,
                 set: false,
+                words: None,
+                replaces_row: false,
                 ordered_set: matches!(name, "mode" | "percentile_cont"),
             });
         }
