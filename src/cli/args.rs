@@ -71,6 +71,10 @@ pub struct Check {
     /// Look at the configuration alone; ask no server.
     #[arg(long)]
     pub offline: bool,
+
+    /// Read all rows of placed tables: do they lie where the map says, are the copies of reference tables equal?
+    #[arg(long, conflicts_with = "offline")]
+    pub data: bool,
 }
 
 /// `pgbraid explain`

@@ -1,6 +1,7 @@
 //! `pgbraid check`: every mistake in a configuration, then what the servers say of it.
 
 mod ask;
+mod data;
 mod judge;
 mod sharding;
 
@@ -42,16 +43,16 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Checks the configuration at `path`; without `offline` its servers too. Prints a line a finding; the exit code is 0
+/// Checks the configuration at `path`; without `offline` its servers too, with `data` also their rows. Prints a line a finding; the exit code is 0
 /// where pgbraid would work, 1 where it wouldn't.
-pub fn run(path: &Path, offline: bool) -> ExitCode {
+pub fn run(path: &Path, offline: bool, data: bool) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let sound = check(path, offline, &mut out).unwrap_or(false);
+    let sound = check(path, offline, data, &mut out).unwrap_or(false);
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Whether the configuration is sound. Errors are those of writing to `out`.
-fn check(path: &Path, offline: bool, out: &mut impl Write) -> std::io::Result<bool> {
+fn check(path: &Path, offline: bool, data: bool, out: &mut impl Write) -> std::io::Result<bool> {
     let config = match load(path, &ProcessEnvironment) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -63,7 +64,7 @@ fn check(path: &Path, offline: bool, out: &mut impl Write) -> std::io::Result<bo
     };
     let mut findings = files(&config);
     if !offline {
-        findings.extend(servers(&config));
+        findings.extend(servers(&config, data));
     }
     for finding in &findings {
         writeln!(out, "{finding}")?;
@@ -110,7 +111,7 @@ fn all_servers(config: &Config) -> impl Iterator<Item = (&Arc<Database>, &Server
 }
 
 /// What the servers say.
-fn servers(config: &Config) -> Vec<Finding> {
+fn servers(config: &Config, data: bool) -> Vec<Finding> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -121,7 +122,12 @@ fn servers(config: &Config) -> Vec<Finding> {
     let answers = runtime.block_on(futures_util::future::join_all(
         all_servers(config).map(|(database, server)| ask::ask(config, database, server)),
     ));
-    judge::judge(config, &answers)
+    let mut findings = judge::judge(config, &answers);
+    for database in config.databases.values().filter(|database| data && database.is_sharded()) {
+        let own: Vec<_> = answers.iter().filter(|answer| answer.database == database.name).collect();
+        findings.extend(runtime.block_on(data::look(config, database, &own)));
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -134,7 +140,7 @@ mod tests {
         let path = dir.path().join("bad.toml");
         std::fs::write(&path, "[server]\nmax_clents = 5\nworkers = -1\n").unwrap();
         let mut out = Vec::new();
-        assert!(!check(&path, true, &mut out).unwrap());
+        assert!(!check(&path, true, false, &mut out).unwrap());
         let out = String::from_utf8(out).unwrap();
         let place = path.display();
         assert!(out.contains(&format!("{place}:2:1: [server] has no key `max_clents`\n  hint: did you mean")), "{out}");
@@ -149,7 +155,7 @@ mod tests {
                     shards.s = \"postgres://127.0.0.1/d?sslmode=verify-ca&sslrootcert=ca.crt\"\n";
         std::fs::write(&path, text).unwrap();
         let mut out = Vec::new();
-        assert!(!check(&path, true, &mut out).unwrap());
+        assert!(!check(&path, true, false, &mut out).unwrap());
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("no.crt") && out.contains("ca.crt: can't be read"), "{out}");
         assert!(out.ends_with("2 of 2 findings must be put right\n"), "{out}");

@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
         args::Command::Demo(args) => run(demo::run(args)),
         args::Command::Serve(args) => run(serve::run(args)),
         args::Command::Explain(args) => run(explain::run(args)),
-        args::Command::Check(args) => Ok(check::run(&args.config, args.offline)),
+        args::Command::Check(args) => Ok(check::run(&args.config, args.offline, args.data)),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("pgbraid: {failure}");

@@ -43,3 +43,49 @@ fn links_in_the_documents_lead_somewhere() {
         }
     }
 }
+
+/// `sharded::bank::the_sum_never_changes` is a test; `conversation …` has a talk of that name.
+#[test]
+fn tests_that_are_named_in_the_documents_are_there() {
+    let text = document("docs/transactions.md");
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|name| name.starts_with("sharded::")).collect();
+    assert!(named.len() > 10);
+    for name in named {
+        let (path, test) = name.rsplit_once("::").unwrap();
+        let file = format!("tests/it/{}.rs", path.replace("::", "/"));
+        assert!(document(&file).contains(&format!("fn {test}(")), "{name}");
+    }
+    let talks: String =
+        ["session", "extended", "cursors"].map(|file| document(&format!("tests/corpus/sharded/{file}.talk"))).concat();
+    let rows = text.lines().filter_map(|line| line.split_once("conversation")).map(|(_, rest)| rest);
+    for name in rows.flat_map(|rest| rest.split('`').skip(1).step_by(2)).filter(|name| !name.ends_with(".sql")) {
+        assert!(name.contains('*') || talks.contains(&format!("== {name}\n")), "{name}");
+    }
+}
+
+/// `tests/corpus/traps.txt` says where each known mistake is tested.
+#[test]
+fn every_trap_has_its_test() {
+    let mut traps = 0;
+    for line in document("tests/corpus/traps.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (trap, places) = line.split_once(" | ").expect(line);
+        traps += 1;
+        for place in places.split(" | ") {
+            let (file, names) = place.split_once(": ").expect(line);
+            for name in names.split("; ") {
+                let there = match file {
+                    "it" => {
+                        let (path, test) = name.rsplit_once("::").expect(line);
+                        document(&format!("tests/it/{}.rs", path.replace("::", "/"))).contains(&format!("fn {test}("))
+                    }
+                    _ if file.ends_with(".talk") => {
+                        document(&format!("tests/corpus/sharded/{file}")).contains(&format!("== {name}\n"))
+                    }
+                    _ => document(&format!("tests/corpus/oracle/{file}")).contains(&format!("-- name: {name}\n")),
+                };
+                assert!(there, "{trap}: {name}");
+            }
+        }
+    }
+    assert!(traps > 50, "only {traps} traps");
+}

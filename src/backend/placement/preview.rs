@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Stored, rules};
+use super::{Stored, rows, rules};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Difference, compare};
 use crate::config::Database;
-use crate::topology::placement::{Placement, TablePlace};
+use crate::topology::placement::{Placement, ShardIndex, TablePlace};
 
 /// What schemas and configuration give.
 #[derive(Debug, Default)]
@@ -57,6 +57,27 @@ pub fn placement(config: &Database, home: &Schema, stored: &Stored) -> Option<Pl
         epoch: stored.epoch,
         buckets: stored.map(config)?,
     })
+}
+
+/// What to ask a shard about the rows of one table.
+#[derive(Debug)]
+pub struct RowQuestion {
+    pub table: String,
+    /// The answer is the same on all shards where the copies are equal; else it is `true` where rows lie astray.
+    pub copies: bool,
+    pub sql: String,
+}
+
+/// A question for each placed table, for shard `at`.
+pub fn row_questions(placement: &Placement, at: ShardIndex) -> Vec<RowQuestion> {
+    let question = |(name, place): (&(String, String), &TablePlace)| {
+        let (copies, sql) = match place {
+            TablePlace::Reference => (true, rows::fingerprint(name)),
+            _ => (false, rows::astray(name, place, &placement.buckets, at)?),
+        };
+        Some(RowQuestion { table: format!("{}.{}", name.0, name.1), copies, sql })
+    };
+    placement.tables.iter().filter_map(question).collect()
 }
 
 /// In what the shards differ from the home shard.

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::{Client, Error, NoTls};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Connection, Error, NoTls};
 
 use super::sharding::{self, ShardFacts};
+use crate::catalog::READING;
 use crate::config::{Config, Database, ServerAddress, StoredPassword, User, stored_password};
-use crate::net;
+use crate::net::{self, Stream};
 
 /// Time for all questions to one server.
 const QUESTIONS: Duration = Duration::from_secs(30);
+
+/// Time for those about rows, which are all read.
+const ROWS: Duration = Duration::from_secs(3_600);
 
 /// What came of asking one server.
 #[derive(Clone, Debug)]
@@ -67,11 +72,47 @@ pub(super) async fn ask(config: &Config, database: &Database, server: &ServerAdd
 }
 
 async fn outcome(config: &Config, database: &Database, server: &ServerAddress) -> Result<Outcome, String> {
+    let Some((client, connection)) = log_in(config, database, server).await? else { return Ok(Outcome::Reachable) };
+    let facts = within(QUESTIONS, connection, facts(&client, config, database)).await?;
+    Ok(Outcome::Facts(Box::new(facts)))
+}
+
+/// Asks a server these questions about rows, each with one value for an answer, or the reason why there is none.
+///
+/// # Errors
+/// Why it couldn't be asked at all.
+pub(super) async fn values(
+    config: &Config,
+    database: &Database,
+    server: &ServerAddress,
+    questions: impl Iterator<Item = &str>,
+) -> Result<Vec<Result<String, String>>, String> {
+    let Some((client, connection)) = log_in(config, database, server).await? else {
+        return Err("without a `service_user` it can't be asked".to_owned());
+    };
+    let all = async {
+        client.batch_execute(READING).await?;
+        let mut answers = Vec::new();
+        for question in questions {
+            let rows = sharding::rows(&client, question).await.map_err(|error| words(&error));
+            answers.push(rows.map(|rows| rows.into_iter().flatten().flatten().next().unwrap_or_default()));
+        }
+        Ok(answers)
+    };
+    within(ROWS, connection, all).await
+}
+
+/// Logs in as the service user. `None`: there is none.
+async fn log_in(
+    config: &Config,
+    database: &Database,
+    server: &ServerAddress,
+) -> Result<Option<(Client, Connection<Stream, NoTlsStream>)>, String> {
     let stream =
         net::connect(server, database.pool.connect_timeout).await.map_err(|error| error.message().to_owned())?;
     let service = database.service_user.as_deref();
     let password = service.and_then(|name| config.users.get(name)).and_then(|user| user.password.as_ref());
-    let (Some(name), Some(password)) = (service, password) else { return Ok(Outcome::Reachable) };
+    let (Some(name), Some(password)) = (service, password) else { return Ok(None) };
     if stored_password(password) != StoredPassword::Plain {
         return Err(format!("`check` needs the plain password of the service user `{name}` to log in"));
     }
@@ -80,16 +121,24 @@ async fn outcome(config: &Config, database: &Database, server: &ServerAddress) -
     let mut login = tokio_postgres::Config::new();
     login.user(name).password(password.reveal()).dbname(&server.dbname).application_name("pgbraid check");
     login.ssl_mode(tokio_postgres::config::SslMode::Disable);
-    let (client, connection) = tokio::time::timeout(database.pool.connect_timeout, login.connect_raw(stream, NoTls))
+    let pair = tokio::time::timeout(database.pool.connect_timeout, login.connect_raw(stream, NoTls))
         .await
         .map_err(|_| format!("no login as `{name}` within {:?}", database.pool.connect_timeout))?
         .map_err(|error| format!("can't log in as `{name}`: {}", words(&error)))?;
-    let questions = tokio::time::timeout(QUESTIONS, facts(&client, config, database));
+    Ok(Some(pair))
+}
+
+/// The answer to questions, while the connection is looked after.
+async fn within<T>(
+    limit: Duration,
+    connection: Connection<Stream, NoTlsStream>,
+    questions: impl Future<Output = Result<T, Error>>,
+) -> Result<T, String> {
     tokio::select! {
-        answered = questions => match answered {
-            Ok(Ok(facts)) => Ok(Outcome::Facts(Box::new(facts))),
+        answered = tokio::time::timeout(limit, questions) => match answered {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(words(&error)),
-            Err(_) => Err(format!("no answer within {QUESTIONS:?}")),
+            Err(_) => Err(format!("no answer within {limit:?}")),
         },
         ended = connection => Err(match ended {
             Ok(()) => "the server closed the connection".to_owned(),

@@ -6,10 +6,11 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use super::ask::{Answer, Outcome};
 use super::{Finding, Level};
-use crate::backend::placement::{Preview, Stored, preview, read_stored, with_statements};
+use crate::backend::placement::{Preview, Stored, placement, preview, read_stored, with_statements};
 use crate::catalog::schema::Schema;
 use crate::catalog::{READING, SCHEMA_QUERIES};
 use crate::config::Database;
+use crate::topology::placement::Placement;
 
 /// What a shard's primary said.
 #[derive(Debug)]
@@ -40,13 +41,25 @@ pub(super) async fn ask(client: &Client) -> Result<ShardFacts, Error> {
     Ok(ShardFacts { schema: Schema::from_rows(&answers).map(Arc::new), stored, prepared })
 }
 
-async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+pub(super) async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
     let messages = client.simple_query(sql).await?;
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
         _ => None,
     });
     Ok(rows.collect())
+}
+
+/// Where the rows are to be, if the shards have told enough.
+pub(super) fn placed(database: &Arc<Database>, answers: &[&Answer]) -> Option<Placement> {
+    let facts = answers.iter().filter_map(|answer| match &answer.outcome {
+        Outcome::Facts(facts) => facts.shard.clone(),
+        _ => None,
+    });
+    let home = facts.into_iter().find(|facts| facts.stored.is_some())?;
+    let stored = home.stored.as_ref()?;
+    let effective = with_statements(database, &stored.by_statement);
+    placement(&effective, home.schema.as_ref()?, stored)
 }
 
 /// Findings about a sharded database, from the answers of its servers.

@@ -21,8 +21,8 @@ pub enum Definition {
     All(Everywhere),
     /// A table or a materialized view with the rows of a query: filled on the home shard, empty on the others.
     Filled(Filled),
-    /// On the home shard only: what it fills is there.
-    Home,
+    /// REFRESH MATERIALIZED VIEW, on the home shard only: its rows are there.
+    Refresh(NewTable),
     /// Shard by shard, each by itself: PostgreSQL runs it outside transactions only.
     Each(Each),
     /// Not over shards: message, hint, and a label.

@@ -126,7 +126,7 @@ pub fn definition(sql: &str, standard_strings: bool) -> Option<Definition> {
             "CREATE FOREIGN TABLE with the columns written out.",
             "definition",
         ),
-        "refresh" => Some(Definition::Home),
+        "refresh" => refresh(rest),
         "vacuum" => each("VACUUM", false),
         "analyze" | "analyse" => each("ANALYZE", true),
         "cluster" => each("CLUSTER", rest.first().is_some()),
@@ -195,6 +195,13 @@ fn create(mut rest: Words<'_>) -> Option<Definition> {
         return create_index(index);
     }
     if known(rest) { plain(Everywhere::default()) } else { None }
+}
+
+/// Behind REFRESH.
+fn refresh(mut words: Words<'_>) -> Option<Definition> {
+    words.eat_all(&["materialized", "view"]);
+    words.eat("concurrently");
+    Some(Definition::Refresh(new_table(&mut words)?))
 }
 
 /// A name, the last part of it being the object's.

@@ -24,7 +24,7 @@ fn how(sql: &str) -> String {
         Some(Definition::Filled(filled)) => {
             format!("filled {} {} {}", filled.table.name, &sql[filled.query], filled.with_data.is_some())
         }
-        Some(Definition::Home) => "home".to_owned(),
+        Some(Definition::Refresh(table)) => format!("refresh {:?} {}", table.schema, table.name),
         Some(Definition::Each(each)) => {
             let index = each.index.map(|index| format!(" {} {}", index.name, index.table)).unwrap_or_default();
             format!("each {} {}{index}", each.what, each.in_block)
@@ -83,7 +83,8 @@ fn definitions_run_as_their_words_say() {
         ("GRANT r TO s", "all servers harmless"),
         ("GRANT CONNECT ON DATABASE d TO r", "all database harmless"),
         ("REASSIGN OWNED BY a TO b", "all harmless"),
-        ("REFRESH MATERIALIZED VIEW m", "home"),
+        ("REFRESH MATERIALIZED VIEW m", "refresh None m"),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY s.m WITH NO DATA", "refresh Some(\"s\") m"),
         ("VACUUM (ANALYZE) t", "each VACUUM false"),
         ("ANALYZE t", "each ANALYZE true"),
         ("REINDEX TABLE t", "each REINDEX true"),

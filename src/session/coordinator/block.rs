@@ -8,6 +8,7 @@ use super::shard::ShardLink;
 use super::{Coordinator, Go, Stop};
 use crate::backend::settings::{Event, Settings, Tracker, Value, script};
 use crate::base::{PgError, SqlState};
+use crate::plan::sharded::{Plan, Work};
 use crate::plan::{Isolation, Kind, SetValue, TransactionModes};
 use crate::wire::frame::front;
 use crate::wire::message;
@@ -132,10 +133,15 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The shard whose clock is the transaction's: the home shard where it has come there, else the one that it began on.
+    /// The shard whose clock is the transaction's: the one that it began on.
     pub(super) fn clock(&self) -> Option<usize> {
-        let (block, home) = (self.block.as_ref()?, self.home());
-        if block.members.contains(&home) { Some(home) } else { block.members.first().copied() }
+        self.block.as_ref()?.members.first().copied()
+    }
+
+    /// Whether a statement that one shard could answer reads the clock, and the transaction's is another shard's.
+    pub(super) fn asks_other_clock(&self, plan: &Plan, shard: usize) -> bool {
+        let reads = matches!(&plan.work, Work::Scatter(scatter) if !scatter.once.is_empty());
+        reads && self.clock().is_some_and(|clock| clock != shard)
     }
 
     /// A link to a shard with the session's settings, outside any transaction of the client's unless it has joined.

@@ -371,13 +371,7 @@ impl Coordinator {
     }
 
     fn any_shard(&self) -> usize {
-        let joined = |link: &Option<Box<super::shard::ShardLink>>| link.as_ref().is_some_and(|link| link.joined);
-        if self.block.is_some()
-            && let Some(at) = self.links.iter().position(joined)
-        {
-            return at;
-        }
-        self.home()
+        self.clock().unwrap_or(self.home())
     }
 }
 

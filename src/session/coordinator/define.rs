@@ -42,7 +42,7 @@ impl Coordinator {
                 let error = PgError::error(SqlState::FEATURE_NOT_SUPPORTED, message.clone()).hint(hint.clone());
                 Err(self.refuse(error, reason))
             }
-            Definition::Home => self.refresh(prepared).await,
+            Definition::Refresh(table) => self.refresh(prepared, table).await,
             Definition::Each(each) if each.in_block && self.block.is_some() => {
                 let everywhere = Everywhere { harmless: true, ..Everywhere::default() };
                 self.define_everywhere(prepared, &everywhere, lasting).await
@@ -272,6 +272,12 @@ impl Coordinator {
     /// CREATE TABLE AS over the home shard's tables and reference tables only.
     async fn only_home(&mut self, prepared: &Prepared, filled: &Filled) -> Go {
         let sql = prepared.sql.get(filled.query.clone()).unwrap_or_default();
+        let hint = "CREATE TABLE with its columns and its placement, then INSERT … SELECT.";
+        self.reads_home_only(sql, hint).await
+    }
+
+    /// A query whose rows the home shard has all.
+    async fn reads_home_only(&mut self, sql: &str, hint: &str) -> Go {
         let view = self.view().await?;
         let plan = match self.plan_of(sql, &view) {
             Ok(plan) => plan,
@@ -284,15 +290,22 @@ impl Coordinator {
             (Access::Home | Access::Any, _) => Ok(()),
             _ => {
                 let text = "a table from the rows of sharded tables would hold one shard's rows only";
-                let error = PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
-                    .hint("CREATE TABLE with its columns and its placement, then INSERT … SELECT.");
+                let error = PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint(hint);
                 Err(self.refuse(error, "table-as"))
             }
         }
     }
 
-    /// REFRESH MATERIALIZED VIEW: its rows are on the home shard.
-    async fn refresh(&mut self, prepared: &Prepared) -> Go {
+    /// REFRESH MATERIALIZED VIEW: its rows are on the home shard, and so must be what it reads. It may have been made when
+    /// one shard had everything.
+    async fn refresh(&mut self, prepared: &Prepared, table: &NewTable) -> Go {
+        let view = self.view().await?;
+        let path = self.search_path(&view);
+        let found = view.schema.relation(table.schema.as_deref(), &table.name, &path);
+        if let Some(query) = found.and_then(|relation| relation.definition.clone()) {
+            let hint = "DROP it, and make it a table that is filled by INSERT … SELECT.";
+            self.reads_home_only(query.trim().trim_end_matches(';'), hint).await?;
+        }
         let home = self.home();
         self.hold_segment().await?;
         self.pass_text(home, &prepared.sql, true).await

@@ -41,9 +41,12 @@ impl Drawn {
 }
 
 impl Coordinator {
-    /// Evaluates expressions on the home shard, in their order: in the client's transaction, if there is one.
+    /// Evaluates expressions, in their order, in the client's transaction, if there is one: on the home shard, which has
+    /// the sequences; the others on the shard that has the transaction's clock.
     pub(super) async fn draw(&mut self, prepared: &Prepared, expressions: &[String]) -> Go<Drawn> {
         let mut drawn = Drawn::default();
+        let (home, clock) = (self.home(), self.clock().unwrap_or(self.home()));
+        let draws = |text: &String| text.contains("nextval");
         if let Some(first) = expressions.first().filter(|first| expressions.iter().all(|other| other == *first)) {
             // Once for each row.
             let from = if expressions.len() == 1 {
@@ -51,11 +54,24 @@ impl Coordinator {
             } else {
                 format!(" FROM pg_catalog.generate_series(1, {})", expressions.len())
             };
-            self.draw_some(&format!("SELECT {first}{from}"), expressions.len(), &mut drawn.values).await?;
+            let shard = if draws(first) { home } else { clock };
+            let sql = format!("SELECT {first}{from}");
+            self.draw_some(shard, &sql, expressions.len(), &mut drawn.values).await?;
         } else {
-            for part in expressions.chunks(limits::DRAWN_COLUMNS) {
-                self.draw_some(&format!("SELECT {}", part.join(", ")), part.len(), &mut drawn.values).await?;
+            let (drawn_from, others): (Vec<usize>, Vec<usize>) =
+                (0..expressions.len()).partition(|&at| expressions.get(at).is_some_and(draws));
+            let mut values = Extra::default();
+            for (shard, places) in [(home, &drawn_from), (clock, &others)] {
+                for part in places.chunks(limits::DRAWN_COLUMNS) {
+                    let texts: Vec<&str> =
+                        part.iter().filter_map(|&at| expressions.get(at)).map(String::as_str).collect();
+                    self.draw_some(shard, &format!("SELECT {}", texts.join(", ")), part.len(), &mut values).await?;
+                }
             }
+            let mut found: Vec<_> =
+                drawn_from.into_iter().chain(others).zip(values.types.into_iter().zip(values.values)).collect();
+            found.sort_by_key(|(at, _)| *at);
+            (drawn.values.types, drawn.values.values) = found.into_iter().map(|(_, pair)| pair).unzip();
         }
         let params = prepared.described.get().map_or(0, |described| described.params.len());
         for (type_oid, value) in drawn.values.types.iter().zip(&drawn.values.values) {
@@ -79,14 +95,13 @@ impl Coordinator {
     }
 
     /// One SELECT's values, row by row.
-    async fn draw_some(&mut self, sql: &str, count: usize, into: &mut Extra) -> Go {
-        let home = self.home();
-        let mut link = self.engage(home).await?;
+    async fn draw_some(&mut self, shard: usize, sql: &str, count: usize, into: &mut Extra) -> Go {
+        let mut link = self.engage(shard).await?;
         let question = Question { sql: sql.to_owned(), types: Vec::new(), results: vec![1], named: None };
-        put_question(&mut link, &self.question_for(home, &question), &Bind::default(), &Extra::default(), true, false);
+        put_question(&mut link, &self.question_for(shard, &question), &Bind::default(), &Extra::default(), true, false);
         link.sync();
         let answer = self.ask(&mut link).await?;
-        self.put_link(home, link);
+        self.put_link(shard, link);
         let answer = answer.good()?;
         let columns = answer.row.as_deref().map(read_columns).unwrap_or_default();
         let before = into.values.len();

@@ -268,7 +268,13 @@ impl Coordinator {
         }
         let view = self.view().await?;
         let values = self.bound(prepared, bind);
-        match self.target(&plan.access, &view, &|number| values(number))? {
+        let target = match self.target(&plan.access, &view, &|number| values(number))? {
+            Target::One(shard) if self.asks_other_clock(plan, shard) && matches!(decision, Decision::Planned(_)) => {
+                Target::Many(vec![shard])
+            }
+            target => target,
+        };
+        match target {
             Target::One(shard) => {
                 if let Decision::CopyOut(..) = decision {
                     self.refuse_named_copy(shard, &prepared.sql)?;

@@ -52,6 +52,7 @@ impl Coordinator {
         let Some(access) = with_literals(&route, &literals) else { return Ok(None) };
         let view = self.view().await?;
         match self.target(&access, &view, &|_| None)? {
+            Target::One(shard) if self.asks_other_clock(&route.plan, shard) => Ok(None),
             Target::One(shard) => Ok(Some((shard, route.plan.writes))),
             Target::Many(_) => Ok(None),
         }

@@ -159,7 +159,11 @@ impl Coordinator {
             return Err(self.refuse(refusal_error(refusal), refusal.reason));
         }
         let view = self.view().await?;
-        match self.target(&plan.access, &view, &|_| None)? {
+        let target = match self.target(&plan.access, &view, &|_| None)? {
+            Target::One(shard) if self.asks_other_clock(plan, shard) => Target::Many(vec![shard]),
+            target => target,
+        };
+        match target {
             Target::One(shard) => self.pass_text(shard, &prepared.sql, plan.writes).await,
             Target::Many(shards) => {
                 let scatter = match scatter_of(plan) {

@@ -201,3 +201,31 @@ async fn without_prepared_transactions_it_is_refused_or_done_as_well_as_can_be()
     let pid = cluster.pid(0);
     assert!(pid.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_of_a_block_is_that_of_the_shard_it_began_on() {
+    let bank = Bank::start(cluster(), "clock", "").await;
+    let (here, there) = (bank.ids("s1").await[0], bank.ids("s2").await[0]);
+    let mut raw = bank.client().await;
+    for (first, second) in [(here, there), (there, here)] {
+        said(&mut raw, "BEGIN").await;
+        let change = |id: i64| format!("UPDATE accounts SET owner = now()::text WHERE id = {id} RETURNING owner");
+        let select = |id: i64| format!("SELECT now()::text FROM accounts WHERE id = {id}");
+        let began = raw.value(&select(first)).await;
+        for sql in [
+            select(second),
+            change(second),
+            change(first),
+            select(second),
+            "SELECT max(now()::text) FROM accounts".into(),
+        ] {
+            assert_eq!(raw.value(&sql).await, began, "{sql}");
+        }
+        raw.send(&build::extended(&select(second), &[])).await.unwrap();
+        let frames = raw.until_ready(1).await.unwrap();
+        let rows: Vec<_> =
+            frames.iter().filter(|frame| frame.kind == b'D').map(|frame| frame.values()[0].clone()).collect();
+        assert_eq!(rows, [Some(began)], "by the extended protocol");
+        said(&mut raw, "ROLLBACK").await;
+    }
+}

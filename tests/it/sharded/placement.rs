@@ -255,11 +255,15 @@ async fn a_table_declared_later_is_verified() {
 
 /// What `pgbraid check` prints, and whether it is content.
 fn check(configuration: &str) -> (bool, String) {
+    check_with(configuration, &[])
+}
+
+fn check_with(configuration: &str, more: &[&str]) -> (bool, String) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pgbraid.toml");
     std::fs::write(&file, configuration).unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pgbraid"));
-    let output = command.arg("check").arg("--config").arg(&file).output().unwrap();
+    let output = command.arg("check").args(more).arg("--config").arg(&file).output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -278,4 +282,24 @@ async fn check_tells_of_the_map_and_of_differences() {
     assert!(!sound && text.contains(part), "{text}");
     let (sound, text) = check(&pair.configuration("s1", &PLACES.replace("\"id\"", "\"name\"")));
     assert!(!sound && text.contains("places the table public.customers by `key name`"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_looks_at_rows_where_it_is_asked_to() {
+    let pair = Pair::new("rows", TABLES).await;
+    let configuration = pair.configuration("s1", PLACES);
+    drop(pair.start(PLACES).await.view().await.unwrap());
+    for shard in ["s1", "s2"] {
+        pair.run(shard, "INSERT INTO countries VALUES ('fr', 'France'), ('it', 'Italia')").await;
+    }
+    let (sound, text) = check_with(&configuration, &["--data"]);
+    assert!(sound && text.contains("ok    shop: all copies of public.countries are equal"), "{text}");
+    assert!(text.contains("ok    shop: all rows of public.orders lie where the map says"), "{text}");
+    pair.run("s2", "UPDATE countries SET name = 'Italy' WHERE code = 'it'").await;
+    pair.run("s1", "INSERT INTO orders SELECT g, g FROM generate_series(1, 50) g").await;
+    assert!(check(&configuration).0, "no row is looked at unless asked");
+    let (sound, text) = check_with(&configuration, &["--data"]);
+    let unequal = "FAIL  shop: the copies of the reference table public.countries on the shards s1 and s2 aren't equal";
+    assert!(!sound && text.contains(unequal), "{text}");
+    assert!(text.contains("FAIL  shop: rows of public.orders that belong elsewhere are on s1"), "{text}");
 }
