@@ -222,26 +222,29 @@ fn binary_array(bytes: &[u8]) -> Option<(u32, Vec<Option<Vec<u8>>>)> {
     Some((element, out))
 }
 
+/// What stands around elements without being of them (`array_isspace`).
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\r', '\x0b', '\x0c'];
+
 /// The elements of `{a,"b",NULL}`; `None` for what isn't plainly one dimension.
 fn text_array(bytes: &[u8]) -> Option<Vec<Option<Vec<u8>>>> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let text = std::str::from_utf8(bytes).ok()?.trim_matches(BLANKS);
     let inner = text.strip_prefix('{')?.strip_suffix('}')?;
-    if inner.trim().is_empty() {
+    if inner.trim_matches(BLANKS).is_empty() {
         return Some(Vec::new());
     }
     let mut out = Vec::new();
     let mut rest = inner;
     loop {
-        let trimmed = rest.trim_start();
+        let trimmed = rest.trim_start_matches(BLANKS);
         let (value, after) = match trimmed.strip_prefix('"') {
             Some(quoted) => {
                 let (value, after) = quoted_element(quoted)?;
-                (Some(value), after.trim_start())
+                (Some(value), after.trim_start_matches(BLANKS))
             }
             None => {
                 let end = trimmed.find(',').unwrap_or(trimmed.len());
                 let (word, after) = trimmed.split_at(end);
-                let word = word.trim_end();
+                let word = word.trim_end_matches(BLANKS);
                 if word.is_empty() || word.contains(['{', '}', '"', '\\']) {
                     return None;
                 }

@@ -1,4 +1,4 @@
-//! Options of COPY FROM, as far as they tell where rows and fields end (PostgreSQL's `ProcessCopyOptions`).
+//! Options of COPY, as far as they tell where rows and fields end (PostgreSQL's `ProcessCopyOptions`).
 
 use super::Refusal;
 use super::refuse::refuse;
@@ -100,7 +100,7 @@ pub fn read(copy: &Copy, sql: &str, standard: bool, version: u32, key: Option<&s
             "force_not_null" => force_not_null = holds(&given),
             "encoding" => encoding = Some(given.text().ok_or_else(unread)?),
             // Each shard does what they say.
-            "freeze" | "log_verbosity" => {}
+            "freeze" | "log_verbosity" | "force_quote" => {}
             "on_error" if given.clone().text().is_some_and(|text| text.eq_ignore_ascii_case("stop")) => {}
             _ => return Err(unread()),
         }

@@ -202,6 +202,10 @@ impl Writing<'_> {
                 relation.name, other.name
             )));
         }
+        // Where a row goes elsewhere, UPDATE's triggers wouldn't run, but INSERT's and DELETE's.
+        if relation.triggers {
+            return Err(key_update("pgbraid can't change the sharding key of a table with triggers"));
+        }
         if relation.row_security || relation.guards.iter().any(|guard| guard.deferrable) {
             return Err(key_update(
                 "pgbraid can't change the sharding key of a table with row security or deferrable constraints",

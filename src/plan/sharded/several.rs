@@ -88,6 +88,9 @@ impl Writing<'_> {
         if self.analysis().moments {
             return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));
         }
+        if self.analysis().refs.iter().any(|item| item.system) {
+            return Err(unsupported("system-column", "a system column in a write on several shards"));
+        }
         let kinds = Kinds::of(self.analysis(), 0..self.analysis().refs.len());
         if kinds.home || kinds.catalog {
             return Err(unsupported("home-table", "a write beside tables of the home shard"));

@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 
+use super::change::count_of;
 use super::describe::Prepared;
 use super::relay::shard_lost;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState, limits};
+use crate::plan::sharded::copy_options::{self, CopyKind};
 use crate::plan::sharded::{self, Finish};
-use crate::sql::ast::Statement;
+use crate::sql::ast;
 use crate::wire::frame::{HEADER, back};
 use crate::wire::message;
 
@@ -17,7 +19,7 @@ impl Coordinator {
         &mut self,
         prepared: &Prepared,
         plan: &sharded::Plan,
-        _inner: &Statement,
+        copy: &ast::Copy,
         shards: &[usize],
     ) -> Go {
         let scatter = super::decide::scatter_of(plan).map_err(super::decide::refusal_error)?;
@@ -25,8 +27,12 @@ impl Coordinator {
             &scatter.finish,
             Finish::Stream { order, hidden: 0, limit: None, offset: None, .. } if order.is_empty()
         );
-        let words = prepared.sql.to_ascii_lowercase();
-        if !plain || !scatter.once.is_empty() || scatter.inputs.len() != 1 || words.contains("binary") {
+        let view = self.view().await?;
+        let version = view.schema.version;
+        let format = copy_options::read(copy, &prepared.sql, self.standard_strings(), version, None).ok();
+        let format = format.filter(|format| format.kind != CopyKind::Binary);
+        let sound = plain && scatter.once.is_empty() && scatter.inputs.len() == 1;
+        let Some(format) = format.filter(|_| sound) else {
             return Err(PgError::error(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 "this COPY over several shards isn't supported yet",
@@ -35,13 +41,12 @@ impl Coordinator {
                 "COPY a table or a query without ORDER BY, LIMIT and aggregates in text or CSV format, or use SELECT.",
             )
             .into());
-        }
-        let header = words.contains("header");
+        };
         let mut rows = 0u64;
         for (turn, &shard) in shards.iter().enumerate() {
             let mut link = self.engage(shard).await?;
             link.query(&prepared.sql, true);
-            let mut skip = header && turn > 0;
+            let mut skip = format.header && turn > 0;
             let mut failure = None;
             loop {
                 let worker = self.worker.clone();
@@ -58,7 +63,10 @@ impl Coordinator {
                     back::COPY_OUT_RESPONSE if turn == 0 => self.output.extend_from_slice(bytes),
                     back::COPY_DATA if std::mem::take(&mut skip) => {}
                     back::COPY_DATA => self.output.extend_from_slice(bytes),
-                    back::COMMAND_COMPLETE => rows += count_of(bytes.get(HEADER..).unwrap_or_default()),
+                    back::COMMAND_COMPLETE => {
+                        let tag = bytes.get(HEADER..).and_then(|tag| tag.strip_suffix(b"\0"));
+                        rows += tag.and_then(count_of).unwrap_or(0);
+                    }
                     back::ERROR_RESPONSE => {
                         failure = Some((message::read_error(bytes.get(HEADER..).unwrap_or_default()), bytes.to_vec()))
                     }
@@ -89,10 +97,4 @@ impl Coordinator {
         message::command_complete(&mut self.output, &format!("COPY {rows}"));
         Ok(())
     }
-}
-
-/// The number in a command tag.
-fn count_of(tag: &[u8]) -> u64 {
-    let text = String::from_utf8_lossy(tag.strip_suffix(b"\0").unwrap_or(tag));
-    text.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

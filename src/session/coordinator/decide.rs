@@ -14,7 +14,7 @@ use crate::plan::Kind;
 use crate::plan::definition::{Definition, definition};
 use crate::plan::sharded::{self, Access, Refusal, Scatter, Vouched, Work};
 use crate::plan::sharded::{BoundValue, ShardSet, shards};
-use crate::sql::ast::{CopySource, Explain, Statement};
+use crate::sql::ast::{self, Explain, Statement};
 use crate::sql::parse;
 
 /// What kind of work a statement is.
@@ -34,7 +34,7 @@ pub(super) enum Decision {
     /// On all shards.
     Define(Box<Definition>),
     /// `COPY … TO STDOUT` of what the plan gives.
-    CopyOut(Box<sharded::Plan>, Box<Statement>),
+    CopyOut(Box<sharded::Plan>, Box<ast::Copy>),
     /// `DECLARE … CURSOR`
     Declare(Box<sharded::Plan>, Cursor),
     /// FETCH, MOVE, CLOSE of a cursor.
@@ -251,13 +251,7 @@ impl Coordinator {
                 }
             }
             Statement::Copy(copy) if !copy.from => match plan(&statement) {
-                Ok(plan) if matches!(plan.work, Work::Scatter(_)) => {
-                    let inner = match &copy.source {
-                        CopySource::Statement(inner, _) => inner.clone(),
-                        CopySource::Table(..) => Box::new(statement.clone()),
-                    };
-                    Decision::CopyOut(plan, inner)
-                }
+                Ok(plan) if matches!(plan.work, Work::Scatter(_)) => Decision::CopyOut(plan, copy.clone()),
                 Ok(plan) => Decision::Planned(plan),
                 Err((error, reason)) => Decision::Refused(error, reason),
             },

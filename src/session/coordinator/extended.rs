@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::block::aborted;
 use super::cursor::CursorPlace;
-use super::decide::{Decision, Target, refusal_error, scatter_of};
+use super::decide::{Decision, Target, is_control, refusal_error, scatter_of};
 use super::describe::Prepared;
 use super::flow::{Flow, To};
 use super::multi::{Bind, put_bound};
@@ -15,7 +15,6 @@ use super::welcome::{NO_DATA, put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::base::{PgError, SqlState, limits};
 use crate::catalog::schema::Oid;
-use crate::plan::Kind;
 use crate::plan::sharded::BoundValue;
 use crate::plan::sharded::Work;
 use crate::session::upstream::protocol_error;
@@ -484,11 +483,11 @@ impl Coordinator {
             Decision::Define(definition) if !done => self.define(prepared, definition, true).await,
             Decision::Configure(calls) if !done => self.configure(prepared, calls, bind, false).await,
             Decision::Explain(explain) if !done => self.explain(prepared, explain, bind, false).await,
-            Decision::CopyOut(plan, inner) if !done => {
+            Decision::CopyOut(plan, copy) if !done => {
                 let view = self.view().await?;
                 match self.target(&plan.access, &view, &|_| None)? {
-                    Target::Many(shards) => self.copy_out(prepared, plan, inner, &shards).await,
-                    Target::One(shard) => self.copy_out(prepared, plan, inner, &[shard]).await,
+                    Target::Many(shards) => self.copy_out(prepared, plan, copy, &shards).await,
+                    Target::One(shard) => self.copy_out(prepared, plan, copy, &[shard]).await,
                 }
             }
             _ => {
@@ -576,24 +575,6 @@ impl Coordinator {
         message::put(&mut self.output, back::CLOSE_COMPLETE, |_| {});
         Ok(())
     }
-}
-
-fn is_control(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Begin(_)
-            | Kind::Commit { .. }
-            | Kind::Rollback { .. }
-            | Kind::Savepoint(_)
-            | Kind::Release(_)
-            | Kind::RollbackTo(_)
-            | Kind::SetTransaction(_)
-            | Kind::Set(_)
-            | Kind::Reset(_)
-            | Kind::ResetAll
-            | Kind::Discard(_)
-            | Kind::Deallocate(_)
-    )
 }
 
 /// As many parameters and formats as `exec_bind_message` wants.

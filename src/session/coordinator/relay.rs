@@ -47,7 +47,7 @@ impl Coordinator {
         let result = self.relay_link(&mut link).await;
         match result {
             Ok(()) => {
-                self.after_answers(shard, &mut link);
+                self.after_answers(&mut link);
                 self.put_link(shard, link);
                 Ok(())
             }
@@ -71,7 +71,7 @@ impl Coordinator {
         stop
     }
 
-    fn after_answers(&mut self, shard: usize, link: &mut ShardLink) {
+    fn after_answers(&mut self, link: &mut ShardLink) {
         if link.failed {
             self.segment.skipping = true;
             if let Some(block) = &mut self.block {
@@ -84,7 +84,6 @@ impl Coordinator {
         {
             block.failed = true;
         }
-        let _ = shard;
         link.named = None;
         link.rest(&self.worker);
     }

@@ -141,14 +141,14 @@ impl Coordinator {
                     _ => self.declare(prepared, cursor, &Bind::default()).await,
                 }
             }
-            Decision::CopyOut(plan, inner) => {
+            Decision::CopyOut(plan, copy) => {
                 let view = self.view().await?;
                 match self.target(&plan.access, &view, &|_| None)? {
                     Target::One(shard) => {
                         self.refuse_named_copy(shard, &prepared.sql)?;
                         self.pass_text(shard, &prepared.sql, false).await
                     }
-                    Target::Many(shards) => self.copy_out(prepared, plan, inner, &shards).await,
+                    Target::Many(shards) => self.copy_out(prepared, plan, copy, &shards).await,
                 }
             }
         }

@@ -129,6 +129,10 @@ COPY (SELECT id, name FROM customers <<WHERE id = 5|ORDER BY id>>) TO STDOUT <<|
 -- protocol: simple
 COPY <<customers|orders (id, status)|countries>> TO STDOUT <<|WITH CSV>>;
 
+-- name: a word that is no option
+-- protocol: simple
+COPY <<orders (id, status)|(SELECT id, 'header' AS header FROM orders)>> TO STDOUT <<|WITH (FORMAT csv, HEADER)|WITH (FORMAT csv, HEADER false)|CSV HEADER|WITH (FORMAT csv, FORCE_QUOTE *)|/* header, binary */>>;
+
 -- class: explain
 
 -- check: succeeds

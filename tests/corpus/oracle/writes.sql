@@ -629,3 +629,10 @@ ROLLBACK;
 BEGIN;
 WITH o AS (UPDATE orders SET customer_id = 6 WHERE customer_id = 5 RETURNING customer_id) SELECT count(*) FROM o JOIN customers c ON c.id = o.customer_id;
 ROLLBACK;
+
+-- class: write several
+
+-- name: a row's place
+BEGIN;
+<<DELETE FROM orders|UPDATE orders SET note = 'x'|UPDATE countries SET name = 'x'>> WHERE ctid = '(0,1)';
+ROLLBACK;
