@@ -3,6 +3,7 @@
 //! Names are looked up over all schemas at once and the worst of what bears a name counts. So no search path, and no
 //! schema that is spelled otherwise than meant, can make a statement look more harmless than it is.
 
+pub mod code;
 pub mod defaults;
 mod functions;
 mod queries;

@@ -1,11 +1,8 @@
 //! Relations by schema with their columns, keys and types: what planning over shards asks of a catalog.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use rustc_hash::FxHashMap;
 
-use crate::sql::{Lexer, Token, TokenKind};
+use super::code::Body;
 
 /// An object identifier of PostgreSQL.
 pub type Oid = u32;
@@ -20,6 +17,8 @@ pub struct Schema {
     pub relations: FxHashMap<(String, String), Relation>,
     /// Functions, aggregates and window functions by bare name, all schemas and overloads.
     pub functions: FxHashMap<String, Vec<Function>>,
+    /// Functions behind operators of users, by the operator's name.
+    pub operators: FxHashMap<String, Vec<String>>,
     /// Types by OID on the shard that was read.
     pub types: FxHashMap<Oid, Type>,
     /// The database's own collation.
@@ -56,8 +55,12 @@ pub struct Relation {
     pub definition: Option<String>,
     /// Row security is on.
     pub row_security: bool,
-    /// Names of functions that aren't built in which its triggers, defaults, checks and policies call.
-    pub code: Vec<String>,
+    /// Functions that aren't built in which its triggers, defaults, checks and policies call.
+    pub code: Vec<Caller>,
+    /// It has triggers that see all rows of a statement together (REFERENCING … TABLE).
+    pub transitions: bool,
+    /// Others that are written with it, by schema and name: its parts, and those that the actions of foreign keys reach.
+    pub also: Vec<(String, String)>,
     /// It has triggers or rules of users.
     pub triggers: bool,
     /// It has rules of users.
@@ -152,35 +155,16 @@ pub struct Function {
     pub set: bool,
     /// An aggregate's kind is ordered-set or hypothetical-set.
     pub ordered_set: bool,
-    /// All words of its body, where it is of users and written in SQL or PL/pgSQL.
-    pub words: Option<Arc<[String]>>,
-    /// As a trigger it may give a whole row in NEW's place, and not only change columns that it names.
-    pub replaces_row: bool,
+    /// Its body with the defaults of its arguments, where it is of users and written in SQL or PL/pgSQL.
+    pub body: Option<Body>,
 }
 
-/// The words of a function's body: all names and keywords in it, as the catalog spells them. `None`: it can't be read.
-pub fn words_of(body: &str) -> Option<Arc<[String]>> {
-    let bytes = body.as_bytes();
-    let mut words = BTreeSet::new();
-    for token in Lexer::new(bytes, true) {
-        match token.kind {
-            TokenKind::UnicodeQuoted | TokenKind::Error => return None,
-            TokenKind::Word | TokenKind::Quoted => words.insert(token.name(bytes)),
-            _ => false,
-        };
-    }
-    Some(words.into_iter().collect())
-}
-
-/// Whether NEW stands anywhere but before a dot or behind RETURN.
-pub fn replaces_row(body: &str) -> bool {
-    let bytes = body.as_bytes();
-    let tokens: Vec<Token> =
-        Lexer::new(bytes, true).filter(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment)).collect();
-    let is = |at: Option<usize>, text: &[u8]| {
-        at.and_then(|at| tokens.get(at)).is_some_and(|token| token.bytes(bytes).eq_ignore_ascii_case(text))
-    };
-    (0..tokens.len()).any(|at| is(Some(at), b"new") && !is(Some(at + 1), b".") && !is(at.checked_sub(1), b"return"))
+/// A function of users that something of a relation calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub function: String,
+    /// It is a trigger before each row, which may change it.
+    pub before_row: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

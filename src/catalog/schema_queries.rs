@@ -13,6 +13,7 @@ pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "columns", sql: COLUMNS },
     CatalogQuery { name: "code", sql: CODE },
     CatalogQuery { name: "policies", sql: POLICIES },
+    CatalogQuery { name: "operators", sql: OPERATORS },
     CatalogQuery { name: "collations", sql: COLLATIONS },
     CatalogQuery { name: "indexes", sql: INDEXES },
     CatalogQuery { name: "foreign keys", sql: FOREIGN_KEYS },
@@ -23,38 +24,53 @@ pub const SCHEMA_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "defaults", sql: DEFAULTS },
 ];
 
-/// OID, schema, name, kind, row security, users' triggers or rules, users' rules, parent's schema and name, definition.
+/// OID, schema, name, kind, row security, users' triggers or rules, users' rules, parent's schema and name, definition,
+/// whether triggers have transition tables.
 const RELATIONS: &str = "
 SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity::text,
        (EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
         OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'))::text,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')::text,
        pn.nspname::text, pc.relname::text,
-       CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END
+       CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END,
+       EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+                AND (t.tgoldtable IS NOT NULL OR t.tgnewtable IS NOT NULL))::text
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid AND i.inhseqno = 1
   LEFT JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent
   LEFT JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND n.nspname <> 'pg_toast'";
 
-/// Relation's OID, name of a function of users that its triggers, defaults, checks or policies call, by an operator too.
+/// Relation's OID, name of a function of users that its triggers, defaults, checks (its columns' domains' too) or policies
+/// call, by an operator too; whether it is a trigger before each row (TRIGGER_TYPE_ROW and TRIGGER_TYPE_BEFORE).
 const CODE: &str = "
-SELECT DISTINCT x.of::text, p.proname::text
-  FROM (SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid AS class, a.oid, a.adrelid AS of
+SELECT x.of::text, p.proname::text, bool_or(x.before)::text
+  FROM (SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid AS class, a.oid, a.adrelid AS of, false AS before
           FROM pg_catalog.pg_attrdef a
         UNION ALL
-        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid FROM pg_catalog.pg_constraint k
+        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, false FROM pg_catalog.pg_constraint k
         UNION ALL
-        SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid FROM pg_catalog.pg_policy p
+        SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, a.attrelid, false
+          FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.atttypid = k.contypid
+         WHERE k.contypid <> 0 AND a.attnum > 0
         UNION ALL
-        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid FROM pg_catalog.pg_trigger t
-         WHERE NOT t.tgisinternal) x
+        SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid, false FROM pg_catalog.pg_policy p
+        UNION ALL
+        SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid, t.tgtype & 3 = 3
+          FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal) x
   JOIN pg_catalog.pg_depend d ON d.classid = x.class AND d.objid = x.oid
   LEFT JOIN pg_catalog.pg_operator o
     ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
   JOIN pg_catalog.pg_proc p
     ON p.oid = CASE WHEN d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass THEN d.refobjid ELSE o.oprcode::oid END
  WHERE p.oid >= 16384 AND x.of >= 16384
+ GROUP BY 1, 2 ORDER BY 1, 2";
+
+/// Operators of users, and the functions behind them that aren't IMMUTABLE.
+const OPERATORS: &str = "
+SELECT o.oprname::text, p.proname::text
+  FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
+ WHERE o.oid >= 16384 AND p.provolatile <> 'i'
  ORDER BY 1, 2";
 
 /// Relation's OID, schema and name of another that its policies read.
@@ -71,7 +87,8 @@ SELECT DISTINCT p.polrelid::text, n.nspname::text, c.relname::text
 const COLUMNS: &str = "
 SELECT a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text, a.atttypmod::text,
        pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull::text, a.attcollation::text,
-       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+       CASE WHEN a.attgenerated = '' THEN coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+         (SELECT t.typdefault FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typtype = 'd')) END,
        (a.attidentity <> '')::text, (a.attgenerated <> '')::text
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -130,7 +147,8 @@ SELECT n.nspname::text, p.proname::text, p.prokind::text,
        (g.aggkind IS NOT NULL AND g.aggkind <> 'n')::text,
        CASE WHEN p.oid >= 16384 AND p.prokind <> 'a' THEN md5(pg_catalog.pg_get_functiondef(p.oid)) END,
        CASE WHEN p.oid >= 16384 AND l.lanname IN ('sql', 'plpgsql') AND p.prokind <> 'a'
-            THEN coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END
+            THEN coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
+              || coalesce(chr(10) || pg_catalog.pg_get_expr(p.proargdefaults, 0), '') END
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
  WHERE n.nspname !~ '^pg_temp_'";

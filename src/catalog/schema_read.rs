@@ -3,11 +3,12 @@
 use rustc_hash::FxHashMap;
 
 use super::SCHEMA_QUERIES;
+use super::code::Body;
 use super::defaults::Defaults;
 use super::read::Rows;
 use super::schema::{
-    Collation, Column, ForeignKey, Function, FunctionKind, Guard, Oid, Provider, Relation, RelationKind, Schema, Type,
-    Volatility, replaces_row, words_of,
+    Caller, Collation, Column, ForeignKey, Function, FunctionKind, Guard, Oid, Provider, Relation, RelationKind,
+    Schema, Type, Volatility,
 };
 
 /// The database's own collation, in `pg_attribute.attcollation`.
@@ -83,6 +84,7 @@ impl Schema {
         rows("indexes").iter().for_each(|row| reading.index(row));
         rows("foreign keys").iter().for_each(|row| reading.foreign_key(row));
         reading.inherit_guards();
+        reading.written_with();
 
         let mut schema = Self {
             collation,
@@ -94,6 +96,9 @@ impl Schema {
         schema.defaults = Defaults::from_rows(rows("defaults"));
         for row in rows("labels") {
             schema.labels.entry(oid(row, 0)).or_default().push(owned(row, 1));
+        }
+        for row in rows("operators") {
+            schema.operators.entry(owned(row, 0)).or_default().push(owned(row, 1));
         }
         rows("functions").iter().for_each(|row| schema.add_function(row));
         let named = reading.relations.into_values();
@@ -128,8 +133,7 @@ impl Schema {
             returns: oid(row, 7),
             set: flag(row, 8),
             ordered_set: flag(row, 9),
-            words: row.get(11).and_then(Option::as_deref).and_then(words_of),
-            replaces_row: row.get(11).and_then(Option::as_deref).is_some_and(replaces_row),
+            body: row.get(11).and_then(Option::as_deref).and_then(Body::read),
         };
         if let Some(body) = row.get(10).cloned().flatten() {
             let arguments = function.arguments.iter().map(|oid| self.type_name(*oid)).collect();
@@ -168,6 +172,8 @@ impl Reading {
             definition: row.get(9).cloned().flatten(),
             row_security: flag(row, 4),
             code: Vec::new(),
+            transitions: flag(row, 10),
+            also: Vec::new(),
             triggers,
             rules: flag(row, 6),
             policies_read: Vec::new(),
@@ -202,7 +208,7 @@ impl Reading {
 
     fn code(&mut self, row: &[Option<String>]) {
         if let Some(relation) = self.relations.get_mut(&oid(row, 0)) {
-            relation.code.push(owned(row, 1));
+            relation.code.push(Caller { function: owned(row, 1), before_row: flag(row, 2) });
         }
     }
 
@@ -258,6 +264,32 @@ impl Reading {
             if let Some(relation) = self.relations.get_mut(&of) {
                 relation.inherited_guards.extend(guards);
             }
+        }
+    }
+
+    /// Which relations are written with which: parts with the whole, rows that refer with those that they refer to.
+    fn written_with(&mut self) {
+        let name = |relation: &Relation| (relation.schema.clone(), relation.name.clone());
+        let mut edges: FxHashMap<(String, String), Vec<(String, String)>> = FxHashMap::default();
+        for relation in self.relations.values() {
+            let acting = relation.foreign_keys.iter().filter(|key| key.acts).map(|key| key.target.clone());
+            for from in acting.chain(relation.parent.clone()) {
+                edges.entry(from).or_default().push(name(relation));
+            }
+        }
+        for relation in self.relations.values_mut() {
+            let own = name(relation);
+            let mut reached = Vec::new();
+            let mut open = vec![own.clone()];
+            while let Some(from) = open.pop() {
+                for to in edges.get(&from).into_iter().flatten() {
+                    if *to != own && !reached.contains(to) {
+                        reached.push(to.clone());
+                        open.push(to.clone());
+                    }
+                }
+            }
+            relation.also = reached;
         }
     }
 

@@ -349,6 +349,8 @@ mod tests {
             definition: None,
             row_security: false,
             code: Vec::new(),
+            transitions: false,
+            also: Vec::new(),
             rules: false,
             policies_read: Vec::new(),
             triggers: false,

@@ -43,8 +43,8 @@ pub struct Analysis {
     pub moments: bool,
     /// Some level locks rows.
     pub locks: bool,
-    /// Code beside a write reads the clock, so that it must be one shard's: else this is said.
-    pub one_clock: Option<Refusal>,
+    /// Code beside a write is right on one shard only: elsewhere this is said.
+    pub one_shard: Option<Refusal>,
     /// Names of columns with a schema, and what follows the item's name.
     pub long_names: Vec<(Span, RefId, String)>,
 }

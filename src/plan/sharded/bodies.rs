@@ -5,7 +5,8 @@
 
 use super::functions::{CLOCKS, HOME_ONLY, QUERIES};
 use super::{Context, Vouched};
-use crate::catalog::schema::{RelationKind, Volatility};
+use crate::catalog::code::SETS;
+use crate::catalog::schema::{Relation, RelationKind, Volatility};
 use crate::topology::placement::TablePlace;
 
 /// Where code runs.
@@ -64,15 +65,14 @@ fn follow(context: &Context<'_>, name: &str, place: Where, seen: &mut Vec<String
     seen.push(name.to_owned());
     let own = context.schema.functions.get(name).into_iter().flatten().filter(|function| !function.builtin);
     for function in own {
-        let Some(words) = &function.words else {
+        let Some(body) = &function.body else {
             return Some(format!("the body of {name} can't be read"));
         };
-        for word in words.iter() {
+        for word in body.words.iter() {
             if let Some(why) = told(context, word, place, clock) {
                 return Some(format!("the body of {name} {why}"));
             }
-            let calls = context.schema.functions.get(word).is_some_and(|all| all.iter().any(|one| !one.builtin));
-            if calls && let Some(why) = follow(context, word, place, seen, clock) {
+            if let Some(why) = called(context, word, place, seen, clock) {
                 return Some(why);
             }
         }
@@ -80,8 +80,39 @@ fn follow(context: &Context<'_>, name: &str, place: Where, seen: &mut Vec<String
     None
 }
 
+/// What a word calls: a function, what is behind an operator, and what runs beside a write to a table of that name.
+fn called(context: &Context<'_>, word: &str, place: Where, seen: &mut Vec<String>, clock: &mut bool) -> Option<String> {
+    let schema = context.schema;
+    let function = schema.functions.get(word).is_some_and(|all| all.iter().any(|one| !one.builtin));
+    let mut next: Vec<&str> = if function { vec![word] } else { Vec::new() };
+    next.extend(schema.operators.get(word).into_iter().flatten().map(String::as_str));
+    for relation in relations(context, word) {
+        let others = relation.also.iter().filter_map(|name| schema.relations.get(name));
+        for relation in std::iter::once(relation).chain(others) {
+            if relation.rules || !relation.policies_read.is_empty() {
+                return Some(format!(
+                    "\"{}\", which is named, has rules or policies that read other tables",
+                    relation.name
+                ));
+            }
+            next.extend(relation.code.iter().map(|caller| caller.function.as_str()));
+        }
+    }
+    next.into_iter().find_map(|name| follow(context, name, place, seen, clock))
+}
+
+/// Relations of users of this name, in whatever schema.
+fn relations<'a>(context: &Context<'a>, word: &str) -> impl Iterator<Item = &'a Relation> {
+    context.schema.relations.values().filter(move |relation| {
+        relation.name == word && !matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
+    })
+}
+
 /// What one word of a body says against it.
 fn told(context: &Context<'_>, word: &str, place: Where, clock: &mut bool) -> Option<String> {
+    if word == SETS || word == "set_config" {
+        return Some("sets a setting, which other shards wouldn't have".to_owned());
+    }
     if ACTS.contains(&word) {
         return Some(format!("has {}", word.to_ascii_uppercase()));
     }
@@ -104,10 +135,7 @@ fn told(context: &Context<'_>, word: &str, place: Where, clock: &mut bool) -> Op
     {
         return Some(format!("calls {word}, whose value may be another on each shard"));
     }
-    let named = context.schema.relations.values().filter(|relation| {
-        relation.name == word && !matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
-    });
-    for relation in named {
+    for relation in relations(context, word) {
         let placed = context.placement.table(&relation.schema, &relation.name);
         let plain = matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::Sequence);
         let at_home = place == Where::Home && plain && placed.is_none() && relation.parent.is_none();
@@ -141,8 +169,7 @@ mod tests {
                 returns: 0,
                 set: false,
                 ordered_set: false,
-                words: body.and_then(crate::catalog::schema::words_of),
-                replaces_row: false,
+                body: body.and_then(crate::catalog::code::Body::read),
             };
             world.schema.functions.insert(name.into(), vec![function]);
         };
@@ -198,6 +225,11 @@ mod tests {
             ),
             ("select nextval('s')", "fit / the body of f calls nextval / the body of f calls nextval"),
             ("select f()", "fit / fit / fit"),
+            (
+                "begin set timezone = 'UTC'; end",
+                "the body of f sets a setting, which other shards wouldn't have / the body of f sets a setting, which other \
+                 shards wouldn't have / the body of f sets a setting, which other shards wouldn't have",
+            ),
         ] {
             assert_eq!(with(body), judged, "{body}");
         }

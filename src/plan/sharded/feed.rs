@@ -46,7 +46,7 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &super::names::Resolver<
             Home::Unsharded => Kinds::of(&resolver.out, 0..resolver.out.refs.len()).sharded,
             Home::Catalog => false,
         };
-    if let Some(refusal) = resolver.out.one_clock.clone().filter(|_| mine) {
+    if let Some(refusal) = resolver.out.one_shard.clone().filter(|_| mine) {
         return Some(Err(refusal));
     }
     mine.then(|| Feeding { sql, insert, source, write, home, writing: &writing }.plan())

@@ -7,7 +7,7 @@ use super::analysis::*;
 use super::bodies::{self, Judged, Where};
 use super::names::*;
 use super::refuse::{unresolved, unsupported};
-use crate::catalog::schema::{Relation, RelationKind};
+use crate::catalog::schema::{Caller, Relation, RelationKind};
 use crate::sql::ast::*;
 use crate::topology::placement::TablePlace;
 
@@ -177,7 +177,7 @@ impl Resolver<'_> {
             return Ok(());
         }
         let place = if matches!(home, Home::Unsharded) { Where::Home } else { Where::Shard };
-        let unfit = |name: &String| match bodies::judge(self.context, name, place) {
+        let unfit = |caller: &Caller| match bodies::judge(self.context, &caller.function, place) {
             Judged::Unfit(why) => Some(why),
             _ => None,
         };

@@ -5,6 +5,7 @@ use super::bodies::{self, Judged, Where};
 use super::refuse::{refuse, unsupported};
 use super::{Context, Refusal, Vouched};
 use crate::catalog::schema::{FunctionKind, Volatility};
+use crate::sql::{Lexer, TokenKind};
 
 /// How a call behaves over several shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,7 @@ pub fn is_aggregate(context: &Context<'_>, name: &str) -> bool {
 
 /// Checks what holds however many shards are asked: functions that may touch tables unseen.
 pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> Result<(), Refusal> {
+    operators(analysis, context, if tables { Where::Shard } else { Where::Home })?;
     for call in &analysis.calls {
         if call.name.contains("_to_xml") || QUERIES.contains(&call.name.as_str()) {
             return Err(unsupported(
@@ -79,6 +81,35 @@ pub fn admissible(analysis: &Analysis, context: &Context<'_>, tables: bool) -> R
         }
     }
     Ok(())
+}
+
+/// Operators of users in the statement's texts, and those of views: what is behind them is judged as what is called.
+fn operators(analysis: &Analysis, context: &Context<'_>, place: Where) -> Result<(), Refusal> {
+    if context.schema.operators.is_empty() {
+        return Ok(());
+    }
+    for sql in &analysis.texts {
+        let bytes = sql.as_bytes();
+        for token in Lexer::new(bytes, context.standard_strings).filter(|token| token.kind == TokenKind::Operator) {
+            let name = String::from_utf8_lossy(token.bytes(bytes));
+            for function in context.schema.operators.get(name.as_ref()).into_iter().flatten() {
+                if let Judged::Unfit(why) = bodies::judge(context, function, place) {
+                    return Err(unsupported("function", &format!("the operator {name} ({why})")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether all that is called does the same on every shard, whichever has the tables.
+pub fn anywhere(analysis: &Analysis, context: &Context<'_>) -> bool {
+    let fit = |call: &Called| {
+        own(call, context).is_none_or(|volatility| volatility == Volatility::Immutable)
+            || (context.vouched)(&call.name) == Some(Vouched::None)
+            || !matches!(bodies::judge(context, &call.name, Where::Shard), Judged::Unfit(_))
+    };
+    analysis.calls.iter().all(fit) && operators(analysis, context, Where::Shard).is_ok()
 }
 
 fn unknown(call: &Called, why: &str) -> Refusal {

@@ -44,7 +44,7 @@ impl Resolver<'_> {
         // The condition confines the target's rows; rows of the source that it doesn't hold for are looked at, too.
         let inner = self.child(scope);
         let (id, mut namespace) = self.target(&merge.table, inner)?;
-        self.out.one_clock = self.no_code(&merge.table, id)?.or(self.out.one_clock.take());
+        self.out.one_shard = self.no_code(&merge.table, id)?.or(self.out.one_shard.take());
         let inserts = merge.whens.iter().any(|when| matches!(when.action, MergeAction::Insert { .. }));
         for when in &merge.whens {
             match &when.action {

@@ -7,6 +7,7 @@
 mod access;
 mod aggregate;
 mod analysis;
+mod beside;
 mod bodies;
 mod confine;
 mod constant;

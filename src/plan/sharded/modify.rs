@@ -32,7 +32,7 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
     if matches!(plan.access, Access::Home | Access::Any) {
         return Ok(plan);
     }
-    if let Some(refusal) = &analysis.one_clock {
+    if let Some(refusal) = &analysis.one_shard {
         plan.work = match plan.work {
             Work::Route { .. } => Work::Route { otherwise: refusal.clone() },
             _ => Work::Refuse(refusal.clone()),

@@ -81,7 +81,7 @@ pub fn plan_with(
         return Err(unsupported("select-into", "SELECT INTO"));
     }
     if !kinds.sharded {
-        if kinds.reference && !kinds.home && !kinds.catalog && !plan.writes {
+        if kinds.reference && !kinds.home && !kinds.catalog && !plan.writes && functions::anywhere(&analysis, context) {
             plan.access = Access::Any;
             plan.proof.push("only reference tables, which every shard has whole".to_string());
         } else {

@@ -1,14 +1,13 @@
 //! Resolves statements that write: their targets, the keys that place new rows, what they may not change.
 
 use super::analysis::*;
-use super::bodies::{self, Judged, Where};
 use super::constant::evaluate;
 use super::defaults;
 use super::facts::Reader;
 use super::names::{Namespace, Resolver};
 use super::refuse::{refuse, unsupported};
 use super::{Assigned, KeyCondition, KeyValue, Refusal};
-use crate::catalog::schema::{Column, Function, Guard, Oid, Relation};
+use crate::catalog::schema::{Column, Guard, Oid, Relation};
 use crate::sql::ast::*;
 use crate::topology::placement::TablePlace;
 
@@ -85,48 +84,6 @@ impl Resolver<'_> {
         self.context.schema.relation(names.next(), name, self.context.search_path)
     }
 
-    /// Code that runs beside the write may touch other shards' rows, or move this one. What is to be said where it would
-    /// run on several shards.
-    pub fn no_code(&self, table: &FromTable, id: RefId) -> Result<Option<Refusal>, Refusal> {
-        let Some(relation) = self.relation_of(table) else { return Ok(None) };
-        let key = self.out.key(id).and_then(|(_, (_, column))| relation.columns.get(column));
-        let place = match (key, self.out.is_reference(id)) {
-            (Some(_), _) => Where::Shard,
-            (None, true) => Where::Copies,
-            (None, false) => Where::Home,
-        };
-        if relation.rules {
-            return Err(unsupported("trigger", &format!("a write to \"{}\", which has rules,", relation.name)));
-        }
-        let mut clock = false;
-        for name in &relation.code {
-            match bodies::judge(self.context, name, place) {
-                Judged::Unfit(why) => return Err(beside(relation, name, &why)),
-                Judged::Clock => clock = true,
-                Judged::Fit => {}
-            }
-            let own =
-                self.context.schema.functions.get(name).into_iter().flatten().filter(|function| !function.builtin);
-            let names_key = |function: &Function| {
-                let words = function.words.iter().flat_map(|words| words.iter());
-                let has = |word: &str| words.clone().any(|other| other == word);
-                function.replaces_row || has("new") && key.is_some_and(|key| has(&key.name))
-            };
-            if key.is_some() && own.clone().any(names_key) {
-                return Err(beside(
-                    relation,
-                    name,
-                    &format!("the body of {name} may change the sharding key of a row"),
-                ));
-            }
-        }
-        let several = || {
-            let what = "on several shards, whose triggers read each shard's clock,";
-            unsupported("trigger", &format!("a write to rows of \"{}\" {what}", relation.name))
-        };
-        Ok((clock && place == Where::Shard).then(several))
-    }
-
     /// Refuses what a unique index would have to judge that only sees one shard's rows. `changes`: the columns that are
     /// given values; `None`: whole rows.
     pub fn guarded(&self, table: &FromTable, id: RefId, changes: Option<&[Assignment]>) -> Result<(), Refusal> {
@@ -144,7 +101,7 @@ impl Resolver<'_> {
             self.with(with)?;
         }
         let (id, namespace) = self.target(&insert.table, scope)?;
-        self.out.one_clock = self.no_code(&insert.table, id)?.or(self.out.one_clock.take());
+        self.out.one_shard = self.no_code(&insert.table, id)?.or(self.out.one_shard.take());
         self.guarded(&insert.table, id, None)?;
         if let InsertSource::Query(query) = &insert.source {
             self.query(query, scope)?;
@@ -385,7 +342,7 @@ impl Resolver<'_> {
             self.with(with)?;
         }
         let (id, mut namespace) = self.target(&update.table, scope)?;
-        self.out.one_clock = self.no_code(&update.table, id)?.or(self.out.one_clock.take());
+        self.out.one_shard = self.no_code(&update.table, id)?.or(self.out.one_shard.take());
         self.guarded(&update.table, id, Some(&update.assignments))?;
         self.others(update.from.as_ref(), &mut namespace, scope)?;
         self.frames.push(namespace.clone());
@@ -406,7 +363,7 @@ impl Resolver<'_> {
             self.with(with)?;
         }
         let (id, mut namespace) = self.target(&delete.table, scope)?;
-        self.out.one_clock = self.no_code(&delete.table, id)?.or(self.out.one_clock.take());
+        self.out.one_shard = self.no_code(&delete.table, id)?.or(self.out.one_shard.take());
         self.out.writes.push(Write { id, rows: Rows::Known, draws: false });
         self.others(delete.using.as_ref(), &mut namespace, scope)?;
         self.changed(delete.filter.as_ref(), delete.current_of.as_ref(), &namespace, scope)?;
@@ -516,22 +473,6 @@ fn asks_default(insert: &Insert, position: usize, name: &str) -> bool {
 /// Whether a value of the row is `nextval('…')`.
 fn calls(row: &ValuesRow) -> bool {
     row.values.iter().any(defaults::is_draw)
-}
-
-/// The refusal of a write beside which this function would run.
-fn beside(relation: &Relation, function: &str, why: &str) -> Refusal {
-    refuse(
-        "trigger",
-        format!(
-            "pgbraid can't prove that a write to \"{}\" is right over several shards: its triggers, defaults, checks or \
-             policies call {function}, and {why}",
-            relation.name
-        ),
-        format!(
-            "If it touches no table, vouch for it in the configuration: {function} = {{ reads = \"none\" }} under \
-             [databases.NAME.functions]."
-        ),
-    )
 }
 
 /// Whether its default draws from a sequence.

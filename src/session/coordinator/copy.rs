@@ -7,7 +7,7 @@ use super::describe::Prepared;
 use super::relay::shard_lost;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState, limits};
-use crate::plan::sharded::copy_options::{self, CopyKind};
+use crate::plan::sharded::copy_options::{self, CopyFormat, CopyKind};
 use crate::plan::sharded::{self, Finish};
 use crate::sql::ast;
 use crate::wire::frame::{HEADER, back};
@@ -27,10 +27,7 @@ impl Coordinator {
             &scatter.finish,
             Finish::Stream { order, hidden: 0, limit: None, offset: None, .. } if order.is_empty()
         );
-        let view = self.view().await?;
-        let version = view.schema.version;
-        let format = copy_options::read(copy, &prepared.sql, self.standard_strings(), version, None).ok();
-        let format = format.filter(|format| format.kind != CopyKind::Binary);
+        let format = self.copy_format(prepared, copy).await?;
         let sound = plain && scatter.once.is_empty() && scatter.inputs.len() == 1;
         let Some(format) = format.filter(|_| sound) else {
             return Err(PgError::error(
@@ -96,5 +93,12 @@ impl Coordinator {
         message::put(&mut self.output, back::COPY_DONE, |_| {});
         message::command_complete(&mut self.output, &format!("COPY {rows}"));
         Ok(())
+    }
+
+    /// How rows are written. `None`: in binary, or its options aren't understood.
+    async fn copy_format(&mut self, prepared: &Prepared, copy: &ast::Copy) -> Go<Option<CopyFormat>> {
+        let version = self.view().await?.schema.version;
+        let format = copy_options::read(copy, &prepared.sql, self.standard_strings(), version, None);
+        Ok(format.ok().filter(|format| format.kind != CopyKind::Binary))
     }
 }

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::decide::{Decision, Target};
 use super::describe::Prepared;
 use super::{Coordinator, Go};
+use crate::backend::View;
 use crate::base::limits;
 use crate::plan::sharded::{Access, KeyValue, Plan, Work};
 use crate::sql::fingerprint::fingerprint;
@@ -24,7 +25,8 @@ pub(super) struct Routes {
 #[derive(Default)]
 struct Known {
     generation: u64,
-    routes: FxHashMap<(u128, u64), Rc<Route>>,
+    /// `None`: literals of such a text decide more than the shard.
+    routes: FxHashMap<(u128, u64), Option<Rc<Route>>>,
 }
 
 /// A route whose keys are literals at known places.
@@ -41,16 +43,20 @@ impl Coordinator {
             return Ok(None);
         }
         let Some(key) = self.route_key(sql) else { return Ok(None) };
+        if !self.database.routes.known.borrow().routes.contains_key(&key) {
+            return Ok(None);
+        }
+        // What was known before a definition that has been acknowledged isn't good any more.
+        let view = self.view().await?;
         let route = {
             let known = self.database.routes.known.borrow();
             match known.routes.get(&key) {
-                Some(route) if known.generation == self.database.shared.generation() => route.clone(),
+                Some(Some(route)) if known.generation == view.generation => route.clone(),
                 _ => return Ok(None),
             }
         };
         let literals = literals(sql, self.standard_strings());
         let Some(access) = with_literals(&route, &literals) else { return Ok(None) };
-        let view = self.view().await?;
         match self.target(&access, &view, &|_| None)? {
             Target::One(shard) if self.asks_other_clock(&route.plan, shard) => Ok(None),
             Target::One(shard) => Ok(Some((shard, route.plan.writes))),
@@ -68,25 +74,32 @@ impl Coordinator {
             return;
         }
         let Some(key) = self.route_key(&prepared.sql) else { return };
-        let standard = self.standard_strings();
-        let Some(places) = places(plan, &prepared.sql, standard) else { return };
-        // With all literals changed the same keys must be found at the same places.
-        let Some(other) = changed(&prepared.sql, standard) else { return };
-        let probe = self.database.prepared(self.key(&other, &[0, 0]), &self.worker, false);
+        let generation = prepared.generation;
+        let is_known = |known: &Known| known.generation == generation && known.routes.contains_key(&key);
+        if is_known(&self.database.routes.known.borrow()) {
+            return;
+        }
         let Ok(view) = self.database.shared.view() else { return };
-        let Decision::Planned(again) = self.judge(&probe, &view, &[]) else { return };
+        let route = self.route_of(prepared, plan, &view).map(Rc::new);
+        let mut known = self.database.routes.known.borrow_mut();
+        if known.generation != generation || known.routes.len() >= limits::PLAN_CACHE {
+            known.routes.clear();
+            known.generation = generation;
+        }
+        known.routes.insert(key, route);
+    }
+
+    /// The route, if with all literals changed the same keys are found at the same places.
+    fn route_of(&self, prepared: &Prepared, plan: &Plan, view: &View) -> Option<Route> {
+        let standard = self.standard_strings();
+        let places = places(plan, &prepared.sql, standard)?;
+        let other = changed(&prepared.sql, standard)?;
+        let probe = self.database.prepared(self.key(&other, &[0, 0]), &self.worker, false);
+        let Decision::Planned(again) = self.judge(&probe, view, &[]) else { return None };
         let same = places_of(&again, &other, standard).as_ref() == Some(&places)
             && again.writes == plan.writes
             && columns(&again) == columns(plan);
-        if !same {
-            return;
-        }
-        let mut known = self.database.routes.known.borrow_mut();
-        if known.generation != prepared.generation || known.routes.len() >= limits::PLAN_CACHE {
-            known.routes.clear();
-            known.generation = prepared.generation;
-        }
-        known.routes.insert(key, Rc::new(Route { plan: (**plan).clone(), places }));
+        same.then(|| Route { plan: plan.clone(), places })
     }
 
     fn route_key(&self, sql: &str) -> Option<(u128, u64)> {

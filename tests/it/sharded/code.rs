@@ -72,6 +72,56 @@ async fn triggers_are_judged_by_what_they_name() {
         assert!(told.starts_with(said_of_it), "{table} {function} {statement}: {told}");
         all(&mut raw, &[&format!("DROP TRIGGER t ON {table}")]).await;
     }
+    // What a trigger may leave out, or sees together, is one shard's to judge.
+    let define = [
+        "CREATE FUNCTION skips() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.total > 5 THEN RETURN NULL; END IF; RETURN NEW; END $$",
+        "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN row(7, 7, 7); END $$",
+        "CREATE FUNCTION together() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF (SELECT count(*) FROM added) > 1 THEN RAISE 'many'; END IF; RETURN NULL; END $$",
+    ];
+    all(&mut raw, &define).await;
+    let (one, many) =
+        ("INSERT INTO orders VALUES (1, 9, 9)", "INSERT INTO orders VALUES (1, 9, 1), (2, 9, 1), (3, 9, 1), (4, 9, 1)");
+    for (trigger, one_says, many_says) in [
+        ("BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION skips()", "INSERT 0 0", "0A000"),
+        ("BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION other()", "0A000", "0A000"),
+        (
+            "AFTER INSERT ON orders REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION together()",
+            "INSERT 0 1",
+            "0A000",
+        ),
+    ] {
+        all(&mut raw, &[&format!("CREATE TRIGGER t {trigger}"), "BEGIN"]).await;
+        let told = said(&mut raw, one).await;
+        assert!(told.starts_with(one_says), "{trigger}: {told}");
+        all(&mut raw, &["ROLLBACK", "BEGIN"]).await;
+        let told = said(&mut raw, many).await;
+        assert!(told.starts_with(many_says), "{trigger}: {told}");
+        all(&mut raw, &["ROLLBACK", "DROP TRIGGER t ON orders"]).await;
+    }
+    // Triggers of what a foreign key's action reaches, and of a part.
+    all(
+        &mut raw,
+        &[
+            "ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers ON DELETE CASCADE",
+            "CREATE TRIGGER t BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION noted()",
+        ],
+    )
+    .await;
+    for statement in ["DELETE FROM orders WHERE customer_id = 1", "DELETE FROM customers WHERE id = 1"] {
+        let told = said(&mut raw, statement).await;
+        assert!(told.starts_with("0A000") && told.contains("noted"), "{statement}: {told}");
+    }
+    all(&mut raw, &["DROP TABLE orders", "CREATE TABLE orders (customer_id bigint, id int) PARTITION BY LIST (id)"])
+        .await;
+    all(
+        &mut raw,
+        &[
+            "CREATE TABLE orders_1 PARTITION OF orders FOR VALUES IN (1)",
+            "CREATE TRIGGER t AFTER INSERT ON orders_1 FOR EACH ROW EXECUTE FUNCTION noted()",
+        ],
+    )
+    .await;
+    assert!(said(&mut raw, "INSERT INTO orders VALUES (1, 1)").await.starts_with("0A000"), "a part's trigger");
     assert_eq!(raw.value("SELECT count(*) FROM customers WHERE name ~ '^N[0-9]+X'").await, "12");
     assert_eq!(three.everywhere("SELECT name FROM countries").await, "X");
     all(&mut raw, &["CREATE RULE r AS ON INSERT TO notes DO ALSO DELETE FROM orders"]).await;
@@ -89,6 +139,31 @@ async fn functions_are_judged_by_what_they_name() {
         ("SELECT note_count()", "0"),
     ] {
         assert_eq!(raw.value(sql).await, value, "{sql}");
+    }
+    all(
+        &mut raw,
+        &[
+            "CREATE FUNCTION by_default(a bigint DEFAULT order_count()) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT a $$",
+            "CREATE FUNCTION sets() RETURNS int LANGUAGE plpgsql AS $$ BEGIN SET timezone = 'Asia/Tokyo'; RETURN 1; END $$",
+            "CREATE FUNCTION more(int, int) RETURNS bool LANGUAGE sql STABLE AS $$ SELECT order_count() > $1 + $2 $$",
+            "CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = more)",
+            "CREATE FUNCTION loud() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO notes VALUES (7, 'x'); RETURN 1; END $$",
+        ],
+    )
+    .await;
+    assert_eq!(raw.value("SELECT loud()").await, "1");
+    all(&mut raw, &["CREATE TRIGGER t BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION counted()"]).await;
+    for sql in ["SELECT by_default()", "SELECT sets()", "SELECT 1 === 2", "SELECT loud()"] {
+        let told = said(&mut raw, sql).await;
+        assert!(told.starts_with("0A000: pgbraid can't prove"), "{sql}: {told}");
+    }
+    all(&mut raw, &["DROP TRIGGER t ON notes"]).await;
+    // A function that reads the home shard's tables, beside a reference table in a block that began elsewhere.
+    for key in 1..=6 {
+        all(&mut raw, &["BEGIN"]).await;
+        raw.value(&format!("SELECT count(*) FROM orders WHERE customer_id = {key}")).await;
+        assert_eq!(raw.value("SELECT note_count() FROM countries").await, "1", "{key}");
+        all(&mut raw, &["ROLLBACK"]).await;
     }
     for sql in [
         "SELECT order_count()",

@@ -61,6 +61,8 @@ fn relation(schema: &mut Schema, name: &str, columns: &str, kind: RelationKind, 
         definition: definition.map(str::to_string),
         row_security: false,
         code: Vec::new(),
+        transitions: false,
+        also: Vec::new(),
         rules: false,
         policies_read: Vec::new(),
         triggers: false,
@@ -172,8 +174,7 @@ fn functions(schema: &mut Schema) {
                 arguments: vec![],
                 returns: 0,
                 set: false,
-                words: None,
-                replaces_row: false,
+                body: None,
                 ordered_set: matches!(name, "mode" | "percentile_cont"),
             });
         }
