@@ -188,3 +188,6 @@ pub const HUNG_COMMIT: Duration = Duration::from_secs(20);
 
 /// Clients that a worker gets before the next worker gets any.
 pub const WORKER_FEW: usize = 16;
+
+/// Notices of shards that are held before they are passed on: those that several say alike are told once.
+pub const NEWS: usize = 256;

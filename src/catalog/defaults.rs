@@ -30,8 +30,13 @@ const ANSWERS: &[&str] = &[
     "xmloption",
 ];
 
-/// Those of them by which statements are read: a session says them aloud where they aren't PostgreSQL's own.
-const READING: &[(&str, &str)] = &[("client_encoding", ""), ("role", ""), ("standard_conforming_strings", "on")];
+/// Those of them by which statements are read and transactions run: a session says them aloud where they aren't PostgreSQL's own.
+const READING: &[(&str, &str)] = &[
+    ("client_encoding", ""),
+    ("default_transaction_isolation", "read committed"),
+    ("role", ""),
+    ("standard_conforming_strings", "on"),
+];
 
 /// PostgreSQL's own search path.
 pub const SEARCH_PATH: &str = "\"$user\", public";
@@ -92,6 +97,10 @@ pub fn spoken(home: &Defaults, shards: &[&Defaults], user: &str) -> Vec<(String,
             spoken.push(((*name).to_owned(), (*value).to_owned()));
         }
     }
+    // No server lists a role: where a shard has one by ALTER ROLE, and the home shard none, there is to be none.
+    if !ours.contains_key("role") && others.iter().any(|other| other.contains_key("role")) {
+        spoken.push(("role".to_owned(), "none".to_owned()));
+    }
     spoken
 }
 
@@ -124,6 +133,14 @@ mod tests {
         let other = defaults(&[["0", "", "TimeZone", "CET"], ["0", "", "work_mem", "2"]]);
         assert_eq!(said(&home, &other, "bob"), "search_path=a timezone=UTC");
         assert_eq!(said(&other, &home, "bob"), format!("search_path={SEARCH_PATH} timezone=CET"));
+    }
+
+    #[test]
+    fn a_role_of_another_shards_is_none_here() {
+        let (home, other) = (defaults(&[]), defaults(&[["2", "ann", "role", "clerk"]]));
+        assert_eq!(said(&home, &other, "ann"), format!("search_path={SEARCH_PATH} role=none"));
+        assert_eq!(said(&home, &other, "bob"), format!("search_path={SEARCH_PATH}"));
+        assert_eq!(said(&other, &home, "ann"), format!("search_path={SEARCH_PATH} role=clerk"));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct Block {
     pub members: Vec<usize>,
     /// The shards that rows were changed on.
     pub wrote: Vec<usize>,
+    /// Sequences of the home shard were drawn from: what was drawn must be there before anything is acknowledged.
+    pub drew: bool,
     /// REPEATABLE READ: all shards' snapshots were taken.
     pub fixed: bool,
     /// The session's settings as it has changed them so far.
@@ -55,6 +57,7 @@ impl Block {
             journal: Vec::new(),
             members: Vec::new(),
             wrote: Vec::new(),
+            drew: false,
             fixed: false,
             settings: None,
             savepoints: Vec::new(),
@@ -70,6 +73,20 @@ impl Block {
 }
 
 impl Coordinator {
+    /// A block with the isolation that the session has by default, where BEGIN names none.
+    pub(super) fn new_block(&self, begin: &str, modes: TransactionModes, explicit: bool) -> Block {
+        let default = || {
+            let settings = self.settings();
+            match crate::session::value_text(settings.get("default_transaction_isolation")?) {
+                "repeatable read" => Some(Isolation::RepeatableRead),
+                "serializable" => Some(Isolation::Serializable),
+                _ => None,
+            }
+        };
+        let isolation = modes.isolation.or_else(default);
+        Block::new(begin.to_owned(), TransactionModes { isolation, ..modes }, explicit)
+    }
+
     /// A link to a shard, begun and ready for the client's statement: with the session's settings, in its transaction.
     pub(super) async fn engage(&mut self, shard: usize) -> Go<Box<ShardLink>> {
         if self.block.as_ref().is_some_and(|block| block.keeps_snapshot() && !block.fixed) {
@@ -223,7 +240,7 @@ impl Coordinator {
                         }
                     }
                     None => {
-                        let mut block = Block::new(sql.to_owned(), *modes, true);
+                        let mut block = self.new_block(sql, *modes, true);
                         block.begun = self.made;
                         self.block = Some(block);
                     }
@@ -268,7 +285,7 @@ impl Coordinator {
         held?;
         if chain {
             let modes = TransactionModes { isolation: block.isolation, read_only: None };
-            let mut next = Block::new(block.begin, modes, true);
+            let mut next = self.new_block(&block.begin, modes, true);
             next.begun = self.made;
             self.block = Some(next);
         }
@@ -432,7 +449,7 @@ impl Coordinator {
     pub(super) async fn hold_portals(&mut self) -> Go {
         self.hold_segment().await?;
         if self.block.is_none() {
-            let mut block = Block::new("BEGIN".into(), TransactionModes::default(), false);
+            let mut block = self.new_block("BEGIN", TransactionModes::default(), false);
             block.begun = self.made;
             self.block = Some(block);
         }
@@ -447,7 +464,7 @@ impl Coordinator {
             return Ok(());
         }
         self.settle().await?;
-        let mut block = Block::new("BEGIN".into(), TransactionModes::default(), false);
+        let mut block = self.new_block("BEGIN", TransactionModes::default(), false);
         block.wrote.extend(self.segment.wrote);
         self.block = Some(block);
         for shard in 0..self.links.len() {

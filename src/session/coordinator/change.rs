@@ -107,7 +107,7 @@ impl Coordinator {
         self.worker.metrics.scattered.inc();
         let own = self.block.is_none();
         if own {
-            self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
+            self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
         }
         own
     }
@@ -301,9 +301,7 @@ impl Coordinator {
     /// Copies that are changed by what a snapshot of long ago shows would differ.
     pub(super) fn refuse_copies_in_snapshot(&self) -> Go {
         let keeps = self.block.as_ref().is_some_and(Block::keeps_snapshot);
-        let settings = self.settings();
-        let default = settings.get("default_transaction_isolation").map(crate::session::value_text);
-        if keeps || default.is_some_and(|level| level.starts_with("repeatable") || level.starts_with("serializable")) {
+        if keeps {
             let text = "a reference table can't be changed in a REPEATABLE READ or SERIALIZABLE transaction";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                 .hint("Change it in a READ COMMITTED transaction.")

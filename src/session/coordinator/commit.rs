@@ -51,8 +51,21 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Commits on the home shard what was only drawn there: a sequence's progress, which a crash would undo. False: it
+    /// couldn't, and so nothing is to be committed.
+    async fn keep_drawn(&mut self, block: &Block) -> Go<bool> {
+        let home = self.home();
+        if !block.drew || block.wrote.contains(&home) || block.wrote.is_empty() {
+            return Ok(true);
+        }
+        let Some((_, answer)) = self.on_each(vec![(home, "COMMIT".to_owned())], "keeping").await?.pop() else {
+            return Ok(false);
+        };
+        Ok(matches!(answer, Ok(Answer { error: None, tag, .. }) if tag == b"COMMIT"))
+    }
+
     async fn end_written(&mut self, block: &Block, commit: bool) -> Go<bool> {
-        let commit = commit && !block.failed && self.whole(block);
+        let commit = commit && !block.failed && self.whole(block) && self.keep_drawn(block).await?;
         match block.wrote.as_slice() {
             [] => self.end_joined(Counts::All, commit).await,
             [one] => self.end_joined(Counts::One(*one), commit).await,

@@ -1,6 +1,5 @@
 //! Cursors of SQL over several shards: their rows are read as FETCH asks for them, and kept where it may go back.
 
-use super::block::Block;
 use super::decide::{Cursor as Declared, Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
 use super::fetch::{self, ALL, Asked, Way, read};
@@ -54,7 +53,7 @@ impl Coordinator {
         self.may_declare(cursor)?;
         let alone = self.block.is_none();
         if alone {
-            self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
+            self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
         }
         let result = self.open_cursor(cursor, bind).await;
         if alone && let Some(block) = self.block.take() {

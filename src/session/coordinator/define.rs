@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::block::Block;
 use super::collect::Answer;
 use super::decide::refusal_error;
 use super::describe::Prepared;
@@ -104,7 +103,7 @@ impl Coordinator {
         self.hold_segment().await?;
         let own = self.block.is_none();
         if own {
-            self.block = Some(Block::new("BEGIN".to_owned(), TransactionModes::default(), false));
+            self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
         }
         let result = self.on_shards(&task).await;
         if !own || lasting {

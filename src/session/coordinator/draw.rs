@@ -55,11 +55,13 @@ impl Coordinator {
                 format!(" FROM pg_catalog.generate_series(1, {})", expressions.len())
             };
             let shard = if draws(first) { home } else { clock };
+            self.note_drawn(draws(first));
             let sql = format!("SELECT {first}{from}");
             self.draw_some(shard, &sql, expressions.len(), &mut drawn.values).await?;
         } else {
             let (drawn_from, others): (Vec<usize>, Vec<usize>) =
                 (0..expressions.len()).partition(|&at| expressions.get(at).is_some_and(draws));
+            self.note_drawn(!drawn_from.is_empty());
             let mut values = Extra::default();
             for (shard, places) in [(home, &drawn_from), (clock, &others)] {
                 for part in places.chunks(limits::DRAWN_COLUMNS) {
@@ -92,6 +94,13 @@ impl Coordinator {
                 .into());
         }
         Ok(drawn)
+    }
+
+    /// The block must commit on the home shard before it commits elsewhere.
+    pub(super) fn note_drawn(&mut self, drew: bool) {
+        if let Some(block) = &mut self.block {
+            block.drew |= drew;
+        }
     }
 
     /// One SELECT's values, row by row.

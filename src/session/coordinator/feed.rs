@@ -172,7 +172,7 @@ impl Coordinator {
             results: drawn.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
             named: None,
         };
-        self.may_write(home).await?;
+        self.note_drawn(true);
         let mut link = self.engage(home).await?;
         put_question(&mut link, &question, &Bind::default(), &Extra::default(), false, false);
         link.sync();

@@ -11,7 +11,7 @@ use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::backend::View;
 use crate::backend::memory::Held;
-use crate::base::{PgError, SqlState};
+use crate::base::{PgError, SqlState, limits};
 use crate::execute::arrays::{Column, from_item, travels_binary};
 use crate::plan::sharded::{Input, Piece, Scatter};
 use crate::session::coordinator::collect::too_much;
@@ -183,6 +183,22 @@ impl Coordinator {
         held: &mut Held,
         take: &mut Take<'_>,
     ) -> Go {
+        while !links.iter().all(|(_, _, ended)| *ended) {
+            self.collect_some(links, held, take).await?;
+            if self.output.len() >= limits::RELAY_BUFFER {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same until all have ended, or have said much besides.
+    async fn collect_some(
+        &mut self,
+        links: &mut [(usize, Box<ShardLink>, bool)],
+        held: &mut Held,
+        take: &mut Take<'_>,
+    ) -> Go {
         let worker = self.worker.clone();
         let mut news = Vec::new();
         let collected = self
@@ -228,7 +244,8 @@ impl Coordinator {
                         link.input.consume(frame.len);
                     }
                 }
-                if links.iter().all(|(_, _, ended)| *ended) { Poll::Ready(Ok(())) } else { Poll::Pending }
+                let done = news.len() >= limits::NEWS || links.iter().all(|(_, _, ended)| *ended);
+                if done { Poll::Ready(Ok(())) } else { Poll::Pending }
             }))
             .await;
         self.pass_news(news);

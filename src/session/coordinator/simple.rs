@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::block::{Block, aborted};
+use super::block::aborted;
 use super::cursor::CursorPlace;
 use super::decide::{Decision, Target, refusal_error, scatter_of};
 use super::describe::Prepared;
@@ -79,7 +79,7 @@ impl Coordinator {
             self.text_offset = whole.sql.get(..step.span.start).map_or(0, |before| before.chars().count());
             let prepared = self.text(&text, &[0, 0], false);
             if self.block.is_none() {
-                self.block = Some(Block::new("BEGIN".into(), TransactionModes::default(), false));
+                self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
             }
             let result = self.run_one(&prepared).await;
             if result.is_err() {

@@ -250,27 +250,31 @@ impl Coordinator {
 
     /// Waits until enough is known of the sources.
     async fn await_sources(&mut self, sources: &mut [Source], enough: impl Fn(&[Source]) -> bool) -> Go {
-        if enough(sources) {
-            return Ok(());
-        }
         let worker = self.worker.clone();
-        let mut news = Vec::new();
-        let waited = self
-            .or_gone(poll_fn(|cx| {
-                for source in sources.iter_mut() {
-                    if matches!(source.state, State::Row(_) | State::Ended) {
-                        continue;
+        while !enough(sources) {
+            let mut news = Vec::new();
+            let waited = self
+                .or_gone(poll_fn(|cx| {
+                    for source in sources.iter_mut() {
+                        if matches!(source.state, State::Row(_) | State::Ended) {
+                            continue;
+                        }
+                        match source.poll(cx, &worker, &mut news) {
+                            Poll::Ready(Err(stop)) => return Poll::Ready(Err(stop)),
+                            Poll::Ready(Ok(())) | Poll::Pending => {}
+                        }
                     }
-                    match source.poll(cx, &worker, &mut news) {
-                        Poll::Ready(Err(stop)) => return Poll::Ready(Err(stop)),
-                        Poll::Ready(Ok(())) | Poll::Pending => {}
-                    }
-                }
-                if enough(sources) { Poll::Ready(Ok(())) } else { Poll::Pending }
-            }))
-            .await;
-        self.pass_news(news);
-        waited?
+                    let full = news.len() >= limits::NEWS;
+                    if full || enough(sources) { Poll::Ready(Ok(())) } else { Poll::Pending }
+                }))
+                .await;
+            self.pass_news(news);
+            waited??;
+            if self.output.len() >= limits::RELAY_BUFFER {
+                self.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     /// What shards said besides their answers. The same notice of several shards is told once.

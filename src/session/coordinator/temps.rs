@@ -42,10 +42,14 @@ impl Coordinator {
             view.schema.functions.get(name).is_some_and(|found| found.iter().any(|function| !function.builtin))
         };
         let other = words.iter().find(|(name, called)| {
-            Some(name) != made.as_ref()
-                && !self.temporary.contains(name)
-                && (tables(name) || views(name) || (*called && own(name)))
+            let theirs = || !self.temporary.contains(name) && (views(name) || (*called && own(name)));
+            // A placed table's name can't be a temporary one's: that one is gone.
+            Some(name) != made.as_ref() && (tables(name) || theirs())
         });
+        if let Some(name) = created(&prepared.sql).filter(|name| made.is_none() && self.temporary.contains(name)) {
+            let text = format!("this session has made a temporary table \"{name}\", which may still be there");
+            return Some(refused(text, "DISCARD TEMP first, or make the table in another session."));
+        }
         Some(match other {
             None => Decision::Home { writes: true },
             Some((name, _)) => refused(

@@ -112,3 +112,48 @@ async fn shards_with_other_settings_answer_with_the_home_shards() {
     }
     assert_eq!(said(&mut raw, "UPDATE customers SET at = at").await, "UPDATE 30");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_isolation_that_a_session_begins_with_counts() {
+    let three = filled("isolation", "isolation_ann").await;
+    let mut raw = three.client().await;
+    let key = |shard: &'static str| async { three.on(shard, "SELECT min(id) FROM public.customers").await };
+    let (one, two) = (key("s1").await, key("s2").await);
+    let read = |id: &str| format!("SELECT count(*) FROM customers WHERE id = {id}");
+    for set in [
+        "SET default_transaction_isolation = serializable",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    ] {
+        all(&mut raw, &[set, "BEGIN", &read(&one)]).await;
+        let told = said(&mut raw, &read(&two)).await;
+        assert!(told.starts_with("0A000: a SERIALIZABLE transaction can't run on several shards"), "{told}");
+        all(
+            &mut raw,
+            &["ROLLBACK", "RESET default_transaction_isolation", "BEGIN", &read(&one), &read(&two), "COMMIT"],
+        )
+        .await;
+    }
+    // One snapshot on all shards, taken when the first is read.
+    all(&mut raw, &["SET default_transaction_isolation = 'repeatable read'", "BEGIN", &read(&one)]).await;
+    three.run("s2", "INSERT INTO public.customers (id) SELECT id FROM generate_series(1000, 1050) id").await;
+    assert_eq!(raw.value("SELECT count(*) FROM customers").await, "30");
+    all(&mut raw, &["COMMIT"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_table_that_is_gone_hides_nothing() {
+    let three = filled("gone", "gone_ann").await;
+    let mut raw = three.client().await;
+    all(&mut raw, &["BEGIN", "CREATE TEMP TABLE orders (a int) ON COMMIT DROP"]).await;
+    let told = said(&mut raw, "SELECT 1").await;
+    assert_eq!(told, "SELECT 1");
+    all(&mut raw, &["COMMIT"]).await;
+    let create = "CREATE TABLE orders (customer_id bigint, id bigint, PRIMARY KEY (customer_id, id))";
+    assert!(said(&mut raw, create).await.starts_with("0A000"), "it may still be there");
+    let mut other = three.client().await;
+    let rows: Vec<String> = (1..=30).map(|id| format!("({id}, {id})")).collect();
+    all(&mut other, &[create, &format!("INSERT INTO orders VALUES {}", rows.join(", "))]).await;
+    assert!(said(&mut raw, "SELECT count(*) FROM orders").await.starts_with("0A000"), "not one shard's rows");
+    all(&mut raw, &["DISCARD TEMP"]).await;
+    assert_eq!(raw.value("SELECT count(*) FROM orders").await, "30");
+}
