@@ -49,7 +49,10 @@ fn check(plan: &Plan, sql: &str) {
     match &scatter.finish {
         Finish::Rest { sql: rest } => again(rest, &columns, sql),
         Finish::Stream { instead: Some(instead), .. } => again(instead, &columns, sql),
-        Finish::Stream { .. } | Finish::Changed(_) | Finish::Copied(_) | Finish::Moved(_) | Finish::Fed(_) => assert_eq!(scatter.inputs.len(), 1, "{sql:?}"),
+        Finish::Stream { .. } | Finish::Changed(_) => assert_eq!(scatter.inputs.len(), 1, "{sql:?}"),
+        Finish::Moved(moved) => again(&moved.read.sql, &[], sql),
+        Finish::Fed(feed) => check(&feed.plan, &feed.query),
+        Finish::Copied(_) => {}
     }
     for once in &scatter.once {
         assert!(parse(&format!("SELECT {once}"), true).is_ok(), "{once:?} of {sql:?}");

@@ -33,7 +33,7 @@ const PARAM: u8 = 4;
 /// [`Step::span`](crate::plan::Step::span).
 ///
 /// `None`: don't cache. It is too long, has a lexical error or several statements; or its plan hangs on what a literal
-/// holds (SET, `set_config`, `current_setting`, `U&"…" UESCAPE`) or names bytes of the text (PREPARE, EXECUTE,
+/// holds (SET, `set_config`, `current_setting`, `U&"…" UESCAPE`, code in DO and CALL) or names bytes of the text (PREPARE, EXECUTE,
 /// DEALLOCATE).
 pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> Option<u128> {
     if sql.len() > limits::PLAN_CACHE_TEXT || memchr::memchr(0, sql).is_some() {
@@ -104,7 +104,9 @@ pub(crate) fn has_hint(comment: &[u8]) -> bool {
 fn literal_decides(word: &[u8], first: bool) -> bool {
     let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
     match word.len() {
+        2 => first && is("do"),
         3 => first && is("set"),
+        4 => first && is("call"),
         5 => first && is("reset"),
         7 => is("execute") || is("prepare"),
         10 => is("set_config") || is("deallocate"),

@@ -228,6 +228,8 @@ fn no_fingerprint_where_text_decides() {
         "explain execute p",
         "deallocate p",
         "select pg_catalog.set_config('a', 'b', true)",
+        "do 'begin set app.tenant = 1; end'",
+        "call run('set app.tenant = 1')",
         "select \"set_config\"('a', 'b', true)",
         "select current_setting('a.b')",
         "select U&\"a\" uescape '!'",
