@@ -2,11 +2,11 @@
 
 mod answer;
 mod ask;
-mod compare;
-mod corpus;
+pub mod compare;
+pub mod corpus;
 pub mod random;
 mod report;
-mod run;
+pub mod run;
 pub mod system;
 
 use std::path::Path;

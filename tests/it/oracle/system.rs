@@ -70,6 +70,8 @@ pub struct More {
     pub places: &'static str,
     /// Of `[databases.…]`.
     pub settings: &'static str,
+    /// Those of the tables that are sharded, as [`SHARDED`]: each shard keeps its own rows.
+    pub sharded: &'static [(&'static str, &'static str)],
 }
 
 /// Systems of a test's own.
@@ -134,7 +136,7 @@ async fn fill(cluster: &Cluster, name: &str, shard: Option<(usize, String)>, mor
     cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{ROWS}")).await.unwrap();
     cluster.execute(PRIMARY, name, &format!("SET ROLE app;\n{}", more.schema)).await.unwrap();
     let Some((at, mine)) = shard else { return };
-    for (table, hash) in SHARDED {
+    for (table, hash) in SHARDED.iter().chain(more.sharded) {
         let count = format!("SELECT count(*) FROM {table}");
         let foreign = format!("DELETE FROM {table} WHERE NOT ({hash} & {}) = ANY ('{{{mine}}}')", BUCKETS - 1);
         cluster.execute(PRIMARY, name, &foreign).await.unwrap();

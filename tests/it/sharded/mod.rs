@@ -21,4 +21,5 @@ mod sequences;
 mod shards;
 mod stream;
 mod talk;
+mod tpch;
 mod types;

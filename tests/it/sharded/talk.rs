@@ -80,7 +80,8 @@ fn said(file: &str) {
 pub fn systems() -> &'static System {
     static SHARED: OnceLock<System> = OnceLock::new();
     SHARED.get_or_init(|| {
-        own(More { schema: SCHEMA, places: "notes = { key = \"customer_id\", with = \"customers\" }\n", settings: "" })
+        let places = "notes = { key = \"customer_id\", with = \"customers\" }\n";
+        own(More { schema: SCHEMA, places, ..More::default() })
     })
 }
 
