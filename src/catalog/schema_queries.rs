@@ -135,7 +135,8 @@ SELECT k.conrelid::text, k.conname::text, array_to_string(k.conkey, ' '), k.conf
  WHERE k.contype = 'f'
  ORDER BY k.conrelid, k.conname";
 
-/// Schema, name, kind, volatility (an aggregate's: the worst of its parts), strict, built in, arguments, result, set,
+/// Schema, name, kind, volatility (an aggregate's: the worst of its parts), strict, built in (also our own
+/// `pgbraid.unique_id`), arguments, result, set,
 /// kind of aggregate, MD5 of the definition of a user's, its body where it can be read.
 const FUNCTIONS: &str = "
 SELECT n.nspname::text, p.proname::text, p.prokind::text,
@@ -143,7 +144,7 @@ SELECT n.nspname::text, p.proname::text, p.prokind::text,
             (SELECT CASE WHEN bool_or(q.provolatile = 'v') THEN 'v' WHEN bool_or(q.provolatile = 's') THEN 's'
                          ELSE 'i' END
                FROM pg_catalog.pg_proc q WHERE q.oid IN (g.aggtransfn, g.aggfinalfn)) END,
-       p.proisstrict::text, (p.oid < 16384)::text, p.proargtypes::text, p.prorettype::text, p.proretset::text,
+       p.proisstrict::text, (p.oid < 16384 OR n.nspname = 'pgbraid' AND p.proname = 'unique_id')::text, p.proargtypes::text, p.prorettype::text, p.proretset::text,
        (g.aggkind IS NOT NULL AND g.aggkind <> 'n')::text,
        CASE WHEN p.oid >= 16384 AND p.prokind <> 'a' THEN md5(pg_catalog.pg_get_functiondef(p.oid)) END,
        CASE WHEN p.oid >= 16384 AND l.lanname IN ('sql', 'plpgsql') AND p.prokind <> 'a'

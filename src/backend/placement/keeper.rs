@@ -62,12 +62,12 @@ impl<'a> Session<'a> {
         Ok(Self { sharded, shards })
     }
 
-    async fn ask(&mut self, shard: usize, sql: &str) -> Result<TextRows, Trouble> {
+    pub(super) async fn ask(&mut self, shard: usize, sql: &str) -> Result<TextRows, Trouble> {
         let Some(shard) = self.shards.get_mut(shard) else { return Ok(Vec::new()) };
         shard.ask(sql, limits::CATALOG_STATEMENT).await
     }
 
-    async fn says(&mut self, shard: usize, sql: &str) -> Result<String, Trouble> {
+    pub(super) async fn says(&mut self, shard: usize, sql: &str) -> Result<String, Trouble> {
         let rows = self.ask(shard, sql).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten().unwrap_or_default())
     }
@@ -84,6 +84,7 @@ impl<'a> Session<'a> {
         self.ask(home, "COMMIT").await?;
         self.stamp(&settled.stored, places).await?;
         self.make_commits().await?;
+        self.make_unique_ids().await?;
         self.sharded.commits.set_map(&settled.stored.id);
         Ok(settled)
     }
@@ -197,7 +198,19 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn shard_name(&self, at: usize) -> String {
+    pub(super) fn home(&self) -> usize {
+        self.sharded.home
+    }
+
+    pub(super) fn shards_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(super) fn warn(&self, what: &str) {
+        tracing::warn!(database = &*self.sharded.name, "{what}");
+    }
+
+    pub(super) fn shard_name(&self, at: usize) -> String {
         self.shards.get(at).map_or_else(String::new, |shard| shard.name.clone())
     }
 

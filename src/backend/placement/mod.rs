@@ -8,6 +8,7 @@ mod rows;
 mod rules;
 mod stored;
 mod tables;
+mod unique;
 
 pub use judge::{Changes, judge};
 pub use own::{forget, own_view, place, rename};

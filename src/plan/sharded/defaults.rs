@@ -32,7 +32,7 @@ const CLOCKS: &[&str] = &[
     "transaction_timestamp()",
     "statement_timestamp()",
 ];
-const PER_ROW: &[&str] = &["gen_random_uuid()", "random()", "clock_timestamp()"];
+const PER_ROW: &[&str] = &["gen_random_uuid()", "random()", "clock_timestamp()", "pgbraid.unique_id()"];
 
 /// An INSERT whose defaults are to be what they would be on one server.
 pub struct Settling<'a> {
@@ -262,9 +262,13 @@ pub fn left_out(relation: &Relation, column: &Column, copies: bool, key: bool) -
 /// `nextval('…')`, as a value of a new row.
 pub fn is_draw(expr: &Expr) -> bool {
     let ExprKind::Function(call) = &expr.kind else { return false };
-    let named = call.name.parts.last().is_some_and(|name| name.value == "nextval");
     let constant = |value: &Expr| matches!(value.kind, ExprKind::Literal(_));
-    named && matches!(call.args.as_slice(), [arg] if constant(&arg.value))
+    let parts: Vec<&str> = call.name.parts.iter().map(|part| part.value.as_str()).collect();
+    match (parts.as_slice(), call.args.as_slice()) {
+        ([.., "nextval"], [arg]) => constant(&arg.value),
+        (["pgbraid", "unique_id"], []) => true,
+        _ => false,
+    }
 }
 
 /// Refuses `SET c = DEFAULT` where shards that evaluate the default for themselves could give different values.

@@ -33,7 +33,7 @@ pub const CLOCKS: &[&str] = &[
     "localtimestamp",
 ];
 const PER_ROW: &[&str] =
-    &["random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"];
+    &["random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7", "unique_id"];
 /// STABLE functions whose answer hangs on the server or its moment.
 const SERVERS: &[&str] =
     &["txid_", "pg_", "inet_", "has_", "to_reg", "row_security", "lastval", "currval", "obj_", "col_"];

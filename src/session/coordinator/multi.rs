@@ -9,8 +9,8 @@ use super::types::Named;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::Oid;
-use crate::plan::TransactionModes;
 use crate::plan::sharded::{Bound, Finish, Input, Piece, Scatter};
+use crate::plan::{TransactionModes, WriteSet};
 use crate::session::coordinator::block::Block;
 use crate::wire::frame::front;
 use crate::wire::message;
@@ -118,9 +118,14 @@ impl Coordinator {
         let own_block = one_snapshot && self.block.is_none();
         let scatter = self.suited(scatter)?;
         if own_block {
-            let modes =
-                TransactionModes { read_only: Some(true), isolation: Some(crate::plan::Isolation::RepeatableRead) };
-            let mut block = Block::new("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".into(), modes, false);
+            // What it calls may draw from a sequence (`pgbraid.unique_id`).
+            let draws = prepared.plan.steps.iter().any(|step| step.writes != WriteSet::None);
+            let (begin, read_only) = match draws {
+                true => ("BEGIN ISOLATION LEVEL REPEATABLE READ", None),
+                false => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Some(true)),
+            };
+            let modes = TransactionModes { read_only, isolation: Some(crate::plan::Isolation::RepeatableRead) };
+            let mut block = Block::new(begin.into(), modes, false);
             // Each shard's own snapshot: what they see of each other's commits is the moment at which they begin.
             block.fixed = true;
             self.block = Some(block);

@@ -291,3 +291,52 @@ async fn rows_of_copy_take_values_too() {
     all(&mut raw, &["ROLLBACK"]).await;
     assert_eq!(three.on("s2", "SELECT is_called FROM customers_id_seq").await, "f");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unique_ids_are_unique_over_shards_and_in_the_order_of_time() {
+    let places = "[databases.shop.tables]\nevents = { key = \"id\" }\nmarks = { key = \"event\", with = \"events\" }\n\
+        kinds = { reference = true }\n";
+    let three = Three::start("unique_ids", places).await;
+    let mut raw = three.client().await;
+    let tables = [
+        "CREATE TABLE events (id bigint PRIMARY KEY DEFAULT pgbraid.unique_id(), note text)",
+        "CREATE TABLE marks (id bigint DEFAULT pgbraid.unique_id(), event bigint)",
+        "CREATE TABLE kinds (id bigint PRIMARY KEY DEFAULT pgbraid.unique_id(), name text)",
+    ];
+    all(&mut raw, &tables).await;
+    let mut last = 0;
+    for turn in 0..20 {
+        let sql = match turn % 3 {
+            0 => "INSERT INTO events (note) VALUES ('a') RETURNING id",
+            1 => "INSERT INTO events VALUES (pgbraid.unique_id(), 'b') RETURNING id",
+            _ => "SELECT pgbraid.unique_id()",
+        };
+        let id: i64 = asked(&mut raw, sql).await[0].parse().unwrap();
+        assert!(id > last, "{id} after {last}");
+        last = id;
+    }
+    all(&mut raw, &["INSERT INTO events (note) SELECT 'c' FROM generate_series(1, 200)"]).await;
+    // Each shard gives its own rows' numbers.
+    all(&mut raw, &["INSERT INTO marks (event) SELECT id FROM events"]).await;
+    all(&mut raw, &["INSERT INTO marks (event) SELECT id FROM events ORDER BY id LIMIT 30"]).await;
+    let sql = "SELECT count(*) || ' ' || count(DISTINCT id) FROM (SELECT id FROM events UNION ALL SELECT id FROM marks \
+               UNION ALL SELECT pgbraid.unique_id() FROM events) x";
+    assert_eq!(raw.value(sql).await, "672 672");
+    for shard in ["s1", "s2", "s3"] {
+        assert_ne!(three.on(shard, "SELECT count(*) FROM marks").await, "0");
+    }
+    // A reference table's copies get the same.
+    all(&mut raw, &["INSERT INTO kinds (name) VALUES ('x'), ('y')"]).await;
+    three.everywhere("SELECT string_agg(k::text, ',' ORDER BY id) FROM kinds k").await;
+    let said = refused(&mut raw, "UPDATE kinds SET id = pgbraid.unique_id()").await;
+    assert!(said.starts_with("0A000"), "{said}");
+    // A proxy that comes later gives no other numbers.
+    let again = three.again(places).await;
+    let mut other = again.client().await;
+    let id: i64 = other.value("SELECT pgbraid.unique_id()").await.parse().unwrap();
+    assert!(id > last);
+    assert_eq!(
+        three.on("s1", "SELECT string_agg(number::text, ',' ORDER BY number) FROM pgbraid.numbers").await,
+        "0,1,2"
+    );
+}
