@@ -27,7 +27,8 @@ fn other_values(sql: &[u8], standard_strings: bool) -> Vec<u8> {
     let mut other = Vec::new();
     for token in Lexer::new(sql, standard_strings) {
         match token.kind {
-            TokenKind::Text | TokenKind::Bits => other.extend_from_slice(b"$q$;'$q$"),
+            TokenKind::Text => other.extend_from_slice(b"$q$;'$q$"),
+            TokenKind::Bits => other.extend_from_slice(b"b'1'"),
             TokenKind::Number => other.extend_from_slice(b"7"),
             _ => other.extend_from_slice(token.bytes(sql)),
         }

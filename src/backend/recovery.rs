@@ -11,9 +11,10 @@ use super::commits::{Name, Order, PREFIX, Verdict, label};
 use super::control::Control;
 use super::exchange::TextRows;
 use super::login::Identity;
-use super::placement::{literal, quoted};
+use super::placement::literal;
 use super::sharded::ShardedDatabase;
 use crate::base::{PgError, SqlState, limits};
+use crate::sql::quote::ident;
 use crate::topology::placement::ShardIndex;
 
 /// How often shards are looked at if nobody asks.
@@ -233,7 +234,7 @@ impl Recoverer {
             Verdict::Aborted => "ROLLBACK",
         };
         // Who prepared it may finish it, and so may a member of that role.
-        let result = match self.ask(part.shard, &format!("SET ROLE {}", quoted(&part.owner))).await {
+        let result = match self.ask(part.shard, &format!("SET ROLE {}", ident(&part.owner))).await {
             Ok(_) => self.ask(part.shard, &format!("{word} PREPARED {}", literal(&part.gid))).await,
             Err(error) => Err(error),
         };

@@ -1,6 +1,7 @@
 //! Rows of shards as array parameters: a column of each becomes one array, in its type's binary form or as text.
 
 use crate::catalog::schema::{Oid, Schema};
+use crate::sql::quote::ident;
 
 /// One column that is being collected.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Column {
             if known.kind == b'p' {
                 return None;
             }
-            Some(format!("{}.{}", quoted(&known.schema), quoted(&known.name)))
+            Some(format!("{}.{}", ident(&known.schema), ident(&known.name)))
         };
         let element = if binary { type_oid } else { TEXT };
         Some(Self { element, binary, cast, elements: Vec::new(), count: 0, nulls: false })
@@ -152,11 +153,6 @@ pub fn from_item(columns: &[Column], first: usize) -> String {
         names.push_str(&format!("c{at}"));
     }
     format!("(SELECT {items} FROM ROWS FROM ({arrays}) AS braided({names}))")
-}
-
-/// An identifier in quotes.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ const TEXT: u8 = 1;
 const NUMBER: u8 = 2;
 const HINT: u8 = 3;
 const PARAM: u8 = 4;
+const BITS: u8 = 5;
 
 /// The fingerprint of a text of at most one statement; texts with the same one have the same plan, but for
 /// [`Step::span`](crate::plan::Step::span).
@@ -83,7 +84,8 @@ pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> 
                 hash.bytes(bytes);
                 hash.byte(END);
             }
-            TokenKind::Text | TokenKind::Bits => hash.byte(TEXT),
+            TokenKind::Text => hash.byte(TEXT),
+            TokenKind::Bits => hash.byte(BITS),
             TokenKind::Number => hash.byte(NUMBER),
             TokenKind::LeftParen => hash.byte(b'('),
             TokenKind::RightParen => hash.byte(b')'),

@@ -6,6 +6,7 @@ pub mod fingerprint;
 pub mod lexer;
 pub mod literal;
 pub mod parse;
+pub mod quote;
 pub mod siphash;
 pub mod statement;
 pub mod token;

@@ -128,8 +128,29 @@ def shard_rows(results):
     return out
 
 
+def write_rows(results):
+    """The goals of writes over shards beside what was measured."""
+    out = []
+    for name, cell in results.items():
+        if name[0] != "writes":
+            continue
+        what, one, two = name[1], cell["one PostgreSQL"], cell["two shards"]
+        if what.startswith("COPY"):
+            rate = paired(one, two, "s")
+            out.append([f"{what} into two shards: rate ≥ 1.0× one PostgreSQL's (all on the same cores)", f"{rate:.2f}×", "yes" if rate >= 1 else "no"])
+            out.append([f"{what} into two shards: CPU a row ≤ 0.5 µs", f"{two['cpu_us_row']:.2f} µs", "yes" if two["cpu_us_row"] <= 0.5 else "no"])
+        elif what.startswith("transactions"):
+            for where in ("one shard", "two shards"):
+                out.append([f"{what}, {where}: time to one PostgreSQL's own", f"{paired(cell[where], one, 'ms'):.2f}×", "–"])
+            out.append([f"{what}: two shards to one shard", f"{paired(two, cell['one shard'], 'ms'):.2f}×, {two['ms']:.2f} ms", "–"])
+        elif what.startswith("INSERT"):
+            out.append([f"{what} over two shards: time to one PostgreSQL's own", f"{paired(two, one, 'ms'):.2f}×, {two['cpu_us_row']:.2f} µs of CPU a row", "–"])
+    return out
+
+
 def goals(results):
-    return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in [*goal_rows(results), *shard_rows(results)])
+    rows = [*goal_rows(results), *shard_rows(results), *write_rows(results)]
+    return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in rows)
 
 
 def order(cell):
@@ -201,6 +222,10 @@ def markdown(facts_line, results, wanted):
     over = shard_rows(results)
     if over:
         parts.append("## Two shards\n\n" + table(["goal", "measured", "met"], over) + "\n")
+    written = write_rows(results)
+    if written:
+        parts.append("## Writes over two shards\n\nThe shards are databases of the server beside which they are measured.\n\n"
+                     + table(["goal", "measured", "met"], written) + "\n")
     idle = [[f"{name[1]:,}", *(number(cell[t]["kib"]) for t in ("pgbouncer", "pgbraid"))] for name, cell in results.items() if name[0] == "idle"]
     if idle:
         parts.append("## Idle clients\n\nGrowth of the process (proportional set size) a client that has run one query and is silent.\n\n"

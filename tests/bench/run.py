@@ -20,11 +20,12 @@ import time
 import costs
 import report
 import shards
+import writes
 from client import Client
 from servers import DATABASE, PASSWORD, POOL, SESSIONS, USER, Failure, Servers, cpu_ns, forget_peak, memory_kib, peak_kib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PARTS = ("select", "tpcb", "shards", "rows", "idle", "connect", "replica", "profile")
+PARTS = ("select", "tpcb", "shards", "writes", "rows", "idle", "connect", "replica", "profile")
 # What was measured so far: a run that was interrupted goes on from it.
 KEPT = os.path.join(ROOT, "target/bench.json")
 # Those first that goals are set for.
@@ -296,6 +297,8 @@ def measure(bench, options):
             bench.transactions(targets, "tpcb", options.client_numbers, ("simple",))
         if "shards" in options.parts and ("shards", shards.LAST, 1) not in bench.results:
             shards.measure(bench, servers, options.binary, Target)
+        if "writes" in options.parts and ("writes", writes.LAST, 1) not in bench.results:
+            writes.measure(bench, servers, options.binary, Target)
         if "rows" in options.parts:
             bench.rows(targets)
         if "idle" in options.parts:

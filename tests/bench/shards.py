@@ -42,18 +42,23 @@ def start(servers, binary, rows):
     return process, port
 
 
-def fill(servers, shards, rows):
-    """Puts each account where the proxy's map says."""
+def read_buckets(servers, home):
+    """The proxy's map, once it is there: each bucket's shard."""
     end = time.monotonic() + 60
-    buckets = {}
-    while not buckets:
+    while True:
         try:
-            found = servers.psql(servers.port, "SELECT bucket, shard FROM pgbraid.buckets", user="postgres", password="super", database=shards[0])
-            buckets = dict(row.split("|") for row in found.splitlines())
+            found = servers.psql(servers.port, "SELECT bucket, shard FROM pgbraid.buckets", user="postgres", password="super", database=home)
+            if found:
+                return dict(row.split("|") for row in found.splitlines())
         except Failure:
             if time.monotonic() > end:
                 raise
-            time.sleep(0.2)
+        time.sleep(0.2)
+
+
+def fill(servers, shards, rows):
+    """Puts each account where the proxy's map says."""
+    buckets = read_buckets(servers, shards[0])
     for name in shards:
         mine = ",".join(bucket for bucket, shard in buckets.items() if shard == name)
         servers.psql(servers.port, f"INSERT INTO pgbench_accounts SELECT i, i % 100, i::bigint * 7919 % 100000, '' FROM generate_series(1, {rows}) i "

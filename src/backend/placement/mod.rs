@@ -13,7 +13,7 @@ mod unique;
 pub use judge::{Changes, judge};
 pub use own::{forget, own_view, place, rename};
 pub use preview::{Preview, RowQuestion, placement, preview, row_questions};
-pub use stored::{Stored, literal, quoted, read_stored, with_statements};
+pub use stored::{Stored, literal, read_stored, with_statements};
 pub use tables::{Tables, declared_by, questions};
 
 use std::collections::BTreeMap;

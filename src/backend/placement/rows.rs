@@ -3,11 +3,12 @@
 use crate::topology::placement::{ShardIndex, TablePlace};
 use crate::value::key::KeyType;
 
-use super::stored::{literal, quoted};
+use super::stored::literal;
+use crate::sql::quote::ident;
 
 /// A table's name as SQL has it.
 pub(super) fn table(name: &(String, String)) -> String {
-    format!("{}.{}", quoted(&name.0), quoted(&name.1))
+    format!("{}.{}", ident(&name.0), ident(&name.1))
 }
 
 /// Whether a table has any row.
@@ -25,7 +26,7 @@ pub(super) fn astray(name: &(String, String), place: &TablePlace, buckets: &[u16
                 let texts = values.iter().filter(|(_, shard)| (**shard == at) == mine).map(|(value, _)| literal(value));
                 texts.collect::<Vec<_>>().join(", ")
             };
-            let key = quoted(key);
+            let key = ident(key);
             if *rest == Some(at) {
                 match mine(false).as_str() {
                     "" => format!("{key} IS NOT NULL"),
@@ -47,7 +48,7 @@ pub(super) fn belongs_by_hash(key: &str, key_type: KeyType, buckets: &[u16], at:
     let mine = |shard: u16| usize::from(shard) == at;
     match buckets.iter().filter(|shard| mine(**shard)).count() {
         0 => "false".to_owned(),
-        all if all == buckets.len() => format!("{} IS NOT NULL", quoted(key)),
+        all if all == buckets.len() => format!("{} IS NOT NULL", ident(key)),
         _ => {
             let own: Vec<String> = (0..)
                 .zip(buckets)

@@ -284,11 +284,6 @@ pub fn literal(text: &str) -> String {
     sql
 }
 
-/// A name, quoted.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// Statements that store a new map.
 pub(super) fn insert_map(config: &Database, buckets: &[u16]) -> String {
     let name = |shard: &u16| config.shards.get(usize::from(*shard)).map_or_else(String::new, |s| literal(&s.name));

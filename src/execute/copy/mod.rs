@@ -1,7 +1,8 @@
-//! The rows of `COPY … FROM STDIN`: cut from the client's stream and dealt to shards. Pure.
+//! The rows of COPY: cut from the client's stream and dealt to shards, or written for the client. Pure.
 //!
 //! `lines` cuts text and CSV, `tuples` the binary format, as PostgreSQL's `copyfromparse.c` does; `fields` finds the
-//! sharding key in a row; `journal` remembers which of the client's lines each shard got, for errors that name a line.
+//! sharding key in a row; `journal` remembers which of the client's lines each shard got, for errors that name
+//! a line. `writer` makes the answer to a query that of a COPY.
 
 pub mod context;
 pub mod fields;
@@ -9,6 +10,7 @@ pub mod journal;
 pub mod lines;
 pub mod splitter;
 pub mod tuples;
+pub mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -15,14 +15,7 @@ fn format(kind: CopyKind) -> CopyFormat {
         kind,
         delimiter: if csv { b',' } else { b'\t' },
         null: if csv { Vec::new() } else { b"\\N".to_vec() },
-        default: None,
-        quote: b'"',
-        escape: b'"',
-        header: false,
-        force_null: false,
-        force_not_null: false,
-        encoding: None,
-        csv_end: true,
+        ..CopyFormat::default()
     }
 }
 

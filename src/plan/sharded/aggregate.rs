@@ -6,7 +6,6 @@ use super::names::{figured_name, output_name};
 use super::order::{collation, normal};
 use super::partial::{Argument, split};
 use super::query::Planner;
-use super::quote::ident;
 use super::refuse::unsupported;
 use super::scatter::{Prover, Spread};
 use super::splice::{Edits, push, text};
@@ -14,6 +13,7 @@ use super::types::type_of;
 use super::walk::{Part, has_query, parts};
 use super::{Finish, Piece, Refusal, Scatter, functions};
 use crate::sql::ast::*;
+use crate::sql::quote::ident;
 
 /// The name of the partial results in the rest.
 const ROWS: &str = "pgbraid_g";

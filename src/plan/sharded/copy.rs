@@ -7,7 +7,6 @@ use super::defaults;
 use super::functions::{self, Behaviour};
 use super::modify::several;
 use super::names::{Namespace, Resolver};
-use super::quote::ident;
 use super::refuse::{refuse, unsupported};
 use super::splice::Edits;
 use super::{
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::catalog::schema::{Column, Oid, Relation};
 use crate::sql::ast::*;
+use crate::sql::quote::ident;
 use crate::topology::placement::TablePlace;
 
 /// Plans COPY.

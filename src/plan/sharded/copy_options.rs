@@ -22,10 +22,40 @@ pub struct CopyFormat {
     /// Of the sharding key: its column is among FORCE_NULL, FORCE_NOT_NULL.
     pub force_null: bool,
     pub force_not_null: bool,
+    /// Columns whose values are always quoted when they are written.
+    pub force_quote: Forced,
     /// ENCODING, else the client's.
     pub encoding: Option<String>,
     /// `\.` ends CSV too (until PostgreSQL 17).
     pub csv_end: bool,
+}
+
+impl Default for CopyFormat {
+    /// Text, as PostgreSQL writes and reads it without options.
+    fn default() -> Self {
+        Self {
+            kind: CopyKind::Text,
+            delimiter: b'\t',
+            null: b"\\N".to_vec(),
+            default: None,
+            quote: b'"',
+            escape: b'"',
+            header: false,
+            force_null: false,
+            force_not_null: false,
+            force_quote: Forced::None,
+            encoding: None,
+            csv_end: true,
+        }
+    }
+}
+
+/// Columns that an option names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forced {
+    None,
+    All,
+    Of(Vec<String>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +105,7 @@ pub fn read(copy: &Copy, sql: &str, standard: bool, version: u32, key: Option<&s
     let mut header = false;
     let (mut force_null, mut force_not_null) = (false, false);
     let mut encoding = None;
+    let mut force_quote = Forced::None;
     let holds = |given: &Given| match given {
         Given::Star => key.is_some(),
         Given::Names(names) => key.is_some_and(|key| names.iter().any(|name| name == key)),
@@ -100,7 +131,14 @@ pub fn read(copy: &Copy, sql: &str, standard: bool, version: u32, key: Option<&s
             "force_not_null" => force_not_null = holds(&given),
             "encoding" => encoding = Some(given.text().ok_or_else(unread)?),
             // Each shard does what they say.
-            "freeze" | "log_verbosity" | "force_quote" => {}
+            "freeze" | "log_verbosity" => {}
+            "force_quote" => {
+                force_quote = match given {
+                    Given::Star => Forced::All,
+                    Given::Names(names) => Forced::Of(names),
+                    _ => return Err(unread()),
+                }
+            }
             "on_error" if given.clone().text().is_some_and(|text| text.eq_ignore_ascii_case("stop")) => {}
             _ => return Err(unread()),
         }
@@ -117,6 +155,7 @@ pub fn read(copy: &Copy, sql: &str, standard: bool, version: u32, key: Option<&s
         header,
         force_null,
         force_not_null,
+        force_quote,
         encoding,
         csv_end: version < 180_000,
     })
@@ -204,6 +243,10 @@ impl Reader<'_> {
             "quote" => "force_quote",
             _ => return None,
         };
+        if self.tokens.first().is_some_and(|token| token.bytes(self.sql.as_bytes()) == b"*") {
+            self.skip();
+            return Some((name.to_owned(), Given::Star));
+        }
         let mut names = vec![self.name()?];
         while self.take_kind(TokenKind::Comma) {
             names.push(self.name()?);

@@ -5,6 +5,7 @@ use super::splice::{Edits, text};
 use super::{Fill, Piece, Refusal};
 use crate::catalog::schema::{Column, Relation};
 use crate::sql::ast::{Assignment, Expr, ExprKind, Insert, InsertSource, Span, Values, ValuesRow};
+use crate::sql::quote::ident;
 
 /// How a default gives its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,13 +155,13 @@ impl<'a> Settling<'a> {
     /// Names the columns that are added.
     fn columns(&self, drawn: &[Drawn<'_>], edits: &mut Edits) {
         let added: Vec<String> =
-            drawn.iter().filter(|drawn| drawn.at.is_none()).map(|drawn| quoted(&drawn.column.name)).collect();
+            drawn.iter().filter(|drawn| drawn.at.is_none()).map(|drawn| ident(&drawn.column.name)).collect();
         match self.insert.columns.as_ref().and_then(|columns| columns.last()) {
             _ if added.is_empty() => {}
             Some(last) => edits.insert(last.span.end, format!(", {}", added.join(", "))),
             None => {
                 let width = self.values.and_then(|values| values.rows.first()).map_or(0, |row| row.values.len());
-                let named = self.relation.columns.iter().take(width).map(|column| quoted(&column.name));
+                let named = self.relation.columns.iter().take(width).map(|column| ident(&column.name));
                 let names: Vec<String> = named.chain(added).collect();
                 edits.insert(self.insert.table.span.end, format!(" ({})", names.join(", ")));
             }
@@ -183,7 +184,7 @@ pub fn default_of(relation: &Relation, column: &Column) -> String {
         return column.default.clone().unwrap_or_else(|| "NULL".to_owned());
     }
     let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-    let table = literal(&format!("{}.{}", quoted(&relation.schema), quoted(&relation.name)));
+    let table = literal(&format!("{}.{}", ident(&relation.schema), ident(&relation.name)));
     let name = literal(&column.name);
     format!("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence({table}, {name})::pg_catalog.regclass)")
 }
@@ -363,10 +364,6 @@ fn is_constant(default: &str) -> bool {
             before.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '"')).next().unwrap_or_default();
         word.is_empty() && bytes.get(at.wrapping_sub(1)).is_none_or(|byte| *byte != b'"') || types.contains(&word)
     })
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::{
 use crate::catalog::schema::{Column, Relation};
 use crate::sql::ast::*;
 use crate::sql::parse;
+use crate::sql::quote::ident;
 use crate::value::oid;
 
 /// Whether what is inserted can be read by itself, as a query.
@@ -169,12 +170,12 @@ impl Feeding<'_> {
         if added.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = added.iter().map(|column| super::quote::ident(&column.name)).collect();
+        let names: Vec<String> = added.iter().map(|column| ident(&column.name)).collect();
         match self.insert.columns.as_ref().and_then(|columns| columns.last()) {
             Some(last) => edits.insert(last.span.end, format!(", {}", names.join(", "))),
             None => {
                 let columns = self.relation()?.columns.iter().take(width);
-                let all: Vec<String> = columns.map(|column| super::quote::ident(&column.name)).chain(names).collect();
+                let all: Vec<String> = columns.map(|column| ident(&column.name)).chain(names).collect();
                 edits.insert(self.insert.table.span.end, format!(" ({})", all.join(", ")));
             }
         }

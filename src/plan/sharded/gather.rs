@@ -3,11 +3,11 @@
 use super::analysis::*;
 use super::confine::{confined, sentence};
 use super::query::{Kinds, Planner};
-use super::quote::{ident, idents};
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
 use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, functions, query};
 use crate::sql::ast::{QueryBody, Statement};
+use crate::sql::quote::{ident, idents};
 
 /// A query whose tables are gathered one by one. Reference tables stand in the rest, unless `all` are gathered.
 pub fn plan(planner: &mut Planner<'_>, mut edits: Edits, all: bool) -> Result<Scatter, Refusal> {

@@ -28,7 +28,6 @@ mod names;
 mod order;
 mod partial;
 mod query;
-mod quote;
 mod refuse;
 mod scatter;
 mod several;

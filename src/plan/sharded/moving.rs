@@ -7,7 +7,6 @@ use super::facts::Reader;
 use super::feed::untyped;
 use super::functions::{self, Behaviour};
 use super::names::Resolver;
-use super::quote::{ident, idents};
 use super::refuse::unsupported;
 use super::several::{Writing, nothing, returned};
 use super::splice::{Edits, push, text};
@@ -16,6 +15,7 @@ use super::writes::{Rows, key_update};
 use super::{Access, Assigned, Finish, Input, Insertion, KeyCondition, Moved, Piece, Refusal, Scatter};
 use crate::catalog::schema::{Column, Relation, RelationKind};
 use crate::sql::ast::*;
+use crate::sql::quote::{ident, idents};
 
 impl Resolver<'_> {
     /// What becomes of rows whose key is set.

@@ -6,9 +6,10 @@ use super::analysis::*;
 use super::facts::Reader;
 use super::refuse::{unresolved, unsupported};
 use super::walk::{Part, bare, parts};
-use super::{Context, Refusal, quote};
+use super::{Context, Refusal};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
+use crate::sql::quote::ident;
 
 /// System columns, which every table has.
 const SYSTEM: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
@@ -472,7 +473,7 @@ impl<'a> Resolver<'a> {
             }
             if let (3.., [.., column], Some(&(id, _)), 0) = (parts.len(), parts.as_slice(), targets.first(), self.text)
             {
-                self.out.long_names.push((name.span, id, format!(".{}", quote::ident(column))));
+                self.out.long_names.push((name.span, id, format!(".{}", ident(column))));
             }
             self.out.columns.insert((self.text, name.span), targets);
             return Ok(());

@@ -3,12 +3,12 @@
 use super::analysis::Known;
 use super::constant::evaluate;
 use super::query::Planner;
-use super::quote::ident;
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
 use super::walk::{self, Part, bare, parts};
 use super::{Bound, Finish, KeyValue, Piece, Refusal, SortKey};
 use crate::sql::ast::*;
+use crate::sql::quote::ident;
 use crate::sql::{Lexer, TokenKind};
 
 /// The shards' text and what becomes of its rows.

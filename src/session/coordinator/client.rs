@@ -120,10 +120,12 @@ impl Coordinator {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.write_copy();
         poll_send(&mut self.stream, &mut self.output, &mut self.sent, cx)?;
         if !self.output.is_empty() {
             return Poll::Pending;
         }
+        self.output_sent();
         if self.output.capacity() > limits::RELAY_BUFFER {
             self.output = Vec::new();
         }

@@ -15,6 +15,8 @@ use crate::base::{PgError, SqlState, limits};
 use crate::plan::Kind;
 use crate::plan::sharded::copy_options::CopyFormat;
 use crate::plan::sharded::{Copied, CopyKey, Deal, Fill, Scatter};
+use crate::sql::ast::Statement;
+use crate::sql::parse;
 use crate::wire::Frame;
 use crate::wire::frame::{HEADER, back, front, split_cstr};
 use crate::wire::message;
@@ -166,8 +168,13 @@ impl Coordinator {
     /// A COPY that is refused may be one that PostgreSQL refuses: its own words come first. It is begun on the home shard
     /// and broken off, which leaves nothing behind: the refusal fails the transaction.
     pub(super) async fn own_words_of_copy(&mut self, prepared: &Prepared) -> Go {
-        if !prepared.plan.steps.first().is_some_and(|step| matches!(step.kind, Kind::CopyIn)) {
-            return Ok(());
+        match prepared.plan.steps.first().map(|step| &step.kind) {
+            Some(Kind::CopyIn) => {}
+            Some(Kind::CopyOut) => {
+                let Ok(Statement::Copy(copy)) = parse(&prepared.sql, self.standard_strings()) else { return Ok(()) };
+                return self.own_words_of_copy_out(prepared, &copy).await;
+            }
+            _ => return Ok(()),
         }
         let home = self.home();
         let mut link = self.engage(home).await?;

@@ -77,6 +77,8 @@ pub struct Coordinator {
     /// For the client.
     output: Vec<u8>,
     sent: usize,
+    /// The output is an answer that is written as a COPY's.
+    copying: Option<copy::Copying>,
     /// One a shard, made when it is first needed.
     links: Vec<Option<Box<ShardLink>>>,
     /// The settings of the inner session on the home shard, also while its link is worked with, and after its loss.

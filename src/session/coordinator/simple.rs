@@ -12,6 +12,7 @@ use crate::base::{PgError, SqlState};
 use crate::plan::sharded::{self, Work};
 use crate::plan::{Kind, TransactionModes};
 use crate::session::upstream::protocol_error;
+use crate::sql::quote::ident;
 use crate::wire::frame::{back, split_cstr};
 use crate::wire::message;
 
@@ -202,7 +203,7 @@ impl Coordinator {
                 let home = self.home();
                 for name in std::mem::take(&mut self.sql_prepared).into_keys() {
                     let mut link = self.connect(home).await?;
-                    self.run_on(&mut link, &format!("DEALLOCATE {}", quoted(&name))).await?;
+                    self.run_on(&mut link, &format!("DEALLOCATE {}", ident(&name))).await?;
                     self.put_link(home, link);
                 }
                 message::command_complete(&mut self.output, "DEALLOCATE ALL");
@@ -293,10 +294,6 @@ impl Coordinator {
         self.worker.metrics.refused(reason);
         Stop::Error(Box::new(error))
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// `CLOSE ALL`

@@ -16,7 +16,7 @@ use crate::wire::frame::split_cstr;
 
 impl Coordinator {
     /// The view, if a shard's types have other OIDs than the home shard's.
-    fn other_types(&self, shard: usize) -> Option<Arc<View>> {
+    pub(super) fn other_types(&self, shard: usize) -> Option<Arc<View>> {
         if shard == self.home() {
             return None;
         }

@@ -47,6 +47,7 @@ pub async fn serve(seat: ShardedSeat, new: Box<NewClient>) {
         input,
         output: Vec::new(),
         sent: 0,
+        copying: None,
         links: (0..shards).map(|_| None).collect(),
         home_mirror: None,
         reads: RefCell::default(),

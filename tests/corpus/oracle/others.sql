@@ -133,6 +133,26 @@ COPY <<customers|orders (id, status)|countries>> TO STDOUT <<|WITH CSV>>;
 -- protocol: simple
 COPY <<orders (id, status)|(SELECT id, 'header' AS header FROM orders)>> TO STDOUT <<|WITH (FORMAT csv, HEADER)|WITH (FORMAT csv, HEADER false)|CSV HEADER|WITH (FORMAT csv, FORCE_QUOTE *)|/* header, binary */>>;
 
+-- name: a query of any kind
+-- protocol: simple
+COPY (SELECT <<name, city, note, born, mood, tags|email, nick, NULL, vip>> FROM customers <<LEFT JOIN (SELECT customer_id, min(note) AS note FROM orders GROUP BY 1) o ON o.customer_id = id>> ORDER BY id <<|LIMIT 20 OFFSET 3>>) TO STDOUT <<|WITH (FORMAT csv, HEADER)|WITH (FORMAT csv, DELIMITER ';', NULL 'nil', QUOTE '''', ESCAPE '\')|(HEADER, DELIMITER '|')|(FORMAT binary)>>;
+
+-- name: groups, windows, set operations
+-- protocol: simple
+COPY (<<SELECT country, count(*), avg(id) AS "the, mean" FROM customers GROUP BY 1 ORDER BY 1|SELECT id, rank() OVER (ORDER BY total DESC, id) FROM orders ORDER BY 2 LIMIT 9|SELECT country FROM customers UNION SELECT code FROM countries ORDER BY 1|WITH t AS (SELECT sum(total) AS s FROM orders) SELECT s, now() = now() AS same FROM t|SELECT count(*) FROM orders|SELECT FROM orders ORDER BY id LIMIT 2>>) TO STDOUT <<|CSV HEADER|WITH (FORMAT csv, FORCE_QUOTE *)|BINARY>>;
+
+-- name: binary
+-- protocol: simple
+COPY <<customers (id, name, born, vip)|orders (id, total)|(SELECT id FROM orders WHERE id < 0)|(SELECT max(id) FROM orders)|(SELECT 1 FROM orders WHERE false ORDER BY id)>> TO STDOUT (FORMAT binary);
+
+-- name: errors
+-- protocol: simple
+COPY (SELECT <<id, name|nobody|1 / (id - id), name>> FROM customers ORDER BY <<id|nick>>) TO STDOUT <<|WITH (FORMAT avro)|WITH (FORMAT csv, FORCE_QUOTE (nobody))|WITH (DELIMITER 'ab')|WITH (FORMAT binary, HEADER)>>;
+
+-- name: of changed rows
+-- protocol: simple
+BEGIN; COPY (<<UPDATE orders SET note = 'x' WHERE id < 30 RETURNING customer_id > 0, note|DELETE FROM orders WHERE customer_id = 5 RETURNING note IS NULL OR true>>) TO STDOUT <<|CSV HEADER>>; SELECT count(*) FROM orders WHERE note = 'x'; ROLLBACK;
+
 -- class: explain
 
 -- check: succeeds

@@ -35,7 +35,7 @@ struct World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_sum_never_changes() {
     let setting = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse().ok());
-    let seconds = setting("PGBRAID_BANK_SECONDS").unwrap_or(40);
+    let seconds = setting("PGBRAID_BANK_SECONDS").unwrap_or(120);
     let seed = setting("PGBRAID_BANK_SEED").unwrap_or(20);
     let mut clusters = [server(64).await, server(64).await];
     for (cluster, database) in clusters.iter().zip(DATABASES) {
