@@ -102,6 +102,7 @@ impl<'a> Settling<'a> {
             }
             keys.push(key);
             match row {
+                Some(_) if added.is_empty() => {}
                 Some(row) => {
                     let end = Span::new(row.span.end - 1, row.span.end - 1);
                     let added = added.into_iter().flat_map(|number| [text(", "), Piece::Once(number)]).collect();

@@ -245,7 +245,7 @@ impl Writing<'_> {
         };
         Ok(Split {
             before: edits.apply(self.sql, Span::new(begin, first.span.start)),
-            rows: rows.iter().map(|row| edits.apply(self.sql, row.span)).collect(),
+            rows: edits.apply_each(self.sql, rows.iter().map(|row| row.span)),
             after: edits.apply(self.sql, Span::new(last.span.end, end)),
             key,
         })

@@ -3,10 +3,13 @@
 use super::Piece;
 use crate::sql::ast::Span;
 
+/// What stands in place of a range.
+type Edit = (Span, Vec<Piece>);
+
 /// Replacements in one text.
 #[derive(Clone, Default)]
 pub struct Edits {
-    list: Vec<(Span, Vec<Piece>)>,
+    list: Vec<Edit>,
 }
 
 impl Edits {
@@ -29,27 +32,51 @@ impl Edits {
 
     /// The text of `within`, rewritten. A replacement inside another one is dropped.
     pub fn apply(&self, sql: &str, within: Span) -> Vec<Piece> {
-        let mut list: Vec<&(Span, Vec<Piece>)> =
-            self.list.iter().filter(|(span, _)| span.start >= within.start && span.end <= within.end).collect();
-        list.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
-        let mut out = Vec::new();
-        let mut at = within.start;
-        for (span, with) in list {
-            if span.start < at {
-                continue;
-            }
-            join(&mut out, Piece::Text(Span::new(at, span.start).of(sql).to_string()));
-            for (turn, piece) in with.iter().enumerate() {
-                match turn {
-                    0 => join(&mut out, piece.clone()),
-                    _ => push(&mut out, piece.clone()),
-                }
-            }
-            at = span.end;
-        }
-        join(&mut out, Piece::Text(Span::new(at, within.end).of(sql).to_string()));
-        out
+        let inside = |span: &Span| span.start >= within.start && span.end <= within.end;
+        let mut list: Vec<&Edit> = self.list.iter().filter(|(span, _)| inside(span)).collect();
+        list.sort_by_key(|edit| order(edit));
+        rewritten(sql, within, &list)
     }
+
+    /// The same of many parts of one text (rows of VALUES) that don't overlap.
+    pub fn apply_each(&self, sql: &str, parts: impl Iterator<Item = Span>) -> Vec<Vec<Piece>> {
+        let mut list: Vec<&Edit> = self.list.iter().collect();
+        list.sort_by_key(|edit| order(edit));
+        let of = |part: Span| {
+            let from = list.partition_point(|(span, _)| span.start < part.start);
+            let inside = list.get(from..).unwrap_or_default();
+            let inside = inside.get(..inside.partition_point(|(span, _)| span.start <= part.end)).unwrap_or_default();
+            let inside: Vec<&Edit> = inside.iter().copied().filter(|(span, _)| span.end <= part.end).collect();
+            rewritten(sql, part, &inside)
+        };
+        parts.map(of).collect()
+    }
+}
+
+/// Outer ones before those inside.
+fn order((span, _): &Edit) -> (u32, std::cmp::Reverse<u32>) {
+    (span.start, std::cmp::Reverse(span.end))
+}
+
+/// `list`: what is replaced within, in order.
+fn rewritten(sql: &str, within: Span, list: &[&Edit]) -> Vec<Piece> {
+    let mut out = Vec::new();
+    let mut at = within.start;
+    for (span, with) in list {
+        if span.start < at {
+            continue;
+        }
+        join(&mut out, Piece::Text(Span::new(at, span.start).of(sql).to_string()));
+        for (turn, piece) in with.iter().enumerate() {
+            match turn {
+                0 => join(&mut out, piece.clone()),
+                _ => push(&mut out, piece.clone()),
+            }
+        }
+        at = span.end;
+    }
+    join(&mut out, Piece::Text(Span::new(at, within.end).of(sql).to_string()));
+    out
 }
 
 /// Appends a piece at the border of a replacement: with a space, where two tokens would become one

@@ -110,8 +110,11 @@ impl Coordinator {
         });
         if wants_types && describable && prepared.plan.steps.len() == 1 {
             self.describe(prepared).await?;
-            let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
-            decision = self.judge(prepared, &view, &params);
+            let params = prepared.described.get().map(|described| described.params.as_slice()).unwrap_or_default();
+            // Without parameters there is nothing more to know.
+            if !params.is_empty() {
+                decision = self.judge(prepared, &view, params);
+            }
         }
         let decision = Rc::new(decision);
         let _ = prepared.decision.set(decision.clone());
