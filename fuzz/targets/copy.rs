@@ -50,13 +50,12 @@ fuzz_target!(|data: &[u8]| {
         delimiter: if kind == CopyKind::Csv { b',' } else { b'\t' },
         null: if flags & 4 == 0 { Vec::new() } else { b"\\N".to_vec() },
         default: (flags & 8 != 0).then(|| b"x".to_vec()),
-        quote: b'"',
         escape: if flags & 16 == 0 { b'"' } else { b'\\' },
         header: flags & 32 != 0,
         force_null: flags & 64 != 0,
         force_not_null: flags & 64 == 0,
-        encoding: None,
         csv_end: flags & 128 == 0,
+        ..CopyFormat::default()
     };
     let whole = parts(&format, stream, stream.len());
     assert_eq!(whole, parts(&format, stream, usize::from(chunk % 16) + 1));
