@@ -352,6 +352,8 @@ pub fn dependents(planner: &Planner<'_>, select: &Select) -> Vec<String> {
             GroupItem::Expr(group) => {
                 group.span.of(planner.sql) == (at + 1).to_string()
                     || (output_name(group).is_some()
+                        // A column of FROM comes before an output of that name.
+                        && !planner.analysis.columns.contains_key(&(0, group.span))
                         && output_name(group) == item.alias.as_ref().map(|alias| alias.value.as_str()))
             }
             _ => false,

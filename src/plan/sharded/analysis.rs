@@ -33,8 +33,6 @@ pub struct Analysis {
     pub calls: Vec<Called>,
     /// Texts by number.
     pub texts: Vec<Rc<str>>,
-    /// Conjuncts that concern one FROM item of the statement's own text alone, where they confine it.
-    pub filters: Vec<(RefId, Span)>,
     /// Tables that are written.
     pub writes: Vec<super::writes::Write>,
     /// Calls of `nextval` that are a value of a new row: the home shard's, evaluated once.
@@ -60,6 +58,8 @@ pub struct Ref {
     /// The scope of its query's WHERE.
     pub level_scope: ScopeId,
     pub used: BTreeSet<usize>,
+    /// Those of the used ones that don't stand by name only: they are used by `*`, USING, a whole row.
+    pub held: BTreeSet<usize>,
     /// A table's primary key.
     pub primary: Option<Vec<usize>>,
     /// The whole row is used as a value.

@@ -316,6 +316,7 @@ impl Resolver<'_> {
             scope,
             level_scope,
             used: Default::default(),
+            held: Default::default(),
             primary: None,
             whole: false,
             system: false,
@@ -363,6 +364,11 @@ impl Resolver<'_> {
             self.frames.pop();
         }
         if let Some(alias) = &join.alias {
+            if !alias.columns.is_empty() {
+                // Its names stand for columns by their place: none may be left away.
+                let all: Vec<Target> = both.columns.iter().flat_map(|(_, targets)| targets.clone()).collect();
+                all.into_iter().for_each(|target| self.hold_column(target));
+            }
             for ((name, _), given) in both.columns.iter_mut().zip(&alias.columns) {
                 *name = given.value.clone();
             }
@@ -403,9 +409,7 @@ impl Resolver<'_> {
             let left = take(&mut one.columns, &name).ok_or_else(|| unresolved(&name))?;
             let right = take(&mut two.columns, &name).ok_or_else(|| unresolved(&name))?;
             for target in left.iter().chain(&right) {
-                if let Some(item) = self.out.refs.get_mut(target.0) {
-                    item.used.insert(target.1);
-                }
+                self.hold_column(*target);
             }
             if let (Some(&left), Some(&right)) = (left.first(), right.first()) {
                 self.out.facts.push(Fact { scope, column: left, is: Is::Equal(right) });

@@ -1,36 +1,58 @@
 //! Gathers rows of tables that no shard has whole, for one PostgreSQL to run the rest of the statement over them.
 
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+
 use super::analysis::*;
 use super::confine::{confined, sentence};
-use super::query::{Kinds, Planner};
+use super::joined::{self, quoted};
+use super::levels::{Draft, Levels};
+use super::query::{Kinds, Planner, Reach};
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
-use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, functions, query};
+use super::whole::Whole;
+use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, query};
 use crate::sql::ast::{QueryBody, Statement};
 use crate::sql::quote::{ident, idents};
 
-/// A query whose tables are gathered one by one. Reference tables stand in the rest, unless `all` are gathered.
-pub fn plan(planner: &mut Planner<'_>, mut edits: Edits, all: bool) -> Result<Scatter, Refusal> {
+/// The column, always 1, of rows that are only counted.
+pub const ONE: &str = "pgbraid_1";
+
+/// A query whose tables are gathered, joined and reduced on the shards as far as that is proven. Reference tables stand in
+/// the rest, unless `all` are gathered.
+pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool) -> Result<Scatter, Refusal> {
     if planner.analysis.locks {
         return Err(unsupported("locking", "FOR UPDATE over gathered rows"));
     }
     let analysis = planner.analysis;
-    let mut inputs: Vec<Input> = Vec::new();
-    let mut gathered = Vec::new();
+    let base = edits.clone();
+    let (levels, columns) = {
+        let mut levels = Levels::new(planner, &base, once, all);
+        levels.query(planner.query, true);
+        let columns = needed(planner, &levels);
+        (levels, columns)
+    };
+    let mut rest = Rest { edits, inputs: Vec::new(), columns, gathered: Vec::new(), proof: Vec::new() };
+    for span in &levels.removed {
+        rest.edits.replace(*span, "true");
+    }
+    for (span, list) in &levels.stars {
+        rest.edits.replace(*span, list.clone());
+    }
+    for draft in &levels.drafts {
+        rest.draft(planner, draft)?;
+    }
     let mut rest_reads = false;
     for (id, item) in analysis.refs.iter().enumerate() {
-        if item.place.0 != 0 {
+        if item.place.0 != 0 || levels.is_taken(id) || rest.gathered.contains(&id) {
             continue;
         }
-        let input = match &item.source {
-            Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded) } => {
-                check(item)?;
-                let access = matches!(home, Home::Unsharded).then_some(Access::Home);
-                table(planner, id, item, access, &edits)
-            }
-            Source::Table { home: Home::Reference } if all => {
-                check(item)?;
-                table(planner, id, item, Some(Access::Any), &edits)
+        match &item.source {
+            Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded | Home::Reference) }
+                if all || *home != Home::Reference =>
+            {
+                rest.draft(planner, &Draft { members: vec![id], filters: Vec::new(), from: 0 })?;
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
@@ -39,43 +61,163 @@ pub fn plan(planner: &mut Planner<'_>, mut edits: Edits, all: bool) -> Result<Sc
                     continue;
                 }
                 check(item)?;
-                match view(planner, item, &edits) {
-                    Some(input) => input,
+                match view(planner, item, &rest.columns(id)) {
+                    Some(input) => rest.single(planner, id, input),
                     None => return expanded(planner, item),
                 }
             }
-            Source::Table { .. } => {
-                rest_reads = true;
-                continue;
-            }
-            _ => continue,
-        };
-        // One question is asked once. It also keeps the text of a sub-query that stands twice one text, as what DISTINCT ON
-        // and ORDER BY, GROUP BY and the select list have in common must be.
-        let at = inputs.iter().position(|known| *known == input).unwrap_or(inputs.len());
-        let mut pieces = source(at, &input.columns, &collations(planner, item));
-        push(&mut pieces, text(format!(" AS {} ({})", ident(&item.name), idents(&input.columns))));
-        edits.pieces(item.place.1, pieces);
-        if at == inputs.len() {
-            inputs.push(input);
+            Source::Table { .. } => rest_reads = true,
+            _ => {}
         }
-        gathered.push(id);
     }
+    rest.wholes(levels.wholes);
     for (span, id, name) in &analysis.long_names {
-        if let Some(item) = analysis.refs.get(*id).filter(|_| gathered.contains(id)) {
-            edits.replace(*span, format!("{}{name}", ident(&item.name)));
+        if let Some(item) = analysis.refs.get(*id).filter(|_| rest.gathered.contains(id)) {
+            rest.edits.replace(*span, format!("{}{name}", ident(&item.name)));
         }
     }
     if let QueryBody::Select(select) = &planner.query.body
         && let Some(group) = &select.group_by
     {
         for column in aggregate::dependents(planner, select) {
-            edits.insert(group.span.end, format!(", {column}"));
+            rest.edits.insert(group.span.end, format!(", {column}"));
         }
     }
     planner.proof.push("rows of the tables are gathered, and one PostgreSQL runs the statement over them".to_string());
-    let sql = edits.apply(planner.sql, planner.query.span);
-    Ok(Scatter { inputs, finish: Finish::Rest { sql }, once: Vec::new(), rest_reads, within: None })
+    planner.proof.append(&mut rest.proof);
+    let sql = rest.edits.apply(planner.sql, planner.query.span);
+    Ok(Scatter { inputs: rest.inputs, finish: Finish::Rest { sql }, once: Vec::new(), rest_reads, within: None })
+}
+
+/// The rest in the making.
+struct Rest {
+    edits: Edits,
+    inputs: Vec<Input>,
+    /// The columns that it needs, by item.
+    columns: FxHashMap<RefId, BTreeSet<usize>>,
+    gathered: Vec<RefId>,
+    proof: Vec<String>,
+}
+
+impl Rest {
+    fn columns(&self, id: RefId) -> Vec<usize> {
+        self.columns.get(&id).into_iter().flatten().copied().collect()
+    }
+
+    /// One question is asked once. It also keeps the text of a sub-query that stands twice one text, as what DISTINCT ON
+    /// and ORDER BY, GROUP BY and the select list have in common must be.
+    fn number(&mut self, input: Input) -> usize {
+        let at = self.inputs.iter().position(|known| *known == input);
+        at.unwrap_or_else(|| {
+            self.inputs.push(input);
+            self.inputs.len() - 1
+        })
+    }
+
+    fn draft(&mut self, planner: &Planner<'_>, draft: &Draft) -> Result<(), Refusal> {
+        let items: Vec<(RefId, &Ref)> =
+            draft.members.iter().filter_map(|&id| Some((id, planner.analysis.refs.get(id)?))).collect();
+        for (_, item) in &items {
+            check(item)?;
+        }
+        let mut access = None;
+        for &(id, item) in &items {
+            match (&item.source, confined(planner.analysis, id)) {
+                (Source::Table { home: Home::Unsharded }, _) => access = Some(Access::Home),
+                (Source::Table { home: Home::Reference }, _) => access = Some(Access::Any),
+                (_, Some(condition)) if access.is_none() => {
+                    self.proof.push(format!("{} confines {}", sentence(&condition), item.name));
+                    access = Some(Access::Keys(vec![condition]));
+                }
+                _ => {}
+            }
+        }
+        let columns: Vec<Target> =
+            draft.members.iter().flat_map(|&id| self.columns(id).into_iter().map(move |at| (id, at))).collect();
+        let access = access.unwrap_or(Access::All);
+        if let &[(id, _)] = items.as_slice() {
+            let mut names: Vec<String> =
+                columns.iter().filter_map(|&column| Some(planner.analysis.column(column)?.name.clone())).collect();
+            if names.is_empty() {
+                // Only how many rows there are matters.
+                names.push(ONE.to_string());
+            }
+            let sql = question(planner, &items, &columns, &draft.filters);
+            self.single(planner, id, Input { sql, access, columns: names });
+            return Ok(());
+        }
+        let names = items.iter().map(|(_, item)| item.name.as_str()).collect::<Vec<_>>().join(", ");
+        self.proof.push(format!("{names} are joined on the shards: their keys are equal, and one row has one of each"));
+        let sql = question(planner, &items, &columns, &draft.filters);
+        let named = (0..columns.len().max(1)).map(|at| format!("c{at}")).collect();
+        let at = self.number(Input { sql, access, columns: named });
+        let columns: Vec<(Target, Option<String>)> =
+            columns.into_iter().map(|column| (column, collation(planner, column))).collect();
+        joined::place(planner, at, (&draft.members, draft.from), &columns, &mut self.edits);
+        self.gathered.extend(&draft.members);
+        Ok(())
+    }
+
+    /// An input that stands for one item.
+    fn single(&mut self, planner: &Planner<'_>, id: RefId, input: Input) {
+        let Some(item) = planner.analysis.refs.get(id) else { return };
+        let columns = input.columns.clone();
+        let collations: Vec<Option<String>> =
+            self.columns(id).into_iter().map(|at| collation(planner, (id, at))).collect();
+        let at = self.number(input);
+        let mut pieces = source(at, &columns, &collations);
+        push(&mut pieces, text(format!(" AS {} ({})", ident(&item.name), idents(&columns))));
+        self.edits.pieces(item.place.1, pieces);
+        self.gathered.push(id);
+    }
+
+    /// Sub-queries that shards answer.
+    fn wholes(&mut self, wholes: Vec<Whole>) {
+        if !wholes.is_empty() {
+            self.proof
+                .push("sub-queries by themselves are answered by the shards, whose parts are put together".into());
+        }
+        for whole in wholes {
+            let numbers: Vec<usize> = whole.inputs.into_iter().map(|input| self.number(input)).collect();
+            let number = |piece| match piece {
+                Piece::Input(at) => Piece::Input(numbers.get(at).copied().unwrap_or(at)),
+                piece => piece,
+            };
+            self.edits.pieces(whole.span, whole.sql.into_iter().map(number).collect());
+        }
+    }
+}
+
+/// The columns that the rest needs: those used in what is left of the text.
+fn needed(planner: &Planner<'_>, levels: &Levels<'_, '_>) -> FxHashMap<RefId, BTreeSet<usize>> {
+    let mut out: FxHashMap<RefId, BTreeSet<usize>> = FxHashMap::default();
+    for (id, item) in planner.analysis.refs.iter().enumerate() {
+        out.insert(id, item.held.clone());
+    }
+    for ((text, span), targets) in &planner.analysis.columns {
+        if *text == 0 && !levels.is_gone(*span) {
+            for (id, column) in targets {
+                out.entry(*id).or_default().insert(*column);
+            }
+        }
+    }
+    out
+}
+
+/// What the shards are asked for an input's rows.
+fn question(planner: &Planner<'_>, items: &[(RefId, &Ref)], columns: &[Target], filters: &[Vec<Piece>]) -> Vec<Piece> {
+    let list: Vec<String> = columns.iter().filter_map(|&column| quoted(planner.analysis, column)).collect();
+    let list = if list.is_empty() { "1".to_string() } else { list.join(", ") };
+    let from: Vec<&str> = items.iter().map(|(_, item)| item.place.1.of(planner.sql)).collect();
+    let mut sql = vec![text(format!("SELECT {list} FROM {}", from.join(", ")))];
+    for (at, filter) in filters.iter().enumerate() {
+        push(&mut sql, text(if at == 0 { " WHERE (" } else { " AND (" }));
+        for piece in filter {
+            push(&mut sql, piece.clone());
+        }
+        push(&mut sql, text(")"));
+    }
+    sql
 }
 
 /// What a gathered row can't give.
@@ -89,22 +231,12 @@ fn check(item: &Ref) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The columns of an item that the statement uses, by their visible names.
-fn used(item: &Ref) -> Vec<String> {
-    let names: Vec<String> =
-        item.used.iter().filter_map(|&at| item.columns.get(at)).map(|column| column.name.clone()).collect();
-    names
-}
-
-/// Each used column's collation, where it isn't the database's own.
-fn collations(planner: &Planner<'_>, item: &Ref) -> Vec<Option<String>> {
-    let columns = item.used.iter().filter_map(|&at| item.columns.get(at));
-    columns
-        .map(|column| match &column.collation {
-            Known::Collation(collation) => foreign(planner, collation),
-            _ => None,
-        })
-        .collect()
+/// A column's collation, where it isn't the database's own.
+fn collation(planner: &Planner<'_>, column: Target) -> Option<String> {
+    match &planner.analysis.column(column)?.collation {
+        Known::Collation(collation) => foreign(planner, collation),
+        _ => None,
+    }
 }
 
 /// A collation's name, if it isn't the database's own.
@@ -132,48 +264,10 @@ pub fn source(input: usize, columns: &[String], collations: &[Option<String>]) -
     ]
 }
 
-/// `access`: where the rows are, if their keys don't tell.
-fn table(planner: &mut Planner<'_>, id: RefId, item: &Ref, access: Option<Access>, edits: &Edits) -> Input {
-    let mut columns = used(item);
-    let list: Vec<String> = columns.iter().map(|column| format!("{}.{}", ident(&item.name), ident(column))).collect();
-    let mut list = list.join(", ");
-    if columns.is_empty() {
-        // Only how many rows there are matters.
-        columns.push(format!("pgbraid_{id}"));
-        list = "1".to_string();
-    }
-    let mut sql = vec![text(format!("SELECT {list} FROM {}", item.place.1.of(planner.sql)))];
-    let filters = planner.analysis.filters.iter().filter(|(about, _)| *about == id);
-    let mut first = true;
-    for (_, span) in filters {
-        let fixed = planner.analysis.calls.iter().all(|call| {
-            let within = call.place.0 == 0 && call.place.1.start >= span.start && call.place.1.end <= span.end;
-            !within || functions::behaviour(call, planner.context) <= functions::Behaviour::Once
-        });
-        if !fixed {
-            continue;
-        }
-        push(&mut sql, text(if first { " WHERE (" } else { " AND (" }));
-        first = false;
-        for piece in edits.apply(planner.sql, *span) {
-            push(&mut sql, piece);
-        }
-        push(&mut sql, text(")"));
-    }
-    let access = match (access, confined(planner.analysis, id)) {
-        (Some(access), _) => access,
-        (None, Some(condition)) => {
-            planner.proof.push(format!("{} confines {}", sentence(&condition), item.name));
-            Access::Keys(vec![condition])
-        }
-        (None, None) => Access::All,
-    };
-    Input { sql, access, columns }
-}
-
 /// A view whose rows are the sum of the shards' is an input like a table.
-fn view(planner: &Planner<'_>, item: &Ref, _edits: &Edits) -> Option<Input> {
-    let columns = used(item);
+fn view(planner: &Planner<'_>, item: &Ref, needed: &[usize]) -> Option<Input> {
+    let columns: Vec<String> =
+        needed.iter().filter_map(|&at| item.columns.get(at)).map(|column| column.name.clone()).collect();
     if columns.is_empty() {
         return None;
     }
@@ -181,7 +275,7 @@ fn view(planner: &Planner<'_>, item: &Ref, _edits: &Edits) -> Option<Input> {
     let sql = format!("SELECT {} FROM {}", list.join(", "), item.place.1.of(planner.sql));
     let statement = crate::sql::parse::parse(&sql, planner.context.standard_strings).ok()?;
     let Statement::Query(query) = &statement else { return None };
-    let plan = query::plan_with(&sql, query, planner.context, planner.params, false).ok()?;
+    let plan = query::plan_with(&sql, query, planner.context, planner.params, Reach::Streams).ok()?;
     match plan.work {
         Work::Route { .. } if matches!(plan.access, Access::Home | Access::Any) => {
             Some(Input { sql: vec![text(sql)], access: plan.access, columns })

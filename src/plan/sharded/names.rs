@@ -265,8 +265,11 @@ impl<'a> Resolver<'a> {
             match item {
                 GroupItem::Expr(expr) => self.named(expr, &outputs, false, scope)?,
                 GroupItem::Empty(_) => {}
-                // Its columns aren't in the tree: all that the level sees may be used.
-                GroupItem::Sets(_) => self.use_all(),
+                GroupItem::Sets(_, exprs) => {
+                    for expr in exprs {
+                        self.grouped(expr, &outputs, scope)?;
+                    }
+                }
             }
         }
         if let Some(having) = &select.having {
@@ -291,10 +294,12 @@ impl<'a> Resolver<'a> {
         self.expr(expr, scope)
     }
 
-    fn use_all(&mut self) {
-        let columns = self.frames.last().map(|frame| frame.columns.clone()).unwrap_or_default();
-        for target in columns.iter().flat_map(|(_, targets)| targets) {
-            self.use_column(*target);
+    /// An expression of ROLLUP and the like: `(a, b)` are two.
+    fn grouped(&mut self, expr: &Expr, outputs: &[OutColumn], scope: ScopeId) -> Result<(), Refusal> {
+        match &expr.kind {
+            ExprKind::Row(list) => list.iter().try_for_each(|expr| self.grouped(expr, outputs, scope)),
+            ExprKind::Paren(inner) => self.grouped(inner, outputs, scope),
+            _ => self.named(expr, outputs, false, scope),
         }
     }
 
@@ -317,43 +322,8 @@ impl<'a> Resolver<'a> {
             if let ExprKind::InQuery { operand, query, negated: false } = &conjunct.kind {
                 self.in_query(operand, query);
             }
-            self.filter(conjunct, scope);
         }
         Ok(())
-    }
-
-    /// Notes a conjunct that concerns one item alone and that the item's rows must meet.
-    fn filter(&mut self, conjunct: &Expr, scope: ScopeId) {
-        if self.text != 0 || super::walk::has_query(conjunct) {
-            return;
-        }
-        let mut about = None;
-        let mut many = false;
-        if !self.about(conjunct, &mut about, &mut many) || many {
-            return;
-        }
-        if let Some(id) = about.filter(|&id| self.out.refs.get(id).is_some_and(|item| item.scope == scope)) {
-            self.out.filters.push((id, conjunct.span));
-        }
-    }
-
-    /// The items that an expression's columns are of; `false`: something else is in it.
-    fn about(&self, expr: &Expr, about: &mut Option<RefId>, many: &mut bool) -> bool {
-        match &expr.kind {
-            ExprKind::WholeRow(_) | ExprKind::Field { .. } | ExprKind::FieldStar(_) => return false,
-            ExprKind::Column(name) => match self.out.columns.get(&(self.text, name.span)).and_then(|to| to.first()) {
-                Some(&(id, _)) => {
-                    *many |= about.is_some_and(|other| other != id);
-                    *about = Some(id);
-                }
-                None => return false,
-            },
-            _ => {}
-        }
-        parts(expr).into_iter().all(|part| match part {
-            Part::Expr(part) => self.about(part, about, many),
-            Part::Query(_) => false,
-        })
     }
 
     /// `column IN (SELECT …)`: only rows of the sub-query that equal the column matter.
@@ -432,6 +402,14 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Uses a column that isn't named: `*`, USING, a whole row.
+    pub fn hold_column(&mut self, target: Target) {
+        if let Some(item) = self.out.refs.get_mut(target.0) {
+            item.used.insert(target.1);
+            item.held.insert(target.1);
+        }
+    }
+
     fn column(&mut self, name: &Name) -> Result<(), Refusal> {
         let parts: Vec<&str> = name.parts.iter().map(|part| part.value.as_str()).collect();
         let found = match parts.as_slice() {
@@ -502,7 +480,7 @@ impl<'a> Resolver<'a> {
         let entry = self.entry(None, alias)?;
         let (id, columns) = (entry.id, entry.columns.clone());
         for target in columns.iter().flat_map(|(_, targets)| targets) {
-            self.use_column(*target);
+            self.hold_column(*target);
         }
         if let Some(item) = id.and_then(|id| self.out.refs.get_mut(id)) {
             item.whole |= !self.row_only;
@@ -524,7 +502,7 @@ impl<'a> Resolver<'a> {
         };
         self.open |= self.frames.last().is_some_and(|frame| frame.entries.iter().any(|entry| entry.open));
         for target in columns.iter().flat_map(|(_, targets)| targets) {
-            self.use_column(*target);
+            self.hold_column(*target);
         }
         Ok(columns)
     }
@@ -533,7 +511,7 @@ impl<'a> Resolver<'a> {
         let mut outputs = Vec::new();
         for (name, targets) in columns {
             for target in targets {
-                self.use_column(*target);
+                self.hold_column(*target);
             }
             let target = targets.first().copied();
             let known = target.and_then(|target| self.out.column(target)).cloned();

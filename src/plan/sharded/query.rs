@@ -48,18 +48,29 @@ impl Kinds {
     }
 }
 
-/// Plans a query.
-pub fn plan(sql: &str, query: &Query, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
-    plan_with(sql, query, context, params, true)
+/// How far down the ladder a query may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The shards' answers are the answer.
+    Streams,
+    /// Or partial results of theirs.
+    Parts,
+    /// Or rows of its tables.
+    Gathers,
 }
 
-/// Plans a query; without `gather`, only what streams.
+/// Plans a query.
+pub fn plan(sql: &str, query: &Query, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
+    plan_with(sql, query, context, params, Reach::Gathers)
+}
+
+/// Plans a query as far as it may go.
 pub fn plan_with(
     sql: &str,
     query: &Query,
     context: &Context<'_>,
     params: &[Oid],
-    gather: bool,
+    reach: Reach,
 ) -> Result<Plan, Refusal> {
     let mut resolver = Resolver::new(context, params, sql);
     resolver.query(query, 0)?;
@@ -102,7 +113,7 @@ pub fn plan_with(
     };
     let access = plan.access.clone();
     let mut planner = Planner { sql, query, context, params, analysis: &analysis, access, proof: Vec::new() };
-    match planner.several(gather) {
+    match planner.several(reach) {
         Ok(scatter) => {
             plan.proof.append(&mut planner.proof);
             plan.work = Work::Scatter(scatter);
@@ -123,7 +134,7 @@ fn into(query: &Query) -> bool {
 
 impl Planner<'_> {
     /// A plan over several shards.
-    fn several(&mut self, gather: bool) -> Result<Scatter, Refusal> {
+    fn several(&mut self, reach: Reach) -> Result<Scatter, Refusal> {
         let mut edits = Edits::default();
         let once = self.functions(&mut edits)?;
         if self.analysis.moments {
@@ -147,7 +158,7 @@ impl Planner<'_> {
             Err(refusal) => refusal,
         };
         // Locks can't be taken twice over, nor rows of a gathered set be locked.
-        if !gather || self.analysis.locks {
+        if reach == Reach::Streams || self.analysis.locks {
             return Err(refusal);
         }
         let by_parts = match refusal.reason {
@@ -155,16 +166,18 @@ impl Planner<'_> {
             "distinct" => aggregate::distinct(self, edits.clone()),
             _ => Err(refusal),
         };
-        if let Ok(scatter) = by_parts {
-            return Ok(Scatter { once, ..scatter });
+        match by_parts {
+            Ok(scatter) => return Ok(Scatter { once, ..scatter }),
+            Err(refusal) if reach == Reach::Parts => return Err(refusal),
+            Err(_) => {}
         }
-        let mut scatter = gather::plan(self, edits.clone(), false)?;
+        let mut scatter = gather::plan(self, edits.clone(), &once, false)?;
         if scatter.once.is_empty() {
             scatter.once.clone_from(&once);
         }
         if scatter.rest_reads && scatter.within.is_none() {
             let proofs = self.proof.len();
-            let within = gather::plan(self, edits, true).ok().filter(|within| !within.rest_reads);
+            let within = gather::plan(self, edits, &once, true).ok().filter(|within| !within.rest_reads);
             self.proof.truncate(proofs);
             scatter.within = within.map(|within| Box::new(Scatter { once: scatter.once.clone(), ..within }));
         }

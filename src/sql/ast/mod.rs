@@ -283,8 +283,8 @@ pub enum GroupItem {
     Expr(Expr),
     /// `()`
     Empty(Span),
-    /// `ROLLUP (…)`, `CUBE (…)`, `GROUPING SETS (…)`
-    Sets(Span),
+    /// `ROLLUP (…)`, `CUBE (…)`, `GROUPING SETS (…)`, with all expressions in it.
+    Sets(Span, Vec<Expr>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

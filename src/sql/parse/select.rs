@@ -415,20 +415,26 @@ impl Parser<'_> {
             self.advance();
             return Ok(GroupItem::Empty(self.since(start)));
         }
-        if matches!(self.tok.word, K::Cube | K::Rollup) && open(self, 1) {
+        let exprs = if matches!(self.tok.word, K::Cube | K::Rollup) && open(self, 1) {
             self.advance();
             self.advance();
-            self.list(Self::expr)?;
+            self.list(Self::expr)?
         } else if self.are(&[K::Grouping, K::Sets]) && open(self, 2) {
             for _ in 0..3 {
                 self.advance();
             }
-            self.list(|parser| parser.nested(Self::group_item))?;
+            let sets = self.list(|parser| parser.nested(Self::group_item))?;
+            let exprs = sets.into_iter().flat_map(|set| match set {
+                GroupItem::Expr(expr) => vec![expr],
+                GroupItem::Empty(_) => Vec::new(),
+                GroupItem::Sets(_, exprs) => exprs,
+            });
+            exprs.collect()
         } else {
             return self.expr().map(GroupItem::Expr);
-        }
+        };
         self.want_kind(TokenKind::RightParen)?;
-        Ok(GroupItem::Sets(self.since(start)))
+        Ok(GroupItem::Sets(self.since(start), exprs))
     }
 
     /// `ORDER BY …`

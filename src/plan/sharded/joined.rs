@@ -1,0 +1,130 @@
+//! Co-located tables that are joined on the shards before they are gathered.
+
+use super::Piece;
+use super::analysis::*;
+use super::gather::{ONE, source};
+use super::query::Planner;
+use super::scatter::Prover;
+use super::splice::{Edits, push, text};
+use crate::sql::quote::{ident, idents};
+
+/// Tables that become one input, and the equalities that join them.
+pub struct Together {
+    pub members: Vec<RefId>,
+    pub ties: Vec<String>,
+}
+
+/// Sorts a level's sharded tables into inputs. Tables are one input if rows that belong together lie on one shard (their
+/// keys are equal), the join is inner (all stand in `scope`, whose conditions say so), and it makes no rows: beside one
+/// table's row, that of each other is found by a primary key. So an input has no more rows than its largest table.
+pub fn together(planner: &Planner<'_>, tables: &[RefId], scope: ScopeId) -> Vec<Together> {
+    let mut out: Vec<Together> = Vec::new();
+    for &id in tables {
+        let mut joined = false;
+        for known in &mut out {
+            if !free(planner, id, scope) || !known.members.iter().all(|&member| meets(planner, member, id, scope)) {
+                continue;
+            }
+            let mut all = known.members.clone();
+            all.push(id);
+            if let Some(ties) = ties(planner, &all, scope) {
+                *known = Together { members: all, ties };
+                joined = true;
+                break;
+            }
+        }
+        if !joined {
+            out.push(Together { members: vec![id], ties: Vec::new() });
+        }
+    }
+    out
+}
+
+/// Whether a table may be joined with others ahead of the rest: it is in no outer join's other side, and no row of it is
+/// looked at as a row.
+fn free(planner: &Planner<'_>, id: RefId, scope: ScopeId) -> bool {
+    planner.analysis.refs.get(id).is_some_and(|item| item.scope == scope && !item.whole && !item.system)
+}
+
+/// Whether rows of both that go together lie on one shard.
+fn meets(planner: &Planner<'_>, one: RefId, two: RefId, scope: ScopeId) -> bool {
+    let analysis = planner.analysis;
+    let (Some((place, key)), Some((other, two))) = (analysis.key(one), analysis.key(two)) else { return false };
+    free(planner, one, scope) && group(place) == group(other) && Prover { planner }.reaches(key, &[two], scope)
+}
+
+/// The equalities that join tables: from some one of them all others are found by their primary keys.
+fn ties(planner: &Planner<'_>, members: &[RefId], scope: ScopeId) -> Option<Vec<String>> {
+    let analysis = planner.analysis;
+    members.iter().find_map(|&root| {
+        let mut found = vec![root];
+        let mut ties = Vec::new();
+        loop {
+            let next = members.iter().filter(|id| !found.contains(id)).find_map(|&id| {
+                let primary = analysis.refs.get(id)?.primary.as_ref()?;
+                let (_, key) = analysis.key(id)?;
+                // The key too, where it isn't in the primary key.
+                let columns = primary.iter().map(|&column| (id, column)).chain([key]);
+                let pairs = columns.map(|column| {
+                    let reached = analysis.equals(column, scope);
+                    let other = reached.into_iter().find(|(id, _)| found.contains(id))?;
+                    Some(format!("{} = {}", quoted(analysis, column)?, quoted(analysis, other)?))
+                });
+                Some((id, pairs.collect::<Option<Vec<String>>>()?))
+            });
+            let Some((id, pairs)) = next else { break };
+            found.push(id);
+            for pair in pairs {
+                if !ties.contains(&pair) {
+                    ties.push(pair);
+                }
+            }
+        }
+        (found.len() == members.len()).then_some(ties)
+    })
+}
+
+/// `"o"."id"`
+pub fn quoted(analysis: &Analysis, target: Target) -> Option<String> {
+    let item = analysis.refs.get(target.0)?;
+    Some(format!("{}.{}", ident(&item.name), ident(&analysis.column(target)?.name)))
+}
+
+/// The rest's text of an input of several tables: it stands ahead of FROM's items, and each table is what the input's rows
+/// say of it. `columns`: the tables' columns, in the input's order.
+pub fn place(
+    planner: &Planner<'_>,
+    input: usize,
+    (members, from): (&[RefId], u32),
+    columns: &[(Target, Option<String>)],
+    edits: &mut Edits,
+) {
+    let name = format!("pgbraid_j{input}");
+    let names: Vec<String> = (0..columns.len().max(1)).map(|at| format!("{name}c{at}")).collect();
+    let collations: Vec<Option<String>> = columns.iter().map(|(_, collation)| collation.clone()).collect();
+    let mut pieces: Vec<Piece> = vec![text(" ")];
+    for piece in source(input, &names, &collations) {
+        push(&mut pieces, piece);
+    }
+    push(&mut pieces, text(format!(" AS {name} ({}),", idents(&names))));
+    edits.pieces(crate::sql::ast::Span::new(from, from), pieces);
+    for &id in members {
+        let Some(item) = planner.analysis.refs.get(id) else { continue };
+        let mut list = Vec::new();
+        let mut own = Vec::new();
+        for ((target, _), column) in columns.iter().zip(&names) {
+            if target.0 == id
+                && let Some(known) = planner.analysis.column(*target)
+            {
+                list.push(format!("{name}.{}", ident(column)));
+                own.push(known.name.clone());
+            }
+        }
+        if own.is_empty() {
+            list.push("1".to_string());
+            own.push(ONE.to_string());
+        }
+        let sql = format!("LATERAL (SELECT {}) AS {} ({})", list.join(", "), ident(&item.name), idents(&own));
+        edits.replace(item.place.1, sql);
+    }
+}

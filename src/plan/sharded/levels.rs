@@ -1,0 +1,249 @@
+//! Goes through a statement whose tables are gathered, level by level: what becomes an input, and what goes along with it.
+
+use std::ops::Range;
+
+use super::Piece;
+use super::analysis::*;
+use super::joined::{Together, quoted, together};
+use super::push::{Ask, alternatives, goes, inside, references};
+use super::query::Planner;
+use super::splice::{Edits, text};
+use super::walk::{Part, conjuncts, parts};
+use super::whole::{Whole, whole};
+use crate::sql::ast::*;
+
+/// An input in the making: a table, or several that are joined on the shards.
+pub struct Draft {
+    pub members: Vec<RefId>,
+    /// Conditions that its rows must meet.
+    pub filters: Vec<Vec<Piece>>,
+    /// Where the rest's FROM has its first item, for several members.
+    pub from: u32,
+}
+
+/// All that was found.
+pub struct Levels<'p, 'b> {
+    planner: &'p Planner<'b>,
+    base: &'p Edits,
+    /// What is evaluated once.
+    once: &'p [String],
+    /// Reference tables are gathered too.
+    all: bool,
+    pub drafts: Vec<Draft>,
+    pub wholes: Vec<Whole>,
+    /// Items that the rest doesn't read.
+    pub taken: Vec<Range<RefId>>,
+    /// Conditions that went to the shards, and that the rest need not ask again.
+    pub removed: Vec<Span>,
+    /// `*` in so many words, where something of ours stands in FROM.
+    pub stars: Vec<(Span, String)>,
+}
+
+/// A level's tables, sub-queries and conditions.
+#[derive(Default)]
+struct Reads<'q> {
+    tables: Vec<RefId>,
+    queries: Vec<&'q Query>,
+    conditions: Vec<(ScopeId, &'q Expr)>,
+}
+
+impl<'p, 'b> Levels<'p, 'b> {
+    pub fn new(planner: &'p Planner<'b>, base: &'p Edits, once: &'p [String], all: bool) -> Self {
+        Self {
+            planner,
+            base,
+            once,
+            all,
+            drafts: Vec::new(),
+            wholes: Vec::new(),
+            taken: Vec::new(),
+            removed: Vec::new(),
+            stars: Vec::new(),
+        }
+    }
+
+    /// Whether the rest doesn't read an item.
+    pub fn is_taken(&self, id: RefId) -> bool {
+        self.taken.iter().any(|range| range.contains(&id))
+    }
+
+    /// Whether a place isn't in the rest any more.
+    pub fn is_gone(&self, span: Span) -> bool {
+        self.removed.iter().chain(self.wholes.iter().map(|whole| &whole.span)).any(|gone| inside(*gone, span))
+    }
+
+    /// A query; `top`: the statement itself.
+    pub fn query(&mut self, query: &Query, top: bool) {
+        if !top && let Some(found) = whole(self.planner, query, self.once) {
+            self.taken.push(found.inside.clone());
+            self.wholes.push(found);
+            return;
+        }
+        for cte in query.with.iter().flat_map(|with| &with.items) {
+            if let Statement::Query(query) = &cte.statement {
+                self.query(query, false);
+            }
+        }
+        self.body(&query.body, Some(query));
+        let bounds = query.limit.iter().filter_map(|limit| limit.count.as_ref());
+        let bounds = bounds.chain(query.offset.iter().map(|offset| &offset.count));
+        let order = query.order_by.iter().flat_map(|order| &order.items).map(|item| &item.expr);
+        order.chain(bounds).for_each(|expr| self.expr(expr));
+    }
+
+    fn body(&mut self, body: &QueryBody, query: Option<&Query>) {
+        match body {
+            QueryBody::Select(select) => self.select(select, query),
+            // Its columns take their types from the other branches too: it isn't looked at by itself.
+            QueryBody::Nested(query, _) => self.query(query, true),
+            QueryBody::SetOperation(operation) => {
+                self.body(&operation.left, None);
+                self.body(&operation.right, None);
+            }
+            QueryBody::Values(values) => {
+                values.rows.iter().flat_map(|row| &row.values).for_each(|expr| self.expr(expr));
+            }
+            QueryBody::Table(_) => {}
+        }
+    }
+
+    fn select(&mut self, select: &Select, query: Option<&Query>) {
+        let mut reads = Reads::default();
+        for item in select.from.iter().flat_map(|from| &from.items) {
+            self.from(item, &mut reads);
+        }
+        self.inputs(select, query, &reads);
+        for query in reads.queries {
+            self.query(query, false);
+        }
+        let items = select.items.iter().filter_map(|item| match &item.kind {
+            SelectItemKind::Expr(expr) => Some(expr),
+            SelectItemKind::Star(_) => None,
+        });
+        let having = select.having.iter().map(|having| &having.expr);
+        let groups = select.group_by.iter().flat_map(|group| &group.items).flat_map(|item| match item {
+            GroupItem::Expr(expr) => std::slice::from_ref(expr),
+            GroupItem::Sets(_, exprs) => exprs.as_slice(),
+            GroupItem::Empty(_) => &[],
+        });
+        let on = select.distinct.iter().filter_map(|distinct| distinct.on.as_ref()).flatten();
+        let windows = select.windows.iter().map(|window| &window.window);
+        let windows = windows.flat_map(|window| {
+            window.partition_by.iter().chain(window.order_by.iter().map(|item| &item.expr)).chain(&window.bounds)
+        });
+        let filter = select.filter.iter().map(|filter| &filter.expr);
+        let conditions = reads.conditions.iter().map(|(_, expr)| *expr);
+        let groups = items.chain(having).chain(groups).chain(on);
+        groups.chain(windows).chain(filter).chain(conditions).for_each(|expr| self.expr(expr));
+    }
+
+    /// Sub-queries in an expression.
+    fn expr(&mut self, expr: &Expr) {
+        if self.removed.contains(&expr.span) {
+            return;
+        }
+        for part in parts(expr) {
+            match part {
+                Part::Expr(part) => self.expr(part),
+                Part::Query(query) if self.wholes.iter().any(|whole| whole.span == query.span) => {}
+                Part::Query(query) => self.query(query, false),
+            }
+        }
+    }
+
+    fn from<'q>(&mut self, item: &'q FromItem, reads: &mut Reads<'q>) {
+        let analysis = self.planner.analysis;
+        match item {
+            FromItem::Table(table) => reads.tables.extend(analysis.items.get(&(0, table.span))),
+            FromItem::Query(query) => reads.queries.push(&query.query),
+            FromItem::Function(function) => function.functions.iter().for_each(|expr| self.expr(expr)),
+            FromItem::Join(join) => {
+                self.from(&join.left, reads);
+                self.from(&join.right, reads);
+                if let (JoinCondition::On(condition), Some(scope)) =
+                    (&join.condition, analysis.joins.get(&(0, join.span)))
+                {
+                    reads.conditions.push((*scope, condition));
+                }
+            }
+        }
+    }
+
+    /// A level's tables as inputs, with what is asked of them.
+    fn inputs(&mut self, select: &Select, query: Option<&Query>, reads: &Reads<'_>) {
+        let (planner, analysis) = (self.planner, self.planner.analysis);
+        let items = || reads.tables.iter().filter_map(|&id| Some((id, analysis.refs.get(id)?)));
+        let Some(level) = items().map(|(_, item)| item.level_scope).next() else { return };
+        let mut conditions = reads.conditions.clone();
+        conditions.extend(select.filter.iter().map(|filter| (level, &filter.expr)));
+        let asks: Vec<Ask<'_>> = (conditions.iter())
+            .flat_map(|(scope, condition)| conjuncts(condition).into_iter().map(|expr| (*scope, expr)))
+            .map(|(scope, expr)| Ask::new(planner, scope, expr))
+            .collect();
+        let all = self.all;
+        let gathered = |item: &Ref| match &item.source {
+            Source::Table { home: Home::Sharded(..) | Home::Unsharded } => true,
+            Source::Table { home: Home::Reference } => all,
+            _ => false,
+        };
+        let sharded: Vec<RefId> = reads.tables.iter().copied().filter(|&id| analysis.key(id).is_some()).collect();
+        let mut inputs = together(planner, &sharded, level);
+        if inputs.iter().any(|input| input.members.len() > 1) && !self.expand(select, query) {
+            inputs = sharded.iter().map(|&id| Together { members: vec![id], ties: Vec::new() }).collect();
+        }
+        for (id, _) in items().filter(|(id, item)| gathered(item) && !sharded.contains(id)) {
+            inputs.push(Together { members: vec![id], ties: Vec::new() });
+        }
+        let from = select.from.as_ref().map_or(0, |from| from.span.start + "FROM".len() as u32);
+        for input in inputs {
+            let mut filters: Vec<Vec<Piece>> = input.ties.into_iter().map(|tie| vec![text(tie)]).collect();
+            for ask in &asks {
+                if goes(planner, ask, &input.members) {
+                    filters.push(self.base.apply(planner.sql, ask.expr.span));
+                    self.removed.push(ask.expr.span);
+                    self.taken.extend(ask.about.iter().flat_map(|about| about.inner.iter().cloned()));
+                } else {
+                    filters.extend(alternatives(planner, self.base, ask, &input.members));
+                }
+            }
+            if input.members.iter().all(|&id| analysis.key(id).is_some()) {
+                filters.extend(references(planner, self.base, &asks, &input.members));
+            }
+            self.drafts.push(Draft { members: input.members, filters, from });
+        }
+    }
+
+    /// Writes `*` out. `false`: its columns aren't known one by one.
+    fn expand(&mut self, select: &Select, query: Option<&Query>) -> bool {
+        let stars = || select.items.iter().filter(|item| matches!(item.kind, SelectItemKind::Star(_)));
+        let star = match stars().collect::<Vec<_>>().as_slice() {
+            [] => return true,
+            [one] => *one,
+            many => return many.iter().all(|item| matches!(item.kind, SelectItemKind::Star(Some(_)))),
+        };
+        if matches!(star.kind, SelectItemKind::Star(Some(_))) {
+            return true;
+        }
+        let analysis = self.planner.analysis;
+        let Some(level) = query.and_then(|query| analysis.queries.get(&(0, query.span))) else { return false };
+        let before = select.items.iter().take_while(|item| item.span != star.span).count();
+        let behind = select.items.len() - before - 1;
+        let Some(width) = level.outputs.len().checked_sub(before + behind) else { return false };
+        let outputs = level.outputs.iter().skip(before).take(width);
+        let list: Option<Vec<String>> = outputs
+            .map(|output| {
+                let origin = output.origin?;
+                // An alias of a join hides its tables.
+                let same = analysis.column(origin)?.name == output.name;
+                same.then(|| quoted(analysis, origin)).flatten()
+            })
+            .collect();
+        match list {
+            Some(list) if !level.open && !list.is_empty() => {
+                self.stars.push((star.span, list.join(", ")));
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Sub-queries that shards answer by themselves: their groups, distinct rows and bounded rows are gathered, not the rows
+//! of their tables.
+
+use super::analysis::*;
+use super::gather::foreign;
+use super::order::collation;
+use super::query::{Planner, Reach, plan_with};
+use super::splice::{push, text};
+use super::types::type_of;
+use super::{Finish, Input, Piece, Scatter, Work};
+use crate::sql::ast::*;
+use crate::sql::quote::ident;
+
+/// What stands in the rest in place of a sub-query, and its inputs, counted from 0.
+pub struct Whole {
+    pub span: Span,
+    pub inside: std::ops::Range<RefId>,
+    pub sql: Vec<Piece>,
+    pub inputs: Vec<Input>,
+}
+
+/// A sub-query by the upper rungs, if it hangs on nothing around it and gives fewer rows than its tables have.
+/// `once`: what the statement evaluates once.
+pub fn whole(planner: &Planner<'_>, query: &Query, once: &[String]) -> Option<Whole> {
+    let QueryBody::Select(select) = &query.body else { return None };
+    if !reduces(planner, query, select) {
+        return None;
+    }
+    let level = planner.analysis.queries.get(&(0, query.span))?;
+    if level.open || !alone(planner, query, level) {
+        return None;
+    }
+    let collations = collations(planner, select, level)?;
+    let sql = query.span.of(planner.sql);
+    let Ok(Statement::Query(parsed)) = crate::sql::parse::parse(sql, planner.context.standard_strings) else {
+        return None;
+    };
+    let plan = plan_with(sql, &parsed, planner.context, planner.params, Reach::Parts).ok()?;
+    let Work::Scatter(Scatter { inputs, finish, once: own, rest_reads: false, within: None }) = plan.work else {
+        return None;
+    };
+    let numbers: Option<Vec<usize>> =
+        own.iter().map(|text| once.iter().position(|known| known.eq_ignore_ascii_case(text))).collect();
+    let numbers = numbers?;
+    let renumbered = |pieces: Vec<Piece>| -> Vec<Piece> {
+        let number = |piece| match piece {
+            Piece::Once(at) => Piece::Once(numbers.get(at).copied().unwrap_or(at)),
+            piece => piece,
+        };
+        pieces.into_iter().map(number).collect()
+    };
+    let source = match finish {
+        Finish::Rest { sql } => enclosed(sql),
+        Finish::Stream { instead: Some(instead), .. } => enclosed(instead),
+        Finish::Stream { order, limit: None, offset: None, .. } if order.is_empty() => vec![Piece::Input(0)],
+        _ => return None,
+    };
+    let sql = named(source, level, &collations);
+    let inputs = inputs.into_iter().map(|input| Input { sql: renumbered(input.sql), ..input }).collect();
+    Some(Whole { span: query.span, inside: level.inside.clone(), sql: renumbered(sql), inputs })
+}
+
+fn enclosed(sql: Vec<Piece>) -> Vec<Piece> {
+    let mut pieces = vec![text("(")];
+    sql.into_iter().for_each(|piece| push(&mut pieces, piece));
+    push(&mut pieces, text(")"));
+    pieces
+}
+
+/// Rows as the sub-query gives them: its names, its collations.
+fn named(source: Vec<Piece>, level: &Level, collations: &[Option<String>]) -> Vec<Piece> {
+    let columns: Vec<String> = (0..level.outputs.len()).map(|at| format!("c{at}")).collect();
+    let list: Vec<String> = (level.outputs.iter().zip(&columns).zip(collations))
+        .map(|((output, column), collation)| {
+            let collate = collation.as_ref().map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+            format!("{column}{collate} AS {}", ident(&output.name))
+        })
+        .collect();
+    let mut sql = vec![text(format!("SELECT {} FROM ", list.join(", ")))];
+    source.into_iter().for_each(|piece| push(&mut sql, piece));
+    push(&mut sql, text(format!(" AS pgbraid_w ({})", columns.join(", "))));
+    sql
+}
+
+/// Whether it gives groups, distinct rows, or a bounded number of rows.
+fn reduces(planner: &Planner<'_>, query: &Query, select: &Select) -> bool {
+    let exprs = select.items.iter().filter_map(|item| match &item.kind {
+        SelectItemKind::Expr(expr) => Some(expr),
+        SelectItemKind::Star(_) => None,
+    });
+    let mut exprs = exprs.chain(select.having.as_ref().map(|having| &having.expr));
+    query.limit.is_some()
+        || select.distinct.is_some()
+        || select.group_by.is_some()
+        || exprs.any(|expr| planner.aggregates(expr))
+}
+
+/// Whether it names nothing that stands around it.
+fn alone(planner: &Planner<'_>, query: &Query, level: &Level) -> bool {
+    let analysis = planner.analysis;
+    let items = analysis.refs.get(level.inside.clone()).unwrap_or_default();
+    let plain = |item: &Ref| !item.system && !matches!(item.source, Source::Cte { .. } | Source::Function);
+    let inside = analysis.columns.iter().filter(|(place, _)| place.0 == 0 && super::push::inside(query.span, place.1));
+    query.locking.is_empty()
+        && items.iter().all(plain)
+        && inside.into_iter().all(|(_, targets)| targets.iter().all(|(id, _)| level.inside.contains(id)))
+}
+
+/// Each output's collation where it isn't the database's own. `None`: one isn't known.
+fn collations(planner: &Planner<'_>, select: &Select, level: &Level) -> Option<Vec<Option<String>>> {
+    let of = |known: &Known, number: bool| match known {
+        Known::Collation(known) => Some(foreign(planner, known)),
+        Known::None => Some(None),
+        Known::Unknown => number.then_some(None),
+    };
+    if select.items.iter().any(|item| matches!(item.kind, SelectItemKind::Star(_))) {
+        return level.outputs.iter().map(|output| of(&output.collation, false)).collect();
+    }
+    let exprs = select.items.iter().filter_map(|item| match &item.kind {
+        SelectItemKind::Expr(expr) => Some(expr),
+        SelectItemKind::Star(_) => None,
+    });
+    exprs.map(|expr| of(&collation(planner, expr), !matches!(type_of(planner, expr), 0 | 25 | 1042 | 1043))).collect()
+}

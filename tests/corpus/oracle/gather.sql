@@ -1,0 +1,166 @@
+-- Statements that aren't split as a whole: what is joined, grouped and left out on the shards before their rows are gathered.
+
+-- class: gather
+
+-- name: co-located tables beside one that isn't
+SELECT c.name, o.id, e.kind, e.level FROM customers c, orders o, events e WHERE o.customer_id = c.id AND e.customer_id = c.id AND o.total > 50 AND e.level = <<3|5|9>> ORDER BY o.id, e.at;
+
+-- name: three co-located tables, the largest in the middle
+SELECT c.id, o.id, i.line, e.kind FROM customers c JOIN items i ON i.customer_id = c.id JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id JOIN events e ON e.level = i.line AND e.customer_id = o.id ORDER BY 1, 2, 3, e.at;
+
+-- name: USING joins what is joined on the shards
+SELECT count(*), sum(o.total), min(e.at) FROM orders o JOIN items i USING (customer_id) JOIN events e USING (customer_id) WHERE o.id = i.order_id;
+
+-- name: a star over joined tables
+SELECT * FROM customers c JOIN orders o ON o.customer_id = c.id, readings r WHERE r.n = o.small AND o.id < <<9|30>> AND r.device = 'device 3' ORDER BY o.id, c.id, r.n;
+
+-- name: stars with aliases
+SELECT c.*, 1 AS one, o.* FROM orders o, customers AS c (a, b, c, d), events e WHERE o.customer_id = c.a AND e.level = o.small AND e.customer_id = o.id ORDER BY o.id, e.at;
+
+-- name: a star behind USING
+SELECT * FROM orders JOIN items USING (customer_id) JOIN readings r ON r.n = line WHERE orders.id = order_id AND orders.id < 12 AND r.device = 'device 1' ORDER BY 1, 2, line;
+
+-- name: an alias of a join hides its tables
+SELECT x.name, x.total, e.kind FROM (customers c JOIN orders o ON o.customer_id = c.id) AS x (cid, name), events e WHERE e.customer_id = x.cid AND x.small = 3 ORDER BY x.total, e.at, x.name;
+
+-- name: a star over an alias of a join
+SELECT * FROM (countries t JOIN events u ON u.kind = 'buy') AS x (a, b), readings r WHERE r.n = x.level AND r.device = 'device 2' ORDER BY x.at, x.a, r.n;
+
+-- name: many rows meet many
+SELECT count(*), sum(o.id * i.line) FROM orders o, items i, events e WHERE i.customer_id = o.customer_id AND e.level = o.small AND e.customer_id = 7;
+
+-- name: the other side of an outer join
+SELECT c.id, o.id, e.kind FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.paid AND o.total > <<50|1000>> JOIN events e ON e.customer_id = c.id ORDER BY 1, 2, e.at;
+
+-- name: an outer join above joined tables
+SELECT c.id, o.id, e.level FROM customers c JOIN orders o ON o.customer_id = c.id LEFT JOIN events e ON e.customer_id = o.id AND e.level > 2 AND c.vip ORDER BY 1, 2, e.at;
+
+-- name: joined tables on the kept side of a right join
+SELECT e.kind, o.id FROM events e RIGHT JOIN orders o ON e.customer_id = o.id AND e.level = 4, customers c WHERE c.id = o.customer_id AND c.vip ORDER BY o.id, e.at;
+
+-- name: a full join keeps what ON leaves out
+SELECT count(*), count(c.id), count(e.id) FROM customers c FULL JOIN events e ON e.customer_id = c.id AND c.vip AND e.level = 2;
+
+-- name: a condition on the side that gets NULLs stays above
+SELECT c.id, e.level FROM customers c LEFT JOIN events e ON e.customer_id = c.id WHERE e.level IS NULL OR e.level > 4 ORDER BY 1, e.at;
+
+-- name: what every branch asks of one table
+SELECT count(*), sum(o.total) FROM orders o, events e WHERE e.customer_id = o.id AND ((o.status = 'new' AND e.level < 3) OR (o.status = 'paid' AND e.level > 3 AND o.quantity > 2) OR (e.kind = 'buy' AND o.paid));
+
+-- name: a branch that asks nothing of one table
+SELECT count(*), sum(o.total) FROM orders o, events e WHERE e.customer_id = o.id AND ((o.status = 'new' AND e.level < 3) OR e.level > 3);
+
+-- name: what is asked of reference tables
+SELECT c.id, n.name, e.kind FROM customers c, events e, countries n WHERE c.country = n.code AND e.customer_id = c.id AND n.region = 'Europe' AND e.level = 1 ORDER BY 1, 2, e.at;
+
+-- name: reference tables tied to both sides by OR
+SELECT a.id, b.id FROM customers a, events e, customers b, countries n1, countries n2 WHERE e.customer_id = a.id AND b.id = e.level AND a.country = n1.code AND b.country = n2.code AND ((n1.name = 'France' AND n2.name = 'Germany') OR (n1.name = 'Germany' AND n2.name = 'France') OR n2.euro IS NULL) ORDER BY 1, 2, e.at;
+
+-- name: a reference table on the kept side
+SELECT n.code, c.id, e.kind FROM countries n LEFT JOIN (customers c JOIN events e ON e.customer_id = c.id AND e.level = 1) ON c.country = n.code AND n.euro ORDER BY 1, 2, e.at;
+
+-- name: sub-queries about rows of the same key
+SELECT o.id, e.kind FROM orders o, events e WHERE e.customer_id = o.id AND <<EXISTS|NOT EXISTS>> (SELECT 1 FROM items i WHERE i.customer_id = o.customer_id AND i.order_id = o.id AND i.line = 2) ORDER BY 1, e.at;
+
+-- name: a sub-query about other keys
+SELECT o.id, e.kind FROM orders o, events e WHERE e.customer_id = o.id AND <<EXISTS|NOT EXISTS>> (SELECT 1 FROM items i WHERE i.order_id = o.id AND i.line = 2 AND i.product_id < 6) ORDER BY 1, e.at;
+
+-- name: NOT IN over a reference table with NULLs
+SELECT c.id, e.kind FROM customers c, events e WHERE e.customer_id = c.id AND c.country NOT IN (SELECT <<code|region>> FROM countries WHERE euro IS NOT TRUE) ORDER BY 1, e.at;
+
+-- name: a sub-query that names a WITH query
+WITH n AS (SELECT code FROM countries WHERE euro) SELECT c.id, e.kind FROM customers c, events e WHERE e.customer_id = c.id AND c.country IN (SELECT code FROM n) ORDER BY 1, e.at;
+
+-- name: a sub-query in a select list and GROUP BY
+SELECT (SELECT max(total) FROM orders) AS most, count(*) FROM events GROUP BY (SELECT max(total) FROM orders);
+
+-- name: ROLLUP of a sub-query
+SELECT e.level, count(*) FROM events e GROUP BY ROLLUP (e.level, (e.level > (SELECT count(*) FROM orders) - 238)) ORDER BY 1, 2;
+
+-- name: a clock in CUBE
+SELECT e.kind, count(*) FROM events e GROUP BY CUBE (e.kind, (e.at < now())) ORDER BY 1, 2;
+
+-- name: an alias of a join counts its columns
+SELECT x.d, x.kind FROM (customers u JOIN events e ON e.customer_id = u.id) AS x (a, b, c, d) WHERE x.level = 2 ORDER BY x.at;
+
+-- name: DISTINCT ON a sub-query
+SELECT DISTINCT ON ((SELECT count(*) FROM top_orders)) kind FROM events ORDER BY (SELECT count(*) FROM top_orders), kind, id;
+
+-- name: groups of a WITH query used twice
+WITH sums AS (SELECT status, sum(total) AS total, count(*) AS n FROM orders GROUP BY status) SELECT * FROM sums WHERE total = (SELECT <<max|min>>(total) FROM sums) ORDER BY 1;
+
+-- name: groups joined with rows
+SELECT c.id, s.n, s.top FROM customers c JOIN (SELECT customer_id, count(*) AS n, max(level) AS top FROM events WHERE level > 1 GROUP BY customer_id) s ON s.customer_id = c.id ORDER BY 1;
+
+-- name: groups under a collation
+SELECT s.email, s.n, s.last, s.first FROM (SELECT email, count(*) AS n, max(nick) AS last, min(city) AS first FROM customers GROUP BY email) s, settings t WHERE t.n = 1 AND s.email > 'B' ORDER BY s.last, s.email;
+
+-- name: groups under a collation that folds case
+SELECT s.handle = 'ADA' AS same, s.n FROM (SELECT handle, count(*) AS n FROM customers GROUP BY handle) s, settings t WHERE t.n = s.n - 11 ORDER BY 1, 2;
+
+-- name: groups of char and varchar
+SELECT s.code, length(s.code), s.n, t.label FROM (SELECT code, count(*) AS n FROM customers GROUP BY code) s, (SELECT DISTINCT label FROM orders) t WHERE s.code = 'c1' ORDER BY t.label;
+
+-- name: the first rows in a sub-query
+SELECT t.id, t.total, e.kind FROM (SELECT id, customer_id, total FROM orders ORDER BY total DESC NULLS LAST, id LIMIT <<5|7 OFFSET 2|3 + 2>>) t JOIN events e ON e.customer_id = t.customer_id ORDER BY t.total DESC, t.id, e.at;
+
+-- name: an order within a sub-query
+SELECT string_agg(t.id::text, ',') FROM (SELECT id FROM orders WHERE small = 2 ORDER BY total NULLS FIRST, id LIMIT 20) t, settings s WHERE s.n = 2;
+
+-- name: distinct rows in a sub-query
+SELECT x.status, x."?column?", count(*) FROM (SELECT DISTINCT status, paid, 1 FROM orders) x, events e WHERE e.level = 2 GROUP BY 1, 2 ORDER BY 1;
+
+-- name: a correlated average
+SELECT sum(o.total) FROM orders o, events e WHERE e.customer_id = o.id AND e.level < 3 AND o.quantity <= (SELECT avg(i.quantity) FROM items i WHERE i.product_id = e.level);
+
+-- name: volatile conditions stay where they are
+SELECT count(*) FROM customers c, events e WHERE e.customer_id = c.id AND random() < 2 AND c.joined < now();
+
+-- name: a clock inside groups of a sub-query
+SELECT s.n FROM (SELECT kind, count(*) AS n FROM events WHERE at < now() GROUP BY kind) s, settings t WHERE t.n = 1 ORDER BY 1;
+
+-- name: a scalar sub-query without rows
+SELECT e.id FROM events e WHERE e.level > (SELECT <<max|sum|count>>(small) FROM orders WHERE total < 0) ORDER BY 1;
+
+-- name: keys from a small side, NULLs and duplicates among them
+SELECT count(*), count(DISTINCT o.id) FROM orders o JOIN events e ON e.customer_id = o.<<id|quantity|small|big|customer_id>> WHERE e.level < 3;
+
+-- name: keys of other types
+SELECT count(*), sum(i.line) FROM items i JOIN <<orders o ON o.small = i.product_id|orders o ON o.discount = i.product_id|orders o ON o.weight = i.product_id|orders o ON o.big = i.quantity>> WHERE o.id < 60;
+
+-- name: numeric keys that are written differently
+SELECT a.id, b.id FROM orders a JOIN orders b ON a.discount = b.discount WHERE a.id < 14 AND b.id BETWEEN 20 AND 33 ORDER BY 1, 2;
+
+-- name: keys of char and text
+SELECT count(*) FROM customers a JOIN <<customers b ON a.code = b.code|orders b ON a.code = b.label|orders b ON b.label = a.code::text>> WHERE a.id < 9;
+
+-- name: keys under a collation that folds case
+SELECT count(*) FROM customers a JOIN customers b ON a.handle = b.handle WHERE a.id < 9;
+
+-- name: keys under two collations
+SELECT count(*) FROM customers a JOIN customers b ON a.name = b.<<country COLLATE "C"|name|nick COLLATE "C">> WHERE a.id < 9;
+
+-- name: keys that are the other side's sharding key
+SELECT c.id, e.kind FROM events e JOIN customers c ON c.id = e.customer_id WHERE e.level = 5 AND e.kind = 'view' ORDER BY 1, e.at;
+
+-- name: keys for the side of an outer join that gets NULLs
+SELECT e.kind, e.customer_id, c.name FROM events e LEFT JOIN customers c ON c.id = e.customer_id AND c.vip WHERE e.level = 5 ORDER BY e.at;
+
+-- name: no keys for the side that an outer join keeps
+SELECT c.id, e.kind FROM customers c LEFT JOIN events e ON e.customer_id = c.id AND e.level = 5 ORDER BY 1, e.at;
+
+-- name: keys over three tables
+SELECT count(*), min(r.at) FROM events e, orders o, readings r WHERE e.customer_id = o.id AND r.n = o.quantity AND e.level = 0 AND e.kind = 'click';
+
+-- name: keys through sub-queries
+SELECT c.id FROM customers c WHERE c.id <<IN|NOT IN>> (SELECT e.customer_id FROM events e WHERE e.level = 3 AND e.customer_id IS NOT NULL) ORDER BY 1;
+
+-- name: keys in a correlated sub-query
+SELECT e.kind, (SELECT sum(o.total) FROM orders o WHERE o.id = e.customer_id) AS total FROM events e WHERE e.level = 3 ORDER BY e.at;
+
+-- name: keys that no row has
+SELECT count(*) FROM events e JOIN orders o ON o.id = e.customer_id WHERE e.level = 99;
+
+-- name: a parameter in what went to the shards
+-- params: int4=3, text=new | int4=4, text=paid
+SELECT o.id, e.kind FROM orders o, events e WHERE e.customer_id = o.id AND e.level = $1 AND o.status = $2 ORDER BY 1, e.at;
