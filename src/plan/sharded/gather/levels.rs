@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::Piece;
-use super::analysis::*;
 use super::joined::{Together, quoted, together};
 use super::push::{Ask, alternatives, goes, inside, references};
-use super::query::Planner;
-use super::splice::{Edits, text};
-use super::walk::{Part, conjuncts, parts};
 use super::whole::{Whole, whole};
+use crate::plan::sharded::Piece;
+use crate::plan::sharded::analysis::*;
+use crate::plan::sharded::query::Planner;
+use crate::plan::sharded::splice::{Edits, text};
+use crate::plan::sharded::walk::{Part, conjuncts, parts};
 use crate::sql::ast::*;
 
 /// An input in the making: a table, or several that are joined on the shards.

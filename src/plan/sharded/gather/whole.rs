@@ -1,13 +1,13 @@
 //! Sub-queries that shards answer by themselves: their groups, distinct rows and bounded rows are gathered, not the rows
 //! of their tables.
 
-use super::analysis::*;
-use super::gather::foreign;
-use super::order::collation;
-use super::query::{Planner, Reach, plan_with};
-use super::splice::{push, text};
-use super::types::type_of;
-use super::{Finish, Input, Piece, Scatter, Work};
+use super::foreign;
+use crate::plan::sharded::analysis::*;
+use crate::plan::sharded::order::collation;
+use crate::plan::sharded::query::{Planner, Reach, plan_with};
+use crate::plan::sharded::splice::{push, text};
+use crate::plan::sharded::types::type_of;
+use crate::plan::sharded::{Finish, Input, Piece, Scatter, Work};
 use crate::sql::ast::*;
 use crate::sql::quote::ident;
 

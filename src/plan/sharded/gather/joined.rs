@@ -1,11 +1,11 @@
 //! Co-located tables that are joined on the shards before they are gathered.
 
-use super::Piece;
-use super::analysis::*;
-use super::gather::{ONE, source};
-use super::query::Planner;
-use super::scatter::Prover;
-use super::splice::{Edits, push, text};
+use super::{ONE, source};
+use crate::plan::sharded::Piece;
+use crate::plan::sharded::analysis::*;
+use crate::plan::sharded::query::Planner;
+use crate::plan::sharded::scatter::Prover;
+use crate::plan::sharded::splice::{Edits, push, text};
 use crate::sql::quote::{ident, idents};
 
 /// Tables that become one input, and the equalities that join them.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::analysis::*;
-use super::query::Planner;
-use super::scatter::Prover;
-use super::splice::{Edits, push, text};
-use super::walk::{Part, bare, conjuncts, parts};
-use super::{Piece, functions};
+use crate::plan::sharded::analysis::*;
+use crate::plan::sharded::query::Planner;
+use crate::plan::sharded::scatter::Prover;
+use crate::plan::sharded::splice::{Edits, push, text};
+use crate::plan::sharded::walk::{Part, bare, conjuncts, parts};
+use crate::plan::sharded::{Piece, functions};
 use crate::sql::Lexer;
 use crate::sql::ast::{Expr, ExprKind, Query, Span};
 

@@ -1,17 +1,22 @@
 //! Gathers rows of tables that no shard has whole, for one PostgreSQL to run the rest of the statement over them.
 
+mod joined;
+mod levels;
+mod push;
+mod whole;
+
 use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
+use self::joined::quoted;
+use self::levels::{Draft, Levels};
+use self::whole::Whole;
 use super::analysis::*;
 use super::confine::{confined, sentence};
-use super::joined::{self, quoted};
-use super::levels::{Draft, Levels};
 use super::query::{Kinds, Planner, Reach};
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
-use super::whole::Whole;
 use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, query};
 use crate::sql::ast::{QueryBody, Statement};
 use crate::sql::quote::{ident, idents};
