@@ -191,3 +191,6 @@ pub const WORKER_FEW: usize = 16;
 
 /// Notices of shards that are held before they are passed on: those that several say alike are told once.
 pub const NEWS: usize = 256;
+
+/// Bytes of one sub-query's values that are written into a statement that is run with them.
+pub const PRIOR_VALUE: usize = 16 << 20;

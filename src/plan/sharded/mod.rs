@@ -27,6 +27,7 @@ mod moving;
 mod names;
 mod order;
 mod partial;
+pub mod prior;
 mod query;
 mod refuse;
 mod scatter;

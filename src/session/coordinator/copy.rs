@@ -98,7 +98,7 @@ impl Coordinator {
         let before = prepared.sql.get(..parentheses.start as usize + 1).unwrap_or_default();
         let query = Span::new(parentheses.start + 1, parentheses.end - 1).of(&prepared.sql);
         let sql: String = before.chars().map(|_| ' ').chain(query.chars()).collect();
-        self.database.prepared(self.key(&sql, &[0, 0]), &self.worker, false)
+        self.text(&sql, &[0, 0], false)
     }
 
     /// A COPY … TO that is refused may be one that PostgreSQL refuses: its own words on the query and the options come first.

@@ -12,6 +12,7 @@ use crate::base::{PgError, SqlState};
 use crate::config::model::Reads;
 use crate::plan::Kind;
 use crate::plan::definition::{Definition, definition};
+use crate::plan::sharded::prior::Prior;
 use crate::plan::sharded::{self, Access, Refusal, Scatter, Vouched, Work};
 use crate::plan::sharded::{BoundValue, ShardSet, shards};
 use crate::sql::ast::{self, Explain, Statement};
@@ -42,6 +43,8 @@ pub(super) enum Decision {
     Explain(Box<Explain>),
     /// `set_config` in a block.
     Configure(Vec<Call>),
+    /// Its sub-queries are answered first. As it is it would be refused.
+    Prior(Box<Prior>, Box<PgError>),
     /// With the reason's label.
     Refused(Box<PgError>, &'static str),
 }
@@ -100,7 +103,7 @@ impl Coordinator {
         let mut decision = self.judge(prepared, &view, &[]);
         let wants_types = match &decision {
             // PostgreSQL's own error, if it has one, comes first.
-            Decision::Refused(..) | Decision::CopyOut(..) => true,
+            Decision::Refused(..) | Decision::CopyOut(..) | Decision::Prior(..) => true,
             Decision::Planned(plan) => !matches!(plan.work, Work::Route { .. }),
             Decision::Declare(..) => false,
             _ => false,
@@ -258,11 +261,31 @@ impl Coordinator {
                 Ok(plan) => Decision::Planned(plan),
                 Err((error, reason)) => Decision::Refused(error, reason),
             },
-            _ => match plan(&statement) {
-                Ok(plan) => Decision::Planned(plan),
-                Err((error, reason)) => Decision::Refused(error, reason),
-            },
+            _ => {
+                let prior = || self.prior(sql, &statement, view, params).map(Box::new);
+                match plan(&statement) {
+                    Ok(plan) => {
+                        let refusal = match &plan.work {
+                            Work::Refuse(refusal) => Some(refusal),
+                            Work::Route { otherwise } => Some(otherwise).filter(|_| plan.access == Access::All),
+                            Work::Scatter(_) => None,
+                        };
+                        match refusal.and_then(|refusal| Some((prior()?, refusal_error(refusal)))) {
+                            Some((prior, error)) => Decision::Prior(prior, Box::new(error)),
+                            None => Decision::Planned(plan),
+                        }
+                    }
+                    Err((error, reason)) => match prior() {
+                        Some(prior) => Decision::Prior(prior, error),
+                        None => Decision::Refused(error, reason),
+                    },
+                }
+            }
         }
+    }
+
+    fn prior(&self, sql: &str, statement: &Statement, view: &View, params: &[u32]) -> Option<Prior> {
+        self.with_context(view, |context| sharded::prior::prior(sql, statement, context, params))
     }
 
     /// The plan of a query's text.
@@ -284,6 +307,17 @@ impl Coordinator {
         view: &View,
         params: &[u32],
     ) -> Result<Box<sharded::Plan>, (Box<PgError>, &'static str)> {
+        match self.with_context(view, |context| sharded::plan(sql, statement, context, params)) {
+            Ok(plan) => match trouble(sql, &plan, view) {
+                Some(error) => Err((Box::new(error), "schema")),
+                None => Ok(Box::new(plan)),
+            },
+            Err(refusal) => Err((Box::new(refusal_error(&refusal)), refusal.reason)),
+        }
+    }
+
+    /// What statements are planned by.
+    fn with_context<T>(&self, view: &View, plan: impl FnOnce(&sharded::Context<'_>) -> T) -> T {
         let path = self.search_path(view);
         let functions = &self.database.shared.config.functions;
         let context = sharded::Context {
@@ -300,13 +334,7 @@ impl Coordinator {
                 })
             },
         };
-        match sharded::plan(sql, statement, &context, params) {
-            Ok(plan) => match trouble(sql, &plan, view) {
-                Some(error) => Err((Box::new(error), "schema")),
-                None => Ok(Box::new(plan)),
-            },
-            Err(refusal) => Err((Box::new(refusal_error(&refusal)), refusal.reason)),
-        }
+        plan(&context)
     }
 
     /// The schemas that unqualified names are looked up in.

@@ -43,7 +43,7 @@ impl Coordinator {
         let view = self.view().await?;
         let shown = match &*decision {
             Decision::Planned(plan) => self.explained(&inner, plan, &head, explain, bind, &view).await?,
-            Decision::Refused(error, _) => {
+            Decision::Refused(error, _) | Decision::Prior(_, error) => {
                 let refusal = Refusal {
                     code: error.code(),
                     message: error.message().to_owned(),

@@ -259,7 +259,7 @@ impl Coordinator {
             Decision::Cursor => return Ok(Place::Shard(self.cursor_shard(&prepared.sql), false)),
             Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
             Decision::Define(_) => return Ok(Place::Define),
-            Decision::Explain(_) => return Ok(Place::Here),
+            Decision::Explain(_) | Decision::Prior(..) => return Ok(Place::Here),
             Decision::CopyOut(plan, _) | Decision::Planned(plan) | Decision::Declare(plan, _) => plan,
         };
         if let Work::Refuse(refusal) = &plan.work {
@@ -482,6 +482,7 @@ impl Coordinator {
         match &*self.decide(prepared).await? {
             Decision::Define(definition) if !done => self.define(prepared, definition, true).await,
             Decision::Configure(calls) if !done => self.configure(prepared, calls, bind, false).await,
+            Decision::Prior(prior, _) if !done => self.run_prior(prepared, prior, bind, false).await,
             Decision::Explain(explain) if !done => self.explain(prepared, explain, bind, false).await,
             Decision::CopyOut(plan, copy) if !done => {
                 let view = self.view().await?;

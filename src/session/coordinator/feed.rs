@@ -16,7 +16,7 @@ use crate::backend::View;
 use crate::backend::memory::Held;
 use crate::base::limits;
 use crate::execute::arrays::{Column, travels_binary};
-use crate::plan::sharded::{Access, FedInto, Feed, Finish, Input, Piece, Scatter, Work};
+use crate::plan::sharded::{Access, FedInto, Feed, Finish, Input, Piece, Plan, Scatter, Work};
 use crate::wire::frame::{HEADER, back};
 use crate::wire::message;
 
@@ -100,15 +100,27 @@ impl Coordinator {
         let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
         let results = described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect();
         let bind = Bind { formats: bind.formats.clone(), values: bind.values.clone(), results };
-        let values = self.bound(source, &bind);
-        let target = match feed.plan.access {
+        self.open_query(source, &feed.plan, &feed.query, &bind, view).await
+    }
+
+    /// The rows of a query of this text and plan, to be read as they are wanted.
+    pub(super) async fn open_query(
+        &mut self,
+        source: &Rc<Prepared>,
+        plan: &Plan,
+        query: &str,
+        bind: &Bind,
+        view: &View,
+    ) -> Go<Flow> {
+        let values = self.bound(source, bind);
+        let target = match plan.access {
             Access::Any => Target::One(self.clock().unwrap_or(self.home())),
-            _ => self.target(&feed.plan.access, view, &|number| values(number))?,
+            _ => self.target(&plan.access, view, &|number| values(number))?,
         };
         let plain = || Scatter {
             inputs: vec![Input {
-                sql: vec![Piece::Text(feed.query.clone())],
-                access: feed.plan.access.clone(),
+                sql: vec![Piece::Text(query.to_owned())],
+                access: plan.access.clone(),
                 columns: Vec::new(),
             }],
             finish: Finish::Stream {
@@ -123,7 +135,7 @@ impl Coordinator {
             rest_reads: false,
             within: None,
         };
-        let (scatter, shards) = match (&feed.plan.work, target) {
+        let (scatter, shards) = match (&plan.work, target) {
             (Work::Scatter(scatter), Target::One(shard)) => (scatter.clone(), vec![shard]),
             (Work::Scatter(scatter), Target::Many(shards)) => (scatter.clone(), shards),
             (Work::Route { .. }, Target::One(shard)) => (plain(), vec![shard]),
@@ -131,12 +143,12 @@ impl Coordinator {
                 return Err(self.refuse(refusal_error(otherwise), otherwise.reason));
             }
         };
-        if feed.plan.writes {
+        if plan.writes {
             for &shard in &shards {
                 self.may_write(shard).await?;
             }
         }
-        self.open_flow(source, &scatter, &shards, &bind).await
+        self.open_flow(source, &scatter, &shards, bind).await
     }
 
     /// How rows are dealt out.

@@ -28,6 +28,7 @@ mod moving;
 mod multi;
 mod own;
 mod password;
+mod prior;
 mod reads;
 mod relay;
 mod rest;

@@ -636,3 +636,61 @@ ROLLBACK;
 BEGIN;
 <<DELETE FROM orders|UPDATE orders SET note = 'x'|UPDATE countries SET name = 'x'>> WHERE ctid = '(0,1)';
 ROLLBACK;
+
+-- class: write sub-query
+
+-- name: found by rows of other shards
+BEGIN;
+UPDATE orders SET note = 'x' WHERE <<id IN (SELECT order_id FROM items)|id NOT IN (SELECT order_id FROM items WHERE order_id IS NOT NULL)|id NOT IN (SELECT NULL::bigint)|id = ANY (SELECT order_id FROM items WHERE price > 10)|id > ALL (SELECT order_id FROM items WHERE line = 2)|total > (SELECT avg(total) FROM orders)|total > (SELECT 1 WHERE false)|EXISTS (SELECT FROM events WHERE level > 2)|NOT EXISTS (SELECT FROM customers WHERE id < 0) AND id % 3 = 0|status IN (SELECT status FROM orders WHERE id < 5)|id % 10 IN (SELECT n FROM readings) OR customer_id IN (SELECT max(id) FROM customers)>> <<|RETURNING id, customer_id, note>>;
+SELECT count(*) FROM orders WHERE note = 'x';
+ROLLBACK;
+
+-- name: found by keys
+BEGIN;
+DELETE FROM items WHERE customer_id <<IN (SELECT id FROM customers WHERE country = 'DE' AND vip)|= (SELECT min(customer_id) FROM orders)|= (SELECT customer_id FROM orders WHERE id < 0)|IN (SELECT customer_id FROM orders GROUP BY 1 HAVING count(*) > 4) AND order_id IN (SELECT id FROM orders WHERE status = 'new')>>;
+SELECT count(*), sum(order_id) FROM items;
+ROLLBACK;
+
+-- name: the same in one snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+DELETE FROM items WHERE customer_id IN (SELECT customer_id FROM orders GROUP BY 1 HAVING count(*) > 4) AND order_id IN (SELECT id FROM orders WHERE status = 'new');
+UPDATE orders SET quantity = (SELECT max(quantity) FROM items), total = (SELECT sum(total) FROM orders), note = (SELECT min(code) FROM countries) WHERE id IN (SELECT order_id FROM items);
+SELECT count(*), sum(quantity), sum(total), count(note) FROM orders;
+ROLLBACK;
+
+-- name: values from other shards
+BEGIN;
+UPDATE customers SET <<credit = (SELECT sum(total) FROM orders)|tags = ARRAY(SELECT status FROM orders WHERE id < 9 ORDER BY id)|vip = EXISTS (SELECT FROM events)|mood = (SELECT mood FROM customers WHERE mood IS NOT NULL ORDER BY id LIMIT 1)|born = (SELECT max(born) FROM customers)|joined = (SELECT min(joined) FROM customers)|score = (SELECT avg(score) FROM customers)|name = (SELECT name FROM countries ORDER BY code LIMIT 1)|credit = (SELECT total FROM orders WHERE id < 3)>> WHERE id < 40;
+SELECT count(credit), sum(credit), count(tags), count(vip), min(born) FROM customers;
+ROLLBACK;
+
+-- name: of reference tables
+BEGIN;
+UPDATE products SET price = (SELECT max(total) FROM orders WHERE id < 50) WHERE id IN (1, 2);
+DELETE FROM countries WHERE code NOT IN (SELECT country FROM customers WHERE country IS NOT NULL);
+SELECT (SELECT sum(price) FROM products), (SELECT count(*) FROM countries);
+ROLLBACK;
+
+-- name: what stays correlated, or isn't taken
+BEGIN;
+UPDATE orders SET note = 'x' WHERE <<id IN (SELECT order_id FROM items WHERE items.line = orders.quantity)|EXISTS (SELECT FROM items WHERE order_id = orders.id)|(id, status) IN (SELECT order_id, 'new' FROM items)|ctid = (SELECT ctid FROM orders LIMIT 1)>>;
+SELECT count(*) FROM orders WHERE note = 'x';
+ROLLBACK;
+
+-- name: new rows
+BEGIN;
+INSERT INTO orders (id, customer_id, note) VALUES <<((SELECT max(id) + 1 FROM orders), 7, (SELECT name FROM countries ORDER BY code LIMIT 1))|(9000, (SELECT min(id) FROM customers), 'x'), (9001, 8, 'y')|(9000, 8, (SELECT note FROM orders WHERE id < 0))>> <<RETURNING id, customer_id, note|ON CONFLICT DO NOTHING>>;
+SELECT count(*), max(id) FROM orders;
+ROLLBACK;
+
+-- name: outside of blocks
+DELETE FROM items WHERE order_id IN (SELECT id FROM orders WHERE id < 3);
+SELECT count(*) FROM items;
+UPDATE orders SET quantity = (SELECT max(n) FROM readings) WHERE total > (SELECT avg(total) FROM orders WHERE id < 9) RETURNING id, quantity;
+
+-- class: write sub-query parameters
+
+BEGIN;
+-- params: int4=2 | int4=NULL
+UPDATE orders SET quantity = $1 WHERE id IN (SELECT order_id FROM items WHERE line < $1) AND id > $1 RETURNING id, quantity;
+ROLLBACK;

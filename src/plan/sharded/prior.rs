@@ -1,0 +1,140 @@
+//! Sub-queries of a statement that writes which may be answered before it: they name nothing of the statement around them, so
+//! that PostgreSQL, too, answers each once (`SubLink`s that become `InitPlan`s or hashed `SubPlan`s).
+//!
+//! `x IN (SELECT y …)` is `x = ANY (array of the ys)`, with NULLs and none at all as well; a scalar sub-query, EXISTS and ARRAY
+//! are their values. What is left has no sub-query, and is planned as any other statement.
+
+use super::analysis::Known;
+use super::names::Resolver;
+use super::several::values;
+use super::splice::{Edits, text};
+use super::walk::{Part, has_query, parts};
+use super::{Context, Piece, functions};
+use crate::catalog::schema::Oid;
+use crate::sql::ast::*;
+
+/// A statement whose sub-queries are answered before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prior {
+    pub queries: Vec<Asked>,
+    /// The table whose rows are found by them, as SQL has it. `None`: new rows only.
+    pub target: Option<String>,
+    /// The statement with their values, [`Piece::Once`], in their places.
+    pub sql: Vec<Piece>,
+}
+
+/// A query that gives one row of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    pub sql: String,
+    /// Its value has the database's collation, as a constant has. False: none, or that isn't known.
+    pub plain: bool,
+}
+
+/// UPDATE, DELETE and INSERT … VALUES with sub-queries that stand by themselves. `None`: there is none.
+pub fn prior(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Option<Prior> {
+    let mut finder = Finder { sql, context, params, edits: Edits::default(), queries: Vec::new() };
+    let (span, target) = match statement {
+        Statement::Update(update) if update.with.is_none() => {
+            update.assignments.iter().for_each(|assignment| finder.look(&assignment.value));
+            update.filter.iter().for_each(|filter| finder.look(&filter.expr));
+            (update.span, Some(&update.table))
+        }
+        Statement::Delete(delete) if delete.with.is_none() => {
+            delete.filter.iter().for_each(|filter| finder.look(&filter.expr));
+            (delete.span, Some(&delete.table))
+        }
+        Statement::Insert(insert) if insert.with.is_none() => {
+            values(insert)?.rows.iter().flat_map(|row| &row.values).for_each(|value| finder.look(value));
+            (insert.span, None)
+        }
+        _ => return None,
+    };
+    let target = target.map(|table| table.name.span.of(sql).to_owned());
+    (!finder.queries.is_empty()).then(|| Prior { target, sql: finder.edits.apply(sql, span), queries: finder.queries })
+}
+
+struct Finder<'a> {
+    sql: &'a str,
+    context: &'a Context<'a>,
+    params: &'a [Oid],
+    edits: Edits,
+    queries: Vec<Asked>,
+}
+
+impl Finder<'_> {
+    fn look(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::InQuery { operand, query, negated } if !has_query(operand) && !is_row(operand) => {
+                if let Some(number) = self.ask("ARRAY", query) {
+                    let not = if *negated { "(NOT (" } else { "((" };
+                    let left = operand.span.of(self.sql);
+                    let pieces = vec![text(format!("{not}{left} = ANY (")), Piece::Once(number), text(")))")];
+                    self.edits.pieces(expr.span, pieces);
+                    return;
+                }
+            }
+            ExprKind::Quantified { operand, operator, all, right: Quantified::Query(query) }
+                if !has_query(operand) && !is_row(operand) =>
+            {
+                if let Some(number) = self.ask("ARRAY", query) {
+                    let left = operand.span.of(self.sql);
+                    let word = if *all { "ALL" } else { "ANY" };
+                    let pieces = vec![text(format!("({left} {operator} {word} (")), Piece::Once(number), text("))")];
+                    self.edits.pieces(expr.span, pieces);
+                    return;
+                }
+            }
+            ExprKind::Exists(query) | ExprKind::Subquery(query) | ExprKind::ArrayQuery(query) => {
+                let word = match &expr.kind {
+                    ExprKind::Exists(_) => "EXISTS",
+                    ExprKind::ArrayQuery(_) => "ARRAY",
+                    _ => "",
+                };
+                if let Some(number) = self.ask(word, query) {
+                    self.edits.pieces(expr.span, vec![text("("), Piece::Once(number), text(")")]);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        for part in parts(expr) {
+            if let Part::Expr(part) = part {
+                self.look(part);
+            }
+        }
+    }
+
+    /// The number of the query's value, if it stands by itself.
+    fn ask(&mut self, word: &str, query: &Query) -> Option<usize> {
+        if !query.locking.is_empty() {
+            return None;
+        }
+        let own = query.span.of(self.sql);
+        let sql = format!("SELECT {word}({own})");
+        let parsed = crate::sql::parse::parse(own, self.context.standard_strings).ok()?;
+        let Statement::Query(parsed) = &parsed else { return None };
+        let mut resolver = Resolver::new(self.context, self.params, own);
+        // A name of the statement around it isn't found here.
+        let outputs = resolver.query(parsed, 0).ok()?;
+        let exists = word == "EXISTS";
+        if outputs.len() != 1 && !exists {
+            return None;
+        }
+        let fixed =
+            |call: &super::analysis::Called| functions::behaviour(call, self.context) <= functions::Behaviour::Once;
+        if !resolver.out.writes.is_empty() || !resolver.out.calls.iter().all(fixed) {
+            return None;
+        }
+        let plain = match outputs.first().map(|output| &output.collation) {
+            Some(Known::Collation(collation)) => collation.name == self.context.schema.collation.name,
+            _ => false,
+        };
+        self.queries.push(Asked { sql, plain });
+        Some(self.queries.len() - 1)
+    }
+}
+
+fn is_row(expr: &Expr) -> bool {
+    matches!(super::walk::bare(expr).kind, ExprKind::Row(_) | ExprKind::WholeRow(_))
+}

@@ -1,0 +1,193 @@
+//! A statement that writes whose sub-queries are answered before it: they, and it, see one snapshot.
+
+use std::rc::Rc;
+
+use super::decide::{Decision, Target, refusal_error};
+use super::describe::Prepared;
+use super::flow::To;
+use super::multi::{Bind, types_tail};
+use super::{Coordinator, Go, Stop};
+use crate::backend::View;
+use crate::backend::settings::push_literal;
+use crate::base::{PgError, SqlState, limits};
+use crate::catalog::schema::Oid;
+use crate::plan::sharded::prior::{Asked, Prior};
+use crate::plan::sharded::{Access, Changed, Finish, Input, Piece, Scatter, Work};
+use crate::plan::{Isolation, TransactionModes};
+use crate::sql::quote::ident;
+use crate::value::oid;
+use crate::wire::frame::HEADER;
+use crate::wire::message;
+
+impl Coordinator {
+    /// Runs it. Outside a block it is a transaction of its own.
+    ///
+    /// Where each statement has a snapshot of its own, the table that is written is locked first: so the rows that are found
+    /// are those that there were when the sub-query was answered. With several sub-queries only one snapshot for all does.
+    pub(super) async fn run_prior(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
+        let several = prior.queries.len() > 1;
+        if several && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
+            let text = "in a READ COMMITTED transaction this statement's sub-queries could see rows of different moments";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
+                .into());
+        }
+        let own = self.block.is_none();
+        if own {
+            let (begin, isolation) = match several {
+                true => ("BEGIN ISOLATION LEVEL REPEATABLE READ", Some(Isolation::RepeatableRead)),
+                false => ("BEGIN", None),
+            };
+            self.block = Some(self.new_block(begin, TransactionModes { read_only: None, isolation }, false));
+        }
+        let told = self.output.len();
+        let result = self.run_with_values(prepared, prior, bind, describe).await;
+        if own
+            && !self.in_extended()
+            && !matches!(result, Err(Stop::Over))
+            && let Some(block) = self.block.take()
+        {
+            let ended = self.end_own(&block, result.is_ok()).await;
+            if result.is_ok() && ended.is_err() {
+                // Not acknowledged before it is committed.
+                self.output.truncate(told);
+            }
+            return result.and(ended);
+        }
+        result
+    }
+
+    async fn run_with_values(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
+        self.describe(prepared).await?;
+        let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
+        let types = types_tail(&params);
+        if let Some(target) = &prior.target
+            && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot())
+        {
+            let order = self.home_first();
+            self.lock_copies(target, &order).await?;
+        }
+        let mut values = Vec::new();
+        for asked in &prior.queries {
+            values.push(self.value_of(asked, &types, bind).await?);
+        }
+        let part = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Once(at) => values.get(*at).cloned().unwrap_or_default(),
+            Piece::Input(_) => String::new(),
+        };
+        let sql: String = prior.sql.iter().map(part).collect();
+        let inner = self.text(&sql, &types, false);
+        let decision = self.decide(&inner).await?;
+        let plan = match &*decision {
+            Decision::Planned(plan) => plan,
+            Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
+            _ => return Err(super::multi::nothing_asked().into()),
+        };
+        self.describe(&inner).await?;
+        let view = self.view().await?;
+        let target = {
+            let values = self.bound(&inner, bind);
+            self.target(&plan.access, &view, &|number| values(number))?
+        };
+        let alone;
+        let (scatter, shards) = match (&plan.work, target) {
+            (Work::Scatter(scatter), Target::One(shard)) => (scatter, vec![shard]),
+            (Work::Scatter(scatter), Target::Many(shards)) => (scatter, shards),
+            (Work::Route { .. }, Target::One(shard)) => {
+                alone = on_one(&inner, plan.access.clone());
+                (&alone, vec![shard])
+            }
+            (Work::Route { otherwise } | Work::Refuse(otherwise), _) => {
+                return Err(self.refuse(refusal_error(otherwise), otherwise.reason));
+            }
+        };
+        Box::pin(self.scatter(&inner, scatter, &shards, bind, describe)).await
+    }
+
+    /// A sub-query's value, as SQL writes it with its type.
+    async fn value_of(&mut self, asked: &Asked, types: &[u8], bind: &Bind) -> Go<String> {
+        let source = self.text(&asked.sql, types, true);
+        self.describe(&source).await?;
+        let view = self.view().await?;
+        let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
+        let type_oid = described.first().map_or(0, |column| column.type_oid);
+        let name = self.constant_type(type_oid, asked.plain, &view)?;
+        let decision = self.decide(&source).await?;
+        let plan = match &*decision {
+            Decision::Planned(plan) => plan,
+            Decision::Refused(error, reason) => return Err(self.refuse((**error).clone(), reason)),
+            _ => return Err(super::multi::nothing_asked().into()),
+        };
+        let bind = Bind { formats: bind.formats.clone(), values: bind.values.clone(), results: vec![0] };
+        let mut flow = self.open_query(&source, plan, &asked.sql, &bind, &view).await?;
+        let mut rows = Vec::new();
+        self.flow_rows(&mut flow, 2, &mut To::Kept(&mut rows, false)).await?;
+        self.close_flow(&mut flow);
+        let row = rows.first().and_then(|row| message::read_data_row(row.get(HEADER..)?));
+        let value = row.as_ref().and_then(|row| row.first().copied()).ok_or_else(super::multi::nothing_asked)?;
+        let Some(value) = value else { return Ok(format!("NULL::{name}")) };
+        if value.len() > limits::PRIOR_VALUE {
+            return Err(too_long(value.len()).into());
+        }
+        let mut literal = String::with_capacity(value.len() + name.len() + 8);
+        push_literal(&mut literal, std::str::from_utf8(value).map_err(|_| super::stream::malformed())?);
+        literal.push_str("::");
+        literal.push_str(&name);
+        Ok(literal)
+    }
+
+    /// A type whose values mean the same when they are read as text again, with the session's settings.
+    fn constant_type(&self, type_oid: Oid, plain: bool, view: &View) -> Go<String> {
+        let known = view.schema.types.get(&type_oid);
+        let element = known.map(|known| known.element).filter(|element| *element != 0);
+        let inner = element.unwrap_or(type_oid);
+        let inner_known = view.schema.types.get(&inner);
+        let setting = |name: &str, default: &str| {
+            let settings = self.settings();
+            settings.get(name).map_or_else(|| default.to_owned(), |value| crate::session::value_text(value).to_owned())
+        };
+        let exact = match inner {
+            oid::BOOL | oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC | oid::UUID | oid::BYTEA => true,
+            oid::TEXT | oid::VARCHAR | oid::BPCHAR => plain,
+            oid::DATE | oid::TIMESTAMP | oid::TIMESTAMPTZ => setting("DateStyle", "ISO").starts_with("ISO"),
+            oid::FLOAT4 | oid::FLOAT8 => {
+                setting("extra_float_digits", "1").parse::<i32>().is_ok_and(|digits| digits > 0)
+            }
+            _ => inner_known.is_some_and(|known| known.kind == b'e'),
+        };
+        match known {
+            Some(known) if exact => Ok(format!("{}.{}", ident(&known.schema), ident(&known.name))),
+            _ => {
+                let text =
+                    "a sub-query of this write gives values of a type, or a collation, that can't be handed on exactly";
+                Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                    .hint("Read the values first, and send them along as parameters.")
+                    .into())
+            }
+        }
+    }
+}
+
+/// A statement for one shard.
+fn on_one(inner: &Rc<Prepared>, access: Access) -> Scatter {
+    let word = match inner.sql.trim_start().get(..6).map(str::to_ascii_uppercase).as_deref() {
+        Some("UPDATE") => "UPDATE",
+        Some("DELETE") => "DELETE",
+        _ => "INSERT 0",
+    };
+    Scatter {
+        inputs: vec![Input { sql: vec![Piece::Text(inner.sql.clone())], access, columns: Vec::new() }],
+        finish: Finish::Changed(Changed { word, split: None, copies: None }),
+        once: Vec::new(),
+        rest_reads: false,
+        within: None,
+    }
+}
+
+fn too_long(length: usize) -> PgError {
+    let most = limits::PRIOR_VALUE >> 20;
+    let text =
+        format!("a sub-query of this write gives {} MB of values, and at most {most} MB are handed on", length >> 20);
+    PgError::error(SqlState::PROGRAM_LIMIT_EXCEEDED, text).hint("Write fewer rows at a time.")
+}
