@@ -27,7 +27,8 @@ impl Coordinator {
     pub(super) async fn run_prior(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
         let several = prior.queries.len() > 1;
         if several && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
-            let text = "in a READ COMMITTED transaction this statement's sub-queries could see rows of different moments";
+            let text =
+                "in a READ COMMITTED transaction this statement's sub-queries could see rows of different moments";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                 .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
                 .into());
