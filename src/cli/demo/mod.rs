@@ -107,9 +107,12 @@ async fn start(args: &args::Demo, shards: usize, replicas: usize) -> Result<Vec<
 /// The address to listen on: the one asked for, or the usual one with the next port that is free.
 fn address(option: &str, asked: Option<&str>, usual: (&str, u16)) -> Result<String, Failure> {
     if let Some(asked) = asked {
-        return match TcpListener::bind(asked) {
-            Ok(_) => Ok(asked.to_owned()),
-            Err(e) => Err(Failure::of(format_args!("--{option} {asked}"), e).hint("Choose another port.")),
+        let bound = TcpListener::bind(asked).and_then(|listener| listener.local_addr());
+        return match (bound, asked.strip_suffix(":0")) {
+            // Port 0: one that is free.
+            (Ok(found), Some(host)) => Ok(format!("{host}:{}", found.port())),
+            (Ok(_), None) => Ok(asked.to_owned()),
+            (Err(e), _) => Err(Failure::of(format_args!("--{option} {asked}"), e).hint("Choose another port.")),
         };
     }
     let (host, first) = usual;
@@ -240,6 +243,8 @@ mod tests {
         let port = taken.local_addr()?.port();
         let asked = taken.local_addr()?.to_string();
         assert!(address("listen", Some(&asked), LISTEN).is_err());
+        let free = address("listen", Some("127.0.0.1:0"), LISTEN)?;
+        assert!(free.starts_with("127.0.0.1:") && !free.ends_with(":0"), "{free}");
         if port < u16::MAX - PORTS {
             let next = address("listen", None, ("127.0.0.1", port))?;
             assert_ne!(next, asked);
