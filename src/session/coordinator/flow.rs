@@ -12,7 +12,7 @@ use super::multi::{Bind, Extra, Question, all_types, put_portal, text_of};
 use super::relay::shard_lost;
 use super::rest::same_types;
 use super::shard::{Expect, ShardLink};
-use super::stream::{Merge, malformed, order_of};
+use super::stream::{Merge, News, malformed, order_of};
 use super::types::Named;
 use super::welcome::put_body;
 use super::{Coordinator, Go, Stop};
@@ -329,6 +329,7 @@ impl Coordinator {
     ) -> Go {
         let worker = self.worker.clone();
         let mut failure = None;
+        let mut news: Vec<News> = Vec::new();
         self.or_gone(poll_fn(|cx| {
             for (at, link, ended) in asked.iter_mut() {
                 let Some(source) = flow.sources.get_mut(*at) else { continue };
@@ -359,6 +360,11 @@ impl Coordinator {
                             link.status = body.first().copied().unwrap_or(b'I');
                             *ended = true;
                         }
+                        back::PARAMETER_STATUS | back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE
+                            if news.len() < limits::NEWS =>
+                        {
+                            news.push((link.shard, frame.tag, body.to_vec()));
+                        }
                         _ => {}
                     }
                     link.input.consume(frame.len);
@@ -367,6 +373,7 @@ impl Coordinator {
             if asked.iter().all(|(_, _, ended)| *ended) { Poll::Ready(Ok(())) } else { Poll::Pending }
         }))
         .await??;
+        self.pass_news(news);
         match failure {
             Some(error) => Err(error.into()),
             None => Ok(()),

@@ -21,6 +21,7 @@ const SCHEMA: &str = "CREATE TABLE notes (customer_id bigint, n int, text text, 
     CREATE TABLE local (id serial PRIMARY KEY, text text NOT NULL, n int CHECK (n > 0));
     CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE NOTICE 'row %', NEW.text; RETURN NEW; END $$;
+    CREATE FUNCTION said(n bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'said %', n; RETURN n; END $$;
     CREATE TRIGGER noted BEFORE INSERT ON local FOR EACH ROW WHEN (NEW.text = 'noted') EXECUTE FUNCTION noted();";
 
 /// One conversation.
