@@ -21,6 +21,7 @@ impl SqlState {
     pub const READ_ONLY_SQL_TRANSACTION: Self = Self(*b"25006");
     pub const ACTIVE_SQL_TRANSACTION: Self = Self(*b"25001");
     pub const NO_ACTIVE_SQL_TRANSACTION: Self = Self(*b"25P01");
+    pub const INSUFFICIENT_PRIVILEGE: Self = Self(*b"42501");
     pub const IN_FAILED_SQL_TRANSACTION: Self = Self(*b"25P02");
     pub const IDLE_IN_TRANSACTION_TIMEOUT: Self = Self(*b"25P03");
     pub const INVALID_SQL_STATEMENT_NAME: Self = Self(*b"26000");

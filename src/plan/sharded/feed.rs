@@ -232,7 +232,7 @@ impl Feeding<'_> {
         };
         let input = Input { sql: edits.apply(self.sql, self.insert.span), access, columns: Vec::new() };
         let finish = Finish::Changed(Changed { word: "INSERT 0", split: None, copies: None });
-        Ok((Scatter { inputs: vec![input], finish, once, rest_reads: false, within: None }, proof))
+        Ok((Scatter { inputs: vec![input], finish, once, rest_reads: false, within: None, views: Vec::new() }, proof))
     }
 
     /// The shards of the rows that are read.
@@ -317,7 +317,14 @@ impl Feeding<'_> {
                 || relation.triggers,
             ordered,
         };
-        Ok(Scatter { inputs: Vec::new(), finish: Finish::Fed(Box::new(feed)), once, rest_reads: false, within: None })
+        Ok(Scatter {
+            inputs: Vec::new(),
+            finish: Finish::Fed(Box::new(feed)),
+            once,
+            rest_reads: false,
+            within: None,
+            views: Vec::new(),
+        })
     }
 
     /// The sharding key's column.

@@ -109,6 +109,8 @@ pub struct Scatter {
     /// Where the rest reads tables: the same with their rows among the inputs, for a transaction in which each statement
     /// sees a snapshot of its own.
     pub within: Option<Box<Scatter>>,
+    /// Views whose queries stand in their places: each as a query that gives no rows, for its privileges.
+    pub views: Vec<String>,
 }
 
 /// One question, asked of each shard of its access.

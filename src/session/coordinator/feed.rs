@@ -134,6 +134,7 @@ impl Coordinator {
             once: Vec::new(),
             rest_reads: false,
             within: None,
+            views: Vec::new(),
         };
         let (scatter, shards) = match (&plan.work, target) {
             (Work::Scatter(scatter), Target::One(shard)) => (scatter.clone(), vec![shard]),

@@ -68,6 +68,7 @@ impl Coordinator {
     ) -> Go<Flow> {
         prepared.runs.set(prepared.runs.get().saturating_add(1));
         let scatter = self.suited(scatter)?;
+        self.may_read(&scatter.views).await?;
         let view = self.view().await?;
         let extra = self.once(scatter, shards).await?;
         let visible = prepared.described.get().map_or(0, |described| described.columns.len());

@@ -113,6 +113,7 @@ impl Coordinator {
         if let Finish::Copied(copied) = &scatter.finish {
             return self.copy_from(prepared, scatter, copied).await;
         }
+        self.may_read(&scatter.views).await?;
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
         let own_block = one_snapshot && self.block.is_none();
@@ -131,6 +132,7 @@ impl Coordinator {
             self.block = Some(block);
         }
         let result = self.scatter_within(prepared, scatter, shards, bind, describe).await;
+        let result = result.map_err(|stop| as_owner(scatter, stop));
         if own_block && let Some(block) = self.block.take() {
             if matches!(result, Err(Stop::Over)) {
                 return result;
@@ -151,6 +153,25 @@ impl Coordinator {
             PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                 .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
         })
+    }
+
+    /// Asks the home shard whether the client may read these views, whose queries will stand in their places.
+    pub(super) async fn may_read(&mut self, views: &[String]) -> Go {
+        let home = self.home();
+        for (at, sql) in views.iter().enumerate() {
+            let mut link = self.engage(home).await?;
+            let answer = self.run_on(&mut link, sql).await?;
+            self.put_link(home, link);
+            match answer.error {
+                // Those behind the first may stand within it, where its owner's privileges count.
+                Some(error) if at > 0 && error.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
+                    return Err(owners(&error).into());
+                }
+                Some(error) => return Err(self.tell_frame(&error, &answer.error_frame)),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     async fn scatter_within(
@@ -246,6 +267,23 @@ impl Coordinator {
         prepared.inputs.borrow_mut().insert(sql, columns.clone());
         Ok(columns)
     }
+}
+
+/// An error of a view's tables, which were read with the client's own privileges.
+pub(super) fn as_owner(scatter: &Scatter, stop: Stop) -> Stop {
+    match stop {
+        Stop::Error(error) if !scatter.views.is_empty() && error.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
+            owners(&error).into()
+        }
+        stop => stop,
+    }
+}
+
+fn owners(error: &PgError) -> PgError {
+    let text = "a view whose rows no shard has whole can't be read with its owner's privileges over several shards";
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+        .detail(error.message().to_owned())
+        .hint("Grant SELECT on the view's tables too, or confine the statement to one shard.")
 }
 
 /// Appends Parse (unless it is prepared there), Bind, perhaps Describe, and Execute; nothing of it is for the client's

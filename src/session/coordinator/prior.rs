@@ -183,6 +183,7 @@ fn on_one(inner: &Rc<Prepared>, access: Access) -> Scatter {
         once: Vec::new(),
         rest_reads: false,
         within: None,
+        views: Vec::new(),
     }
 }
 

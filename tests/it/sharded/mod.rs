@@ -17,6 +17,7 @@ mod maintenance;
 mod moves;
 mod placement;
 mod placing;
+mod privileges;
 mod sequences;
 mod shards;
 mod stream;

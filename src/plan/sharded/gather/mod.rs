@@ -91,7 +91,14 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
     planner.proof.push("rows of the tables are gathered, and one PostgreSQL runs the statement over them".to_string());
     planner.proof.append(&mut rest.proof);
     let sql = rest.edits.apply(planner.sql, planner.query.span);
-    Ok(Scatter { inputs: rest.inputs, finish: Finish::Rest { sql }, once: Vec::new(), rest_reads, within: None })
+    Ok(Scatter {
+        inputs: rest.inputs,
+        finish: Finish::Rest { sql },
+        once: Vec::new(),
+        rest_reads,
+        within: None,
+        views: Vec::new(),
+    })
 }
 
 /// The rest in the making.
@@ -324,7 +331,15 @@ fn expanded(planner: &mut Planner<'_>, item: &Ref) -> Result<Scatter, Refusal> {
     let plan = query::plan(&sql, query, planner.context, planner.params)?;
     planner.proof.extend(plan.proof);
     match plan.work {
-        Work::Scatter(scatter) => Ok(scatter),
+        Work::Scatter(mut scatter) => {
+            // The client is asked for its privileges on the view; those on its tables are the owner's business.
+            let columns = item.used.iter().filter_map(|&at| item.columns.get(at));
+            let columns: Vec<String> =
+                columns.map(|column| format!("{}.{}", ident(&item.name), ident(&column.name))).collect();
+            let asked = format!("SELECT {} FROM {} WHERE false", columns.join(", "), item.place.1.of(planner.sql));
+            scatter.views.insert(0, asked);
+            Ok(scatter)
+        }
         Work::Refuse(refusal) | Work::Route { otherwise: refusal } => Err(refusal),
     }
 }

@@ -36,9 +36,11 @@ pub fn whole(planner: &Planner<'_>, query: &Query, once: &[String]) -> Option<Wh
         return None;
     };
     let plan = plan_with(sql, &parsed, planner.context, planner.params, Reach::Parts).ok()?;
-    let Work::Scatter(Scatter { inputs, finish, once: own, rest_reads: false, within: None }) = plan.work else {
+    let Work::Scatter(scatter) = plan.work else { return None };
+    let Scatter { inputs, finish, once: own, rest_reads: false, within: None, views } = scatter else { return None };
+    if !views.is_empty() {
         return None;
-    };
+    }
     let numbers: Option<Vec<usize>> =
         own.iter().map(|text| once.iter().position(|known| known.eq_ignore_ascii_case(text))).collect();
     let numbers = numbers?;

@@ -1,0 +1,46 @@
+//! Who may read what, over shards: as with one PostgreSQL.
+
+use super::defined::{PLACES, Three, all, told};
+
+/// A view over groups, which no shard has whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn views_ask_for_their_own_privileges() {
+    let three = Three::start("privileges", PLACES).await;
+    let mut raw = three.client().await;
+    let made = [
+        "CREATE TABLE customers (id bigint PRIMARY KEY, country text)",
+        "CREATE VIEW per_country AS SELECT country, count(*) AS n FROM customers GROUP BY country",
+        "CREATE VIEW plain AS SELECT id, country FROM customers WHERE country <> 'XX'",
+        "INSERT INTO customers SELECT g, 'c' || g % 3 FROM generate_series(1, 60) g",
+        "GRANT reader TO app",
+    ];
+    all(&mut raw, &made).await;
+    let reads = [
+        "SELECT * FROM per_country ORDER BY country",
+        "SELECT sum(n) FROM per_country",
+        "SELECT count(*) FROM plain",
+        "SELECT p.id, x.n FROM plain p JOIN per_country x USING (country) ORDER BY 1 LIMIT 3",
+        "SELECT id FROM plain ORDER BY id LIMIT 2",
+    ];
+    // The tables, and not the views.
+    all(&mut raw, &["GRANT SELECT ON customers TO reader", "SET ROLE reader"]).await;
+    for sql in reads {
+        let said = told(&raw.query(sql).await.unwrap());
+        assert!(said.starts_with("42501"), "{sql}: {said}");
+    }
+    assert_eq!(raw.value("SELECT count(*) FROM customers").await, "60");
+    // The views, and not the tables: the owner's privileges count for what is within.
+    all(&mut raw, &["RESET ROLE", "REVOKE SELECT ON customers FROM reader"]).await;
+    all(&mut raw, &["GRANT SELECT ON per_country, plain TO reader", "SET ROLE reader"]).await;
+    let said = told(&raw.query("SELECT count(*) FROM customers").await.unwrap());
+    assert!(said.starts_with("42501"), "{said}");
+    for sql in reads {
+        let frames = raw.query(sql).await.unwrap();
+        if frames.iter().any(|frame| frame.kind == b'E') {
+            let said = told(&frames);
+            assert!(said.starts_with("0A000") && said.contains("view"), "{sql}: {said}");
+        }
+    }
+    assert_eq!(raw.value("SELECT count(*) FROM plain").await, "60");
+    all(&mut raw, &["RESET ROLE"]).await;
+}
