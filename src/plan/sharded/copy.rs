@@ -64,8 +64,7 @@ pub fn plan(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Re
         (everything(), "the shards' rows one after another are the table's")
     };
     let input = Input { sql: edits.apply(sql, copy.span), access: Access::All, columns: Vec::new() };
-    let scatter =
-        Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false, within: None, views: Vec::new() };
+    let scatter = Scatter::new(vec![input], finish, Vec::new());
     Ok(Plan { access: Access::All, work: Work::Scatter(scatter), writes: copy.from, proof: vec![proof.to_string()] })
 }
 

@@ -232,7 +232,7 @@ impl Feeding<'_> {
         };
         let input = Input { sql: edits.apply(self.sql, self.insert.span), access, columns: Vec::new() };
         let finish = Finish::Changed(Changed { word: "INSERT 0", split: None, copies: None });
-        Ok((Scatter { inputs: vec![input], finish, once, rest_reads: false, within: None, views: Vec::new() }, proof))
+        Ok((Scatter::new(vec![input], finish, once), proof))
     }
 
     /// The shards of the rows that are read.
@@ -317,14 +317,7 @@ impl Feeding<'_> {
                 || relation.triggers,
             ordered,
         };
-        Ok(Scatter {
-            inputs: Vec::new(),
-            finish: Finish::Fed(Box::new(feed)),
-            once,
-            rest_reads: false,
-            within: None,
-            views: Vec::new(),
-        })
+        Ok(Scatter::new(Vec::new(), Finish::Fed(Box::new(feed)), once))
     }
 
     /// The sharding key's column.

@@ -113,6 +113,13 @@ pub struct Scatter {
     pub views: Vec<String>,
 }
 
+impl Scatter {
+    /// Questions and what becomes of the answers; the rest reads nothing else.
+    pub fn new(inputs: Vec<Input>, finish: Finish, once: Vec<String>) -> Self {
+        Self { inputs, finish, once, rest_reads: false, within: None, views: Vec::new() }
+    }
+}
+
 /// One question, asked of each shard of its access.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {

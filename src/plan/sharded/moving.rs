@@ -132,7 +132,7 @@ impl Writing<'_> {
             at: own.filter(|_| !constant),
         };
         let finish = Finish::Moved(Box::new(moved));
-        Ok(Scatter { inputs: Vec::new(), finish, once, rest_reads: false, within: None, views: Vec::new() })
+        Ok(Scatter::new(Vec::new(), finish, once))
     }
 
     /// `SELECT` of the rows as they are to be, their addresses first; and which columns are constants.

@@ -220,7 +220,7 @@ impl Planner<'_> {
     /// A scatter of one input.
     pub fn single(&self, sql: Vec<Piece>, columns: Vec<String>, finish: Finish) -> Scatter {
         let input = Input { sql, access: self.access.clone(), columns };
-        Scatter { inputs: vec![input], finish, once: Vec::new(), rest_reads: false, within: None, views: Vec::new() }
+        Scatter::new(vec![input], finish, Vec::new())
     }
 
     /// The level of a query of the statement's own text.

@@ -145,14 +145,7 @@ impl Writing<'_> {
         let once = self.planner(&query).functions(&mut edits)?;
         let input = Input { sql: edits.apply(self.sql, self.span()), access: self.access.clone(), columns: Vec::new() };
         let changed = Changed { word, split: None, copies: copies.then(|| self.target_name()) };
-        Ok(Scatter {
-            inputs: vec![input],
-            finish: Finish::Changed(changed),
-            once,
-            rest_reads: false,
-            within: None,
-            views: Vec::new(),
-        })
+        Ok(Scatter::new(vec![input], Finish::Changed(changed), once))
     }
 
     fn insert(&self, insert: &Insert, copies: bool) -> Result<Scatter, Refusal> {
@@ -207,14 +200,7 @@ impl Writing<'_> {
         let split = if copies { None } else { Some(self.split(insert, values, span, &edits, (key, settled))?) };
         let copies = copies.then(|| self.target_name());
         let changed = Changed { word: "INSERT 0", split, copies };
-        Ok(Scatter {
-            inputs: vec![input],
-            finish: Finish::Changed(changed),
-            once,
-            rest_reads: false,
-            within: None,
-            views: Vec::new(),
-        })
+        Ok(Scatter::new(vec![input], Finish::Changed(changed), once))
     }
 
     /// The statement by row. `default`: where DEFAULT VALUES stands.

@@ -117,24 +117,23 @@ impl Coordinator {
             Access::Any => Target::One(self.clock().unwrap_or(self.home())),
             _ => self.target(&plan.access, view, &|number| values(number))?,
         };
-        let plain = || Scatter {
-            inputs: vec![Input {
-                sql: vec![Piece::Text(query.to_owned())],
-                access: plan.access.clone(),
-                columns: Vec::new(),
-            }],
-            finish: Finish::Stream {
-                order: Vec::new(),
-                hidden: 0,
-                limit: None,
-                offset: None,
-                with_ties: false,
-                instead: None,
-            },
-            once: Vec::new(),
-            rest_reads: false,
-            within: None,
-            views: Vec::new(),
+        let plain = || {
+            Scatter::new(
+                vec![Input {
+                    sql: vec![Piece::Text(query.to_owned())],
+                    access: plan.access.clone(),
+                    columns: Vec::new(),
+                }],
+                Finish::Stream {
+                    order: Vec::new(),
+                    hidden: 0,
+                    limit: None,
+                    offset: None,
+                    with_ties: false,
+                    instead: None,
+                },
+                Vec::new(),
+            )
         };
         let (scatter, shards) = match (&plan.work, target) {
             (Work::Scatter(scatter), Target::One(shard)) => (scatter.clone(), vec![shard]),

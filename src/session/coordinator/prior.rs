@@ -177,14 +177,8 @@ fn on_one(inner: &Rc<Prepared>, access: Access) -> Scatter {
         Some("DELETE") => "DELETE",
         _ => "INSERT 0",
     };
-    Scatter {
-        inputs: vec![Input { sql: vec![Piece::Text(inner.sql.clone())], access, columns: Vec::new() }],
-        finish: Finish::Changed(Changed { word, split: None, copies: None }),
-        once: Vec::new(),
-        rest_reads: false,
-        within: None,
-        views: Vec::new(),
-    }
+    let input = Input { sql: vec![Piece::Text(inner.sql.clone())], access, columns: Vec::new() };
+    Scatter::new(vec![input], Finish::Changed(Changed { word, split: None, copies: None }), Vec::new())
 }
 
 fn too_long(length: usize) -> PgError {
