@@ -7,6 +7,7 @@ pub mod control;
 pub mod database;
 pub mod deadlocks;
 pub mod exchange;
+pub mod gates;
 pub mod local;
 pub mod login;
 pub mod memory;

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
+use super::gates::Gates;
 use super::memory::Memory;
 use super::waits::Waits;
 use super::{Commits, Database};
@@ -26,6 +27,8 @@ pub struct ShardedDatabase {
     pub home: ShardIndex,
     /// Transactions over several of the shards.
     pub commits: Arc<Commits>,
+    /// What readers of several shards keep them out by.
+    pub gates: Gates,
     /// Those of them that wait for locks.
     pub waits: Arc<Waits>,
     /// Rows that statements collect.
@@ -114,6 +117,7 @@ impl ShardedDatabase {
             shards,
             home,
             commits: Arc::default(),
+            gates: Gates::default(),
             waits: Arc::default(),
             memory,
             changed,

@@ -186,6 +186,25 @@ pub const RESOLUTION: Duration = Duration::from_secs(60);
 /// A transaction that holds up a recovery for so long is taken for hung, and its server process ended.
 pub const HUNG_COMMIT: Duration = Duration::from_secs(20);
 
+/// Statements of one worker that hold the gates of shards at once; so many sessions of the service user a shard.
+pub const GATE_SESSIONS: usize = 4;
+
+/// A gate's session is closed when it hasn't been needed for so long.
+pub const GATE_IDLE: Duration = Duration::from_secs(60);
+
+/// A server lets go of a gate that its holder has forgotten after so long.
+pub const GATE_HOLD: Duration = Duration::from_secs(10);
+
+/// A reader lets go of all gates when it has waited for one for so long, so that writers aren't held up; twice as long
+/// each time.
+pub const GATE_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The longest of these waits.
+pub const GATE_PATIENCE_MOST: Duration = Duration::from_secs(4);
+
+/// Time for a statement to wait for the gates of its shards in all.
+pub const GATE_WAIT: Duration = Duration::from_secs(60);
+
 /// Clients that a worker gets before the next worker gets any.
 pub const WORKER_FEW: usize = 16;
 

@@ -38,6 +38,7 @@ impl SqlState {
     pub const CONFIGURATION_LIMIT_EXCEEDED: Self = Self(*b"53400");
     pub const PROGRAM_LIMIT_EXCEEDED: Self = Self(*b"54000");
     pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self(*b"55000");
+    pub const LOCK_NOT_AVAILABLE: Self = Self(*b"55P03");
     pub const DEADLOCK_DETECTED: Self = Self(*b"40P01");
     pub const QUERY_CANCELED: Self = Self(*b"57014");
     pub const ADMIN_SHUTDOWN: Self = Self(*b"57P01");

@@ -91,6 +91,7 @@ pub fn keep_until_restart(running: &Config, new: &mut Config) {
                 functions: old.functions.clone(),
                 buckets: old.buckets,
                 cross_shard_commit: old.cross_shard_commit,
+                cross_shard_reads: old.cross_shard_reads,
                 unique_per_shard: old.unique_per_shard,
                 ..(**database).clone()
             });

@@ -290,6 +290,12 @@ pub static DATABASE: &[Key<Database>] = &[
          `best-effort`: on one shard after the other, for servers without it; what fails in between leaves the changes on \
          some shards only."
         => cross_shard_commit),
+    key!("cross_shard_reads", Kind::Choice(CrossShardReads::NAMES), "\"fast\"", Restart,
+        "What a statement that reads several shards sees of a transaction that another session is committing on several. \
+         `fast`: perhaps what it did on some of them, for a moment. `atomic`: all of it or nothing, also if proxies die in \
+         the middle; such statements cost more and run on primaries, and such commits wait for each other's readers for a \
+         moment. The first proxy that starts with it has all others' commits take part (`docs/transactions.md`)."
+        => cross_shard_reads),
     key!("unique_per_shard", Kind::Flag, "false", Restart,
         "Admits unique indexes and exclusion constraints of sharded tables that lack the sharding key. Each shard then keeps \
          only its own rows apart: equal rows on two shards, which one PostgreSQL would refuse, are stored. Without it such \

@@ -125,6 +125,8 @@ pub struct Database {
     pub buckets: usize,
     /// `cross_shard_commit`: how what was written on several shards is committed.
     pub cross_shard_commit: CrossShardCommit,
+    /// `cross_shard_reads`: what a statement over several shards sees of others' commits on several.
+    pub cross_shard_reads: CrossShardReads,
     /// `unique_per_shard`: unique indexes without the sharding key are admitted.
     pub unique_per_shard: bool,
     pub pool: Pool,
@@ -308,6 +310,16 @@ pub enum CrossShardCommit {
     TwoPhase,
     /// On one shard after the other: what dies in between leaves a part.
     BestEffort,
+}
+
+/// What a statement over several shards sees of a transaction that another session commits on several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum CrossShardReads {
+    /// Perhaps a part of it, while it is being committed.
+    #[default]
+    Fast,
+    /// All or nothing.
+    Atomic,
 }
 
 /// What a read must see at least.

@@ -346,6 +346,7 @@ fn blank_database(name: &str) -> Database {
         functions: Vec::new(),
         buckets: 0,
         cross_shard_commit: CrossShardCommit::TwoPhase,
+        cross_shard_reads: CrossShardReads::Fast,
         unique_per_shard: false,
         pool: Pool {
             mode: PoolMode::Transaction,

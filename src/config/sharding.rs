@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistakes, Places};
-use super::model::{Config, Database, Function, Reads, Table, TableRule};
+use super::model::{Config, CrossShardCommit, CrossShardReads, Database, Function, Reads, Table, TableRule};
 use super::read::{Reader, kind_of};
 use super::unknown::nearest;
 use super::value::Value;
@@ -323,6 +323,14 @@ pub(super) fn check(database: &Database, config: &Config, places: &Places, mista
         let near = database.buckets.next_power_of_two();
         let message = format!("`buckets` is {}, which isn't a power of two", database.buckets);
         check.mistakes.hinted(place, message, format!("write buckets = {near}"));
+    }
+    if database.cross_shard_reads == CrossShardReads::Atomic
+        && database.cross_shard_commit == CrossShardCommit::BestEffort
+    {
+        let place = check.at(&["cross_shard_reads"]);
+        let message = "`cross_shard_reads` is \"atomic\", and `cross_shard_commit` is \"best-effort\"";
+        let hint = "what isn't committed in two phases can't be seen whole: write cross_shard_commit = \"two-phase\"";
+        check.mistakes.hinted(place, message, hint);
     }
     if database.is_sharded() {
         check.service_user();

@@ -203,6 +203,10 @@ const CASES: &[(&str, &str)] = &[
     ("[databases.x]\nshards.s1 = \"postgres://a\"\nshard_weights.s2 = 2\n", "3:15: `shard_weights` names `s2`"),
     ("[databases.x]\nshards.s1 = \"postgres://a\"\nshard_weights.s1 = 0\n", "from 1 to 1000"),
     ("[databases.x]\nshards.s1 = \"postgres://a\"\nbuckets = 100\n", "3:11: `buckets` is 100, which isn't a power"),
+    (
+        "[databases.x]\ncross_shard_commit = \"best-effort\"\ncross_shard_reads = \"atomic\"\nshards.s1 = \"postgres://a\"\n",
+        "3:21: `cross_shard_reads` is \"atomic\", and `cross_shard_commit` is \"best-effort\" | what isn't committed",
+    ),
     ("[databases.x.tables]\no = { kee = \"id\" }\n", "2:7: the table `o` has `kee` | did you mean `key`?"),
     ("[databases.x.tables]\no = { reference = false }\n", "2:1: the table `o` has no `key`"),
     ("[databases.x.tables]\no = { key = 5 }\n", "2:13: `key` is a whole number"),

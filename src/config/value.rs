@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Secret;
 
-use super::model::{AuthMethod, ClientTls, Consistency, CrossShardCommit, LogLevel, PoolMode};
+use super::model::{AuthMethod, ClientTls, Consistency, CrossShardCommit, CrossShardReads, LogLevel, PoolMode};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -216,6 +216,7 @@ choice_field!(LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debu
 choice_field!(AuthMethod { "scram-sha-256" => ScramSha256, "md5" => Md5, "trust" => Trust, "cert" => Cert });
 choice_field!(PoolMode { "transaction" => Transaction, "session" => Session });
 choice_field!(CrossShardCommit { "two-phase" => TwoPhase, "best-effort" => BestEffort });
+choice_field!(CrossShardReads { "fast" => Fast, "atomic" => Atomic });
 choice_field!(Consistency { "proxy" => Proxy, "session" => Session, "eventual" => Eventual, "primary" => Primary });
 
 #[cfg(test)]

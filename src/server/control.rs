@@ -152,6 +152,7 @@ impl Monitors {
             let Some(identity) = service_identity(shared, &sharded.config).map(Arc::new) else { continue };
             let same =
                 running.remove(name).filter(|kept| Arc::ptr_eq(&kept.sharded, sharded) && *kept.identity == *identity);
+            sharded.gates.serve_as(identity.clone());
             let kept = same.unwrap_or_else(|| Kept {
                 keeper: spawn_local(placement::run(sharded.clone(), identity.clone())),
                 recoverer: spawn_local(recovery::run(sharded.clone(), identity.clone())),

@@ -228,6 +228,7 @@ async fn tend(worker: Rc<Worker>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        worker.tend_sharded();
         for database in worker.databases() {
             for pool in database.pools() {
                 pool.tend();

@@ -96,6 +96,11 @@ impl Worker {
         local
     }
 
+    /// Closes sessions that sharded databases don't need any more. To be called every second or so.
+    pub fn tend_sharded(&self) {
+        self.sharded.borrow().values().for_each(|local| local.gates.tend());
+    }
+
     /// Closes the idle connections of databases that aren't wanted any more.
     pub fn keep_databases(&self, wanted: impl Fn(&Arc<Database>) -> bool) {
         self.databases.borrow_mut().retain(|_, local| {

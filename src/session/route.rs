@@ -114,7 +114,9 @@ impl Session {
         let Some((sql, _)) = split_cstr(body) else { return *reads = Reads::No("malformed") };
         let plan = self.plan(sql);
         match &*plan.steps {
-            [step] if self.begins_read_only(&step.kind) => *reads = Reads::All,
+            [step] if plan.hints.role != Some(Role::Primary) && self.begins_read_only(&step.kind) => {
+                *reads = Reads::All
+            }
             _ => self.add_plan(reads, &plan),
         }
     }

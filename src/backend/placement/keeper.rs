@@ -8,15 +8,17 @@ use super::Trouble;
 use super::rows;
 use super::rules;
 use super::stored::{
-    CREATE, CREATE_COMMITS, CREATE_FUNCTIONS, CREATE_STAMP, HAS_FUNCTIONS, LOCK, PRESENT, READ, Stored, insert_map,
-    insert_table, literal,
+    CREATE, CREATE_COMMITS, CREATE_FUNCTIONS, CREATE_GATE, CREATE_STAMP, HAS_FUNCTIONS, HAS_GATE, LOCK, PRESENT, READ,
+    Stored, UNGATED, insert_map, insert_table, literal,
 };
+use crate::backend::commits::PREFIX;
 use crate::backend::control::Control;
 use crate::backend::exchange::TextRows;
 use crate::backend::login::Identity;
 use crate::backend::sharded::ShardedDatabase;
 use crate::base::{PgError, SqlState, limits};
 use crate::catalog::Difference;
+use crate::config::model::{CrossShardCommit, CrossShardReads};
 use crate::topology::placement::TablePlace;
 
 type Name = (String, String);
@@ -86,6 +88,7 @@ impl<'a> Session<'a> {
         self.make_commits().await?;
         self.make_unique_ids().await?;
         self.sharded.commits.set_map(&settled.stored.id);
+        self.make_gates().await?;
         Ok(settled)
     }
 
@@ -139,6 +142,52 @@ impl<'a> Session<'a> {
             let present = self.ask(at, PRESENT).await?;
             if present.first().and_then(|row| row.get(3)).and_then(Option::as_deref) != Some("true") {
                 self.ask(at, &format!("BEGIN READ WRITE; {LOCK}; {CREATE_COMMITS}; COMMIT")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The gates of all shards, where this or another proxy reads by them.
+    async fn make_gates(&mut self) -> Result<(), Trouble> {
+        let config = self.sharded.config.clone();
+        let atomic = config.cross_shard_reads == CrossShardReads::Atomic && self.shards.len() > 1;
+        let mut kept = false;
+        for at in 0..self.shards.len() {
+            let mut there = self.says(at, HAS_GATE).await? == "true";
+            if atomic && !there {
+                self.ask(at, &format!("BEGIN READ WRITE; {LOCK}; {CREATE_GATE}; COMMIT")).await?;
+                there = true;
+            }
+            kept |= there;
+        }
+        if !kept {
+            return Ok(());
+        }
+        if config.cross_shard_commit == CrossShardCommit::BestEffort {
+            let text = format!(
+                "other proxies read \"{}\" with cross_shard_reads = \"atomic\", and this one has cross_shard_commit = \
+                 \"best-effort\"",
+                self.sharded.name
+            );
+            return Err(refuse(text, "Write cross_shard_commit = \"two-phase\": what it commits can't be seen whole."));
+        }
+        self.sharded.gates.keep();
+        match atomic {
+            true => self.all_gated().await,
+            false => Ok(()),
+        }
+    }
+
+    /// What was prepared before there were gates must be gone. After all shards have theirs: none comes any more.
+    async fn all_gated(&mut self) -> Result<(), Trouble> {
+        let begins = literal(&format!("{PREFIX}{}:", self.sharded.commits.map().unwrap_or_default()));
+        for at in 0..self.shards.len() {
+            let gid = self.says(at, &format!("{UNGATED}{begins})")).await?;
+            if !gid.is_empty() {
+                let shard = self.shard_name(at);
+                return Err(Trouble::Wait(format!(
+                    "on the shard {shard} a transaction from before cross_shard_reads = \"atomic\" isn't finished: {gid}"
+                )));
             }
         }
         Ok(())

@@ -121,6 +121,27 @@ GRANT USAGE ON SCHEMA pgbraid TO PUBLIC;
 GRANT INSERT ON pgbraid.commits TO PUBLIC;
 GRANT SELECT ON pgbraid.transactions TO PUBLIC";
 
+/// Whether readers of several shards may rely on this shard's gate.
+pub(super) const HAS_GATE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conname = 'pgbraid_gated' \
+            AND conrelid = pg_catalog.to_regclass('pgbraid.commits'))::text";
+
+/// From here on no transaction whose anchor the shard is commits unless its parts hold their shards' gates, whichever
+/// proxy it is from. INSERT is what LOCK TABLE IN ROW EXCLUSIVE MODE asks for; no stronger lock can be had by it, and the
+/// table takes no row.
+pub(super) const CREATE_GATE: &str = "\
+ALTER TABLE pgbraid.gate DROP CONSTRAINT IF EXISTS pgbraid_no_row, ADD CONSTRAINT pgbraid_no_row CHECK (false);
+GRANT INSERT ON pgbraid.gate TO PUBLIC;
+ALTER TABLE pgbraid.commits ADD COLUMN IF NOT EXISTS gated boolean NOT NULL DEFAULT false,
+    ADD CONSTRAINT pgbraid_gated CHECK (gated OR verdict = 'aborted') NOT VALID";
+
+/// A part that was prepared without holding the gate. Behind it: what parts' names begin with, as a literal.
+pub(super) const UNGATED: &str = "\
+SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database() \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.virtualtransaction = '-1/' || p.transaction::text \
+        AND l.relation = pg_catalog.to_regclass('pgbraid.gate') AND l.database = (SELECT oid FROM pg_catalog.pg_database \
+            WHERE datname = pg_catalog.current_database())) \
+    AND pg_catalog.starts_with(p.gid, ";
+
 type Name = (String, String);
 
 /// The stored placement.

@@ -35,6 +35,8 @@ pub(super) struct Block {
     pub drew: bool,
     /// REPEATABLE READ: all shards' snapshots were taken.
     pub fixed: bool,
+    /// A shard had begun to work on it before it was a block, and has its snapshot.
+    pub late: bool,
     /// The session's settings as it has changed them so far.
     pub settings: Option<Tracker>,
     /// Its savepoints, and how many cursors and portals the session had made by then.
@@ -59,6 +61,7 @@ impl Block {
             wrote: Vec::new(),
             drew: false,
             fixed: false,
+            late: false,
             settings: None,
             savepoints: Vec::new(),
             begun: 0,
@@ -110,11 +113,7 @@ impl Coordinator {
                 .hint("Use REPEATABLE READ, or statements that concern one shard only.")
                 .into());
         }
-        let mut sql = block.begin.clone();
-        for entry in &block.journal {
-            sql.push(';');
-            sql.push_str(entry);
-        }
+        let sql = self.begin_text(block);
         let answer = self.run_on(&mut link, &sql).await?;
         link.joined = link.status != b'I';
         if link.joined
@@ -128,6 +127,21 @@ impl Coordinator {
         self.take_link(shard)
     }
 
+    /// What begins the block on a shard that joins it.
+    pub(super) fn begin_text(&self, block: &Block) -> String {
+        let mut sql = String::new();
+        if self.reads_atomically() {
+            // A replica has no gate.
+            sql.push_str("/* pgbraid: role=primary */ ");
+        }
+        sql.push_str(&block.begin);
+        for entry in &block.journal {
+            sql.push(';');
+            sql.push_str(entry);
+        }
+        sql
+    }
+
     /// Begins on all shards and takes their snapshots, as near to each other as can be.
     async fn fix_snapshots(&mut self, first: usize) -> Go {
         if self.block.as_ref().is_some_and(|block| block.isolation == Some(Isolation::Serializable)) {
@@ -137,6 +151,16 @@ impl Coordinator {
             block.fixed = true;
         }
         let count = self.links.len();
+        if self.reads_atomically() {
+            if self.block.as_ref().is_some_and(|block| block.late) {
+                let text = "a transaction that began with the first of these messages has a snapshot of one shard only";
+                return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                    .hint("Send BEGIN before them.")
+                    .into());
+            }
+            let order: Vec<usize> = std::iter::once(first).chain((0..count).filter(|&shard| shard != first)).collect();
+            return self.fix_together(&order).await;
+        }
         for shard in std::iter::once(first).chain((0..count).filter(|&shard| shard != first)) {
             let link = self.join(shard).await?;
             self.put_link(shard, link);
@@ -465,6 +489,7 @@ impl Coordinator {
         }
         self.settle().await?;
         let mut block = self.new_block("BEGIN", TransactionModes::default(), false);
+        block.late = true;
         block.wrote.extend(self.segment.wrote);
         self.block = Some(block);
         for shard in 0..self.links.len() {

@@ -10,6 +10,7 @@ use super::block::{Block, word};
 use super::collect::Answer;
 use super::{Coordinator, Go, Stop};
 use crate::backend::commits::{Living, Verdict, label};
+use crate::backend::gates::{ENTER, in_order};
 use crate::base::{PgError, SqlState, limits};
 use crate::config::model::CrossShardCommit;
 
@@ -36,6 +37,12 @@ impl Coordinator {
             self.database.shared.distrust();
         }
         result
+    }
+
+    /// Ends, on all shards at once, a transaction for one statement that only read.
+    pub(super) async fn end_reading(&mut self, block: Block, commit: bool) -> Go {
+        let work = block.members.into_iter().map(|shard| (shard, word(commit).to_owned())).collect();
+        self.on_each(work, "read").await.map(|_| ())
     }
 
     /// Ends a transaction that the client didn't begin: it has no COMMIT whose tag would tell that all was rolled back.
@@ -149,7 +156,12 @@ impl Coordinator {
             shards.iter().map(|&shard| (shard, format!("{words} '{}'", living.name.part(shard_name(shard))))).collect()
         };
         commits.fault.reach("begin");
-        let answers = self.on_each(all("PREPARE TRANSACTION", &parts), "preparing").await?;
+        let mut prepare = all("PREPARE TRANSACTION", &parts);
+        let gated = shared.gates.are_kept();
+        if gated {
+            self.enter_gates(written, &mut prepare).await?;
+        }
+        let answers = self.on_each(prepare, "preparing").await?;
         let (prepared, failure) = judge_prepared(answers);
         commits.fault.reach("prepared");
         if let Some((shard, error)) = failure {
@@ -162,8 +174,9 @@ impl Coordinator {
             return Err(why_not_prepared(error, shard_name(shard)).into());
         }
         let labels: Vec<String> = parts.iter().map(|&shard| label(shard_name(shard))).collect();
+        let (column, value) = if gated { (", gated", ", true") } else { ("", "") };
         let decision = format!(
-            "INSERT INTO pgbraid.commits (gid, participants) VALUES ('{}', '{{{}}}'); COMMIT",
+            "INSERT INTO pgbraid.commits (gid, participants{column}) VALUES ('{}', '{{{}}}'{value}); COMMIT",
             living.name,
             labels.join(",")
         );
@@ -175,6 +188,10 @@ impl Coordinator {
                 let _ = self.on_each(all("ROLLBACK PREPARED", &prepared), "undoing").await?;
                 drop(living);
                 commits.look();
+                if error.message().contains("pgbraid_gated") {
+                    shared.gates.keep();
+                    return Err(first_gated().into());
+                }
                 return Err(error.into());
             }
         }
@@ -191,6 +208,28 @@ impl Coordinator {
         }
         commits.finished(anchor, &living.name);
         commits.fault.reach("finished");
+        Ok(())
+    }
+
+    /// The gates of the shards that prepare are taken, in order; the last with its PREPARE.
+    async fn enter_gates(&mut self, written: &[usize], prepare: &mut [(usize, String)]) -> Go {
+        // Who holds a gate waits for no row: what deferred constraints wait for is waited for before.
+        let check = written.iter().map(|&shard| (shard, "SET CONSTRAINTS ALL IMMEDIATE".to_owned())).collect();
+        let mut answers = self.on_each(check, "checking").await?;
+        let parts: Vec<usize> = prepare.iter().map(|(shard, _)| *shard).collect();
+        let order = in_order(&self.database.shared, &parts);
+        for (turn, &shard) in order.iter().enumerate() {
+            for (_, answer) in answers {
+                answer.and_then(Answer::good)?;
+            }
+            if turn + 1 == order.len() {
+                if let Some((_, sql)) = prepare.iter_mut().find(|(other, _)| *other == shard) {
+                    *sql = format!("{ENTER}; {sql}");
+                }
+                return Ok(());
+            }
+            answers = self.on_each(vec![(shard, ENTER.to_owned())], "entering").await?;
+        }
         Ok(())
     }
 
@@ -357,6 +396,12 @@ fn error_of_decision(error: PgError) -> PgError {
         return error.detail("The transaction changed rows on several shards, and its decision couldn't be stored.");
     }
     error
+}
+
+/// Another proxy has begun to read atomically.
+fn first_gated() -> PgError {
+    let text = "other proxies read over shards atomically by now, and the transaction was rolled back";
+    PgError::error(SqlState::SERIALIZATION_FAILURE, text).hint("Run it again: from now on it takes part.")
 }
 
 fn not_seen_yet(shards: &str) -> PgError {

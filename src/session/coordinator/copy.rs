@@ -61,8 +61,8 @@ impl Coordinator {
         // Values in binary may name types, which have other OIDs there.
         let names = format.kind == CopyKind::Binary && shards.iter().any(|&shard| self.other_types(shard).is_some());
         let query = match &copy.source {
-            CopySource::Statement(_, span) if !plain || names => *span,
-            _ => return self.copy_shards(prepared, &format, shards).await,
+            CopySource::Statement(_, span) if !plain || names || self.binds_together(shards.len()) => *span,
+            _ => return self.copy_together(prepared, &format, shards).await,
         };
         self.copy_query(prepared, copy, query, format).await
     }
@@ -87,7 +87,7 @@ impl Coordinator {
         let binary = i16::from(format.kind == CopyKind::Binary);
         let bind = Bind { results: vec![binary], ..Bind::default() };
         self.copying = Some(Copying { writer: Writer::new(format), done: self.output.len() });
-        let done = self.scatter(&inner, scatter, &shards, &bind, true).await;
+        let done = self.scatter(&inner, (scatter, plan.writes), &shards, &bind, true).await;
         self.write_copy();
         self.copying = None;
         done
@@ -182,7 +182,7 @@ impl Coordinator {
     }
 
     /// Each shard's COPY in turn.
-    async fn copy_shards(&mut self, prepared: &Prepared, format: &CopyFormat, shards: &[usize]) -> Go {
+    pub(super) async fn copy_shards(&mut self, prepared: &Prepared, format: &CopyFormat, shards: &[usize]) -> Go {
         let binary = format.kind == CopyKind::Binary;
         for &shard in shards.iter().filter(|_| binary) {
             self.refuse_named_copy(shard, &prepared.sql)?;

@@ -11,6 +11,7 @@ use super::reads::Reads;
 use super::route::Routes;
 use super::{Coordinator, Go};
 use crate::backend::ShardedDatabase;
+use crate::backend::gates::LocalGates;
 use crate::base::{PgError, limits};
 use crate::catalog::schema::Oid;
 use crate::plan;
@@ -24,6 +25,7 @@ use crate::wire::reader::Reader;
 pub struct LocalSharded {
     pub shared: Arc<ShardedDatabase>,
     pub(super) routes: Routes,
+    pub gates: Rc<LocalGates>,
     known: RefCell<Known>,
 }
 
@@ -92,7 +94,8 @@ impl Key {
 
 impl LocalSharded {
     pub fn new(shared: Arc<ShardedDatabase>) -> Self {
-        Self { shared, routes: Routes::default(), known: RefCell::default() }
+        let gates = Rc::new(LocalGates::new(shared.clone()));
+        Self { shared, routes: Routes::default(), gates, known: RefCell::default() }
     }
 
     /// The statement of this text.

@@ -464,7 +464,7 @@ impl Coordinator {
                         let Decision::Planned(plan) = &*self.decide(&prepared).await? else { return Ok(()) };
                         let scatter = scatter_of(plan).map_err(refusal_error)?;
                         if limit == 0 || super::change::runs_whole(&prepared, scatter)? {
-                            return self.scatter(&prepared, scatter, &shards, &bind, false).await;
+                            return self.scatter(&prepared, (scatter, plan.writes), &shards, &bind, false).await;
                         }
                         self.hold_portals().await?;
                         self.open_flow(&prepared, scatter, &shards, &bind).await?

@@ -166,16 +166,25 @@ impl Coordinator {
             let link = self.engage(shard).await?;
             self.put_link(shard, link);
         }
+        let again = prepared.runs.get() > 1;
         let mut sources = Vec::new();
+        let bound = self.binds_together(shards.len());
         for &shard in shards {
             let mut source = self.source(shard);
             source.named = self.named_results(shard, prepared.described.get(), bind);
-            let mut link = self.take_link(shard)?;
-            let again = prepared.runs.get() > 1;
-            put_portal(&mut link, &self.question_for(shard, &question), bind, extra, again, &source.portal);
-            link.sync();
-            self.put_link(shard, link);
+            if !bound {
+                let mut link = self.take_link(shard)?;
+                put_portal(&mut link, &self.question_for(shard, &question), bind, extra, again, &source.portal);
+                link.sync();
+                self.put_link(shard, link);
+            }
             sources.push(source);
+        }
+        if bound {
+            let questions: Vec<_> = shards.iter().map(|&shard| (shard, self.question_for(shard, &question))).collect();
+            let portals: Vec<String> = sources.iter().map(|source| source.portal.clone()).collect();
+            self.bind_together(&questions, bind, extra, again, &portals).await?;
+            return Ok((sources, order, width));
         }
         let mut failure = None;
         for &shard in shards {

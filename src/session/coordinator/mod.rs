@@ -2,6 +2,7 @@
 //! made one. To each shard it speaks through an inner session, which pools, tracks settings and reads on replicas as for
 //! any client.
 
+mod atomic;
 mod block;
 mod change;
 mod client;

@@ -97,11 +97,11 @@ pub(super) struct Question {
 }
 
 impl Coordinator {
-    /// Runs a scatter to its end. `describe`: RowDescription comes first.
+    /// Runs a scatter to its end. `locks`: it locks rows. `describe`: RowDescription comes first.
     pub(super) async fn scatter(
         &mut self,
         prepared: &Prepared,
-        scatter: &Scatter,
+        (scatter, locks): (&Scatter, bool),
         shards: &[usize],
         bind: &Bind,
         describe: bool,
@@ -116,30 +116,59 @@ impl Coordinator {
         self.may_read(&scatter.views).await?;
         // Several questions to a shard, or a rest that reads tables of its own, see one snapshot.
         let one_snapshot = scatter.inputs.len() > 1 || scatter.rest_reads;
-        let own_block = one_snapshot && self.block.is_none();
+        let together = match self.block.is_none() && self.reads_atomically() {
+            true => self.shards_read(prepared, scatter, shards, bind).await?,
+            false => Vec::new(),
+        };
+        let own_block = self.block.is_none() && (one_snapshot || together.len() > 1);
         let scatter = self.suited(scatter)?;
+        let mut begun = Ok(());
         if own_block {
             // What it calls may draw from a sequence (`pgbraid.unique_id`).
             let draws = prepared.plan.steps.iter().any(|step| step.writes != WriteSet::None);
-            let (begin, read_only) = match draws {
-                true => ("BEGIN ISOLATION LEVEL REPEATABLE READ", None),
-                false => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Some(true)),
-            };
-            let modes = TransactionModes { read_only, isolation: Some(crate::plan::Isolation::RepeatableRead) };
-            let mut block = Block::new(begin.into(), modes, false);
-            // Each shard's own snapshot: what they see of each other's commits is the moment at which they begin.
-            block.fixed = true;
-            self.block = Some(block);
+            if locks && !one_snapshot {
+                // Rows are locked as they are now, not as a snapshot shows them.
+                self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
+            } else if together.len() > 1 {
+                begun = self.begin_together(&together, draws).await;
+            } else {
+                // Each shard's own snapshot: what they see of each other's commits is the moment at which they begin.
+                self.block = Some(snapshot_block(draws));
+            }
         }
-        let result = self.scatter_within(prepared, scatter, shards, bind, describe).await;
+        let result = match begun {
+            Ok(()) => self.scatter_within(prepared, scatter, shards, bind, describe).await,
+            stopped => stopped,
+        };
         let result = result.map_err(|stop| as_owner(scatter, stop));
         if own_block && let Some(block) = self.block.take() {
             if matches!(result, Err(Stop::Over)) {
                 return result;
             }
-            let _ = self.end_shards(&block, result.is_ok()).await;
+            let _ = self.end_reading(block, result.is_ok()).await;
         }
         result
+    }
+
+    /// The shards that a statement reads rows of.
+    async fn shards_read(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        shards: &[usize],
+        bind: &Bind,
+    ) -> Go<Vec<usize>> {
+        let view = self.view().await?;
+        let mut read = shards.to_vec();
+        for input in &scatter.inputs {
+            read.extend(self.input_shards(prepared, input, bind, &view)?);
+        }
+        if scatter.rest_reads {
+            read.push(self.rest_shard(prepared, shards));
+        }
+        read.sort_unstable();
+        read.dedup();
+        Ok(read)
     }
 
     /// In a READ COMMITTED transaction two statements on a shard could see different rows: the variant whose inputs come
@@ -286,6 +315,18 @@ fn owners(error: &PgError) -> PgError {
         .hint("Grant SELECT on the view's tables too, or confine the statement to one shard.")
 }
 
+/// A transaction for one statement that reads, with one snapshot a shard. `draws`: it may draw from a sequence.
+pub(super) fn snapshot_block(draws: bool) -> Block {
+    let (begin, read_only) = match draws {
+        true => ("BEGIN ISOLATION LEVEL REPEATABLE READ", None),
+        false => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Some(true)),
+    };
+    let modes = TransactionModes { read_only, isolation: Some(crate::plan::Isolation::RepeatableRead) };
+    let mut block = Block::new(begin.into(), modes, false);
+    block.fixed = true;
+    block
+}
+
 /// Appends Parse (unless it is prepared there), Bind, perhaps Describe, and Execute; nothing of it is for the client's
 /// eyes. `again`: the same will be asked again, so that preparing it pays.
 pub(super) fn put_question(
@@ -314,19 +355,37 @@ pub(super) fn put_portal(
     again: bool,
     portal: &str,
 ) {
-    let named = again;
-    let id = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, (&question.sql, &question.types));
-    let name = if named { format!("m{id:x}") } else { String::new() };
-    if !named || !link.prepared.contains(&id) {
-        let types = types_tail(&question.types);
-        if named {
-            link.prepare(id, &name, &question.sql, &types);
-        } else {
-            message::parse(&mut link.out, b"", question.sql.as_bytes(), &types);
-            link.expect.push_back(Expect::Parse { ours: true });
-            link.unnamed = 0;
-        }
+    let name = put_parse(link, question, again);
+    put_bind(link, question, bind, extra, &name, portal);
+}
+
+/// Appends Parse, unless it is prepared there; gives the statement's name.
+pub(super) fn put_parse(link: &mut ShardLink, question: &Question, again: bool) -> String {
+    let types = types_tail(&question.types);
+    if !again {
+        message::parse(&mut link.out, b"", question.sql.as_bytes(), &types);
+        link.expect.push_back(Expect::Parse { ours: true });
+        link.unnamed = 0;
+        link.open = true;
+        return String::new();
     }
+    let id = std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, (&question.sql, &question.types));
+    let name = format!("m{id:x}");
+    if !link.prepared.contains(&id) {
+        link.prepare(id, &name, &question.sql, &types);
+    }
+    name
+}
+
+/// Appends Bind of the statement that has this name.
+pub(super) fn put_bind(
+    link: &mut ShardLink,
+    question: &Question,
+    bind: &Bind,
+    extra: &Extra,
+    name: &str,
+    portal: &str,
+) {
     message::put(&mut link.out, front::BIND, |out| {
         message::put_cstr(out, portal.as_bytes());
         message::put_cstr(out, name.as_bytes());

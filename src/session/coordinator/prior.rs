@@ -103,7 +103,7 @@ impl Coordinator {
                 return Err(self.refuse(refusal_error(otherwise), otherwise.reason));
             }
         };
-        Box::pin(self.scatter(&inner, scatter, &shards, bind, describe)).await
+        Box::pin(self.scatter(&inner, (scatter, plan.writes), &shards, bind, describe)).await
     }
 
     /// A sub-query's value, as SQL writes it with its type.

@@ -87,16 +87,21 @@ impl Coordinator {
         if own + all.types.len() > usize::from(u16::MAX) {
             return Err(too_much().into());
         }
+        let shard = self.rest_shard(prepared, shards);
+        Ok(Gathered { sql: text_of(sql, prepared, &items), extra: all, shard, held })
+    }
+
+    /// Where the rest runs.
+    pub(super) fn rest_shard(&self, prepared: &Prepared, shards: &[usize]) -> usize {
         let home = self.home();
         // Types of users have other OIDs elsewhere, and the result was described at home.
         let users = prepared.described.get().is_some_and(|described| {
             described.columns.iter().any(|column| column.type_oid >= crate::catalog::schema::FIRST_USER_OID)
         });
-        let shard = match shards.first() {
+        match shards.first() {
             Some(&first) if !shards.contains(&home) && !users => first,
             _ => home,
-        };
-        Ok(Gathered { sql: text_of(sql, prepared, &items), extra: all, shard, held })
+        }
     }
 
     /// One input's rows, from all its shards at once.
@@ -118,18 +123,9 @@ impl Coordinator {
             results: described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
             named: None,
         };
-        let mut links = Vec::new();
-        // All are reached before the first is asked.
-        for &shard in &shards {
-            let link = self.engage(shard).await?;
-            self.put_link(shard, link);
-        }
-        for &shard in &shards {
-            let mut link = self.take_link(shard)?;
-            put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
-            link.sync();
-            links.push((shard, link, false));
-        }
+        let asked = shards.iter().map(|&shard| (shard, self.question_for(shard, &question))).collect();
+        let links = self.put_questions(asked, bind, extra, prepared.runs.get() > 1).await?;
+        let links = links.into_iter().map(|(shard, link)| (shard, link, false)).collect();
         let mut take = |_: usize, values: Vec<Option<&[u8]>>| {
             for (column, value) in columns.iter_mut().zip(values) {
                 column.push(value);

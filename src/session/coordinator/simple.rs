@@ -174,7 +174,7 @@ impl Coordinator {
                 };
                 let bind = Bind::default();
                 self.describe(prepared).await?;
-                self.scatter(prepared, scatter, &shards, &bind, true).await
+                self.scatter(prepared, (scatter, plan.writes), &shards, &bind, true).await
             }
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::describe::Prepared;
-use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::multi::{Bind, Extra, Question, all_types, text_of};
 use super::relay::shard_lost;
 use super::shard::ShardLink;
 use super::types::Named;
@@ -132,15 +132,8 @@ impl Coordinator {
         let hidden = results.len() > visible;
         let question = Question { sql, types: all_types(prepared, extra), results, named: None };
         let mut sources = Vec::new();
-        // All are reached before the first is asked.
-        for &shard in shards {
-            let link = self.engage(shard).await?;
-            self.put_link(shard, link);
-        }
-        for &shard in shards {
-            let mut link = self.take_link(shard)?;
-            put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, prepared.runs.get() > 1);
-            link.sync();
+        let asked = shards.iter().map(|&shard| (shard, self.question_for(shard, &question))).collect();
+        for (shard, link) in self.put_questions(asked, bind, extra, prepared.runs.get() > 1).await? {
             let named = self.named_results(shard, described, bind);
             sources.push(Source { shard, link, state: State::Waiting, named });
         }

@@ -1,9 +1,10 @@
 //! Several inputs of one shard in one statement, so that all see one snapshot: tagged branches of a UNION ALL.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::describe::{Column as Described, Prepared};
-use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::multi::{Bind, Extra, Question, all_types, text_of};
 use super::rest::made_columns;
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -36,20 +37,14 @@ impl Coordinator {
             }
         }
         let asked: Vec<usize> = (0..on.len()).filter(|&shard| on.get(shard).is_some_and(|on| !on.is_empty())).collect();
-        for &shard in &asked {
-            let link = self.engage(shard).await?;
-            self.put_link(shard, link);
-        }
-        let mut links = Vec::new();
+        let mut questions = Vec::new();
         for &shard in &asked {
             let inputs = on.get(shard).map(Vec::as_slice).unwrap_or_default();
             let question = question(prepared, scatter, inputs, &described, extra);
-            let mut link = self.take_link(shard)?;
-            let again = prepared.runs.get() > 1;
-            put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, again);
-            link.sync();
-            links.push((shard, link, false));
+            questions.push((shard, Cow::Owned(self.question_for(shard, &question).into_owned())));
         }
+        let links = self.put_questions(questions, bind, extra, prepared.runs.get() > 1).await?;
+        let links = links.into_iter().map(|(shard, link)| (shard, link, false)).collect();
         let mut take = |shard: usize, values: Vec<Option<&[u8]>>| {
             let inputs = on.get(shard).map(Vec::as_slice).unwrap_or_default();
             sort_in(inputs, &values, &mut columns);

@@ -1,5 +1,6 @@
 //! Sharded databases on real servers.
 
+mod atomic;
 mod bank;
 mod code;
 mod commits;
