@@ -23,6 +23,7 @@ fn text(pieces: &[Piece], columns: &[Vec<String>]) -> String {
             assert!(*at < columns.len(), "{pieces:?}");
             "(SELECT 1)".to_owned()
         }
+        Piece::Semi(semi) => format!(" AND {} = ANY ('{{}}')", semi.test),
     };
     pieces.iter().map(part).collect()
 }

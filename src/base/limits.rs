@@ -143,6 +143,12 @@ pub const SHARD_MESSAGE: usize = 256 << 20;
 /// Bytes of a shard's answer to a question of the coordinator's own.
 pub const GATHER_BYTES: usize = 256 << 20;
 
+/// Bytes of keys that go along to a shard, so that rows without them stay there.
+pub const SEMI_JOIN_BYTES: usize = 4 << 20;
+
+/// Keys go along where what they might save is more than so many times what they are.
+pub const SEMI_JOIN_PAYS: f64 = 4.0;
+
 /// Values of one statement that are evaluated in one SELECT: a target list has at most 1,664 entries.
 pub const DRAWN_COLUMNS: usize = 1_000;
 

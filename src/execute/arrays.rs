@@ -1,5 +1,7 @@
 //! Rows of shards as array parameters: a column of each becomes one array, in its type's binary form or as text.
 
+use rustc_hash::FxHashSet;
+
 use crate::catalog::schema::{Oid, Schema};
 use crate::sql::quote::ident;
 
@@ -107,6 +109,31 @@ impl Column {
         }
     }
 
+    /// The values, each once and without NULL, if they are in binary and no more than so many bytes. Values that are equal
+    /// and written differently are several.
+    pub fn keys(&self, most: usize) -> Option<Self> {
+        if !self.binary {
+            return None;
+        }
+        let mut keys =
+            Self { element: self.element, binary: true, cast: None, elements: Vec::new(), count: 0, nulls: false };
+        let mut known: FxHashSet<&[u8]> = FxHashSet::default();
+        let mut rest = self.elements.as_slice();
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            // NULL has a length of −1.
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+            let (value, behind) = behind.split_at_checked(length.unwrap_or(0))?;
+            rest = behind;
+            if length.is_some() && known.insert(value) {
+                keys.push(Some(value));
+            }
+            if keys.elements.len() > most {
+                return None;
+            }
+        }
+        Some(keys)
+    }
+
     /// Bytes held.
     pub fn held(&self) -> usize {
         self.elements.len()
@@ -170,6 +197,12 @@ mod tests {
             [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255]
         );
         assert_eq!(column.array_oid(), 1007);
+        column.push(Some(&[0, 0, 0, 7]));
+        column.push(Some(&[0, 0, 0, 8]));
+        let keys = column.keys(16).unwrap();
+        assert_eq!(keys.array()[12..], [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 8]);
+        assert!(column.keys(15).is_none());
+        let column = Column { count: 2, elements: column.elements[..16].to_vec(), ..column };
         assert_eq!(from_item(&[column], 3), "(SELECT c0 FROM ROWS FROM (pg_catalog.unnest($3)) AS braided(c0))");
     }
 }

@@ -139,6 +139,18 @@ pub enum Piece {
     /// The rows of `inputs[i]`, as an item of FROM in parentheses, without an alias: the text behind gives
     /// `AS alias (columns)`.
     Input(usize),
+    /// Within an input's WHERE, at its end: nothing, or ` AND test = ANY (keys)`.
+    Semi(Semi),
+}
+
+/// Keys of another input, if it comes first: rows that equal none of them aren't needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Semi {
+    /// A column of the input's tables, as SQL has it.
+    pub test: String,
+    /// The other input, and which of its columns.
+    pub input: usize,
+    pub column: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]

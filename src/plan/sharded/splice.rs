@@ -85,12 +85,12 @@ fn join(out: &mut Vec<Piece>, piece: Piece) {
     let end = match out.last() {
         Some(Piece::Text(text)) => text.bytes().last(),
         Some(Piece::Once(_)) => Some(b'0'),
-        Some(Piece::Input(_)) | None => None,
+        Some(Piece::Input(_) | Piece::Semi(_)) | None => None,
     };
     let start = match &piece {
         Piece::Text(text) => text.bytes().next(),
         Piece::Once(_) => Some(b'$'),
-        Piece::Input(_) => None,
+        Piece::Input(_) | Piece::Semi(_) => None,
     };
     let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'"' | b'\'') || byte >= 0x80;
     let sign = |byte: u8| b"~!@#^&|`?+-*/%<>=:".contains(&byte);
@@ -124,6 +124,7 @@ pub fn shown(pieces: &[Piece]) -> String {
             Piece::Text(text) => out.push_str(text),
             Piece::Once(at) => out.push_str(&format!("{{once {at}}}")),
             Piece::Input(at) => out.push_str(&format!("{{{at}}}")),
+            Piece::Semi(semi) => out.push_str(&format!(" {{{} in {}.{}}}", semi.test, semi.input, semi.column)),
         }
     }
     out

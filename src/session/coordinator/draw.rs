@@ -33,7 +33,7 @@ impl Drawn {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Once(at) => text.push_str(self.texts.get(*at).map_or("", String::as_str)),
-                Piece::Input(_) => {}
+                Piece::Input(_) | Piece::Semi(_) => {}
             }
         }
         text

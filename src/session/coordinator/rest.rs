@@ -1,5 +1,7 @@
 //! The rest of a statement on one PostgreSQL, over the rows that shards gave: sent as array parameters.
 
+mod semi;
+
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -69,6 +71,8 @@ impl Coordinator {
         let together = scatter.inputs.len() > 1 && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot());
         if together {
             inputs = self.collect_together(prepared, scatter, bind, extra, view, &mut held).await?;
+        } else if scatter.inputs.iter().any(|input| input.sql.iter().any(|piece| matches!(piece, Piece::Semi(_)))) {
+            inputs = self.collect_in_turn(prepared, scatter, bind, extra, view, &mut held).await?;
         } else {
             for input in &scatter.inputs {
                 inputs.push(self.collect_input(prepared, input, bind, extra, view, &mut held).await?);

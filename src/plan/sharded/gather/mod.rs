@@ -3,6 +3,7 @@
 mod joined;
 mod levels;
 mod push;
+mod semi;
 mod whole;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use self::joined::quoted;
 use self::levels::{Draft, Levels};
+use self::semi::Made;
 use self::whole::Whole;
 use super::analysis::*;
 use super::confine::{confined, sentence};
@@ -38,7 +40,8 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
         let columns = needed(planner, &levels);
         (levels, columns)
     };
-    let mut rest = Rest { edits, inputs: Vec::new(), columns, gathered: Vec::new(), proof: Vec::new() };
+    let mut rest =
+        Rest { edits, inputs: Vec::new(), columns, gathered: Vec::new(), made: Vec::new(), proof: Vec::new() };
     for span in &levels.removed {
         rest.edits.replace(*span, "true");
     }
@@ -67,7 +70,9 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
                 }
                 check(item)?;
                 match view(planner, item, &rest.columns(id)) {
-                    Some(input) => rest.single(planner, id, input),
+                    Some(input) => {
+                        rest.single(planner, id, input);
+                    }
                     None => return expanded(planner, item),
                 }
             }
@@ -76,6 +81,7 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
         }
     }
     rest.wholes(levels.wholes);
+    semi::note(planner, &rest.made, &mut rest.inputs);
     for (span, id, name) in &analysis.long_names {
         if let Some(item) = analysis.refs.get(*id).filter(|_| rest.gathered.contains(id)) {
             rest.edits.replace(*span, format!("{}{name}", ident(&item.name)));
@@ -108,6 +114,7 @@ struct Rest {
     /// The columns that it needs, by item.
     columns: FxHashMap<RefId, BTreeSet<usize>>,
     gathered: Vec<RefId>,
+    made: Vec<Made>,
     proof: Vec<String>,
 }
 
@@ -155,7 +162,8 @@ impl Rest {
                 names.push(ONE.to_string());
             }
             let sql = question(planner, &items, &columns, &draft.filters);
-            self.single(planner, id, Input { sql, access, columns: names });
+            let input = self.single(planner, id, Input { sql, access, columns: names });
+            self.made(input, draft, columns);
             return Ok(());
         }
         let names = items.iter().map(|(_, item)| item.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -163,6 +171,7 @@ impl Rest {
         let sql = question(planner, &items, &columns, &draft.filters);
         let named = (0..columns.len().max(1)).map(|at| format!("c{at}")).collect();
         let at = self.number(Input { sql, access, columns: named });
+        self.made(at, draft, columns.clone());
         let columns: Vec<(Target, Option<String>)> =
             columns.into_iter().map(|column| (column, collation(planner, column))).collect();
         joined::place(planner, at, (&draft.members, draft.from), &columns, &mut self.edits);
@@ -170,9 +179,14 @@ impl Rest {
         Ok(())
     }
 
-    /// An input that stands for one item.
-    fn single(&mut self, planner: &Planner<'_>, id: RefId, input: Input) {
-        let Some(item) = planner.analysis.refs.get(id) else { return };
+    fn made(&mut self, input: usize, draft: &Draft, columns: Vec<Target>) {
+        let filtered = !draft.filters.is_empty();
+        self.made.push(Made { input, members: draft.members.clone(), columns, filtered });
+    }
+
+    /// An input that stands for one item; its number.
+    fn single(&mut self, planner: &Planner<'_>, id: RefId, input: Input) -> usize {
+        let Some(item) = planner.analysis.refs.get(id) else { return 0 };
         let columns = input.columns.clone();
         let collations: Vec<Option<String>> =
             self.columns(id).into_iter().map(|at| collation(planner, (id, at))).collect();
@@ -181,6 +195,7 @@ impl Rest {
         push(&mut pieces, text(format!(" AS {} ({})", ident(&item.name), idents(&columns))));
         self.edits.pieces(item.place.1, pieces);
         self.gathered.push(id);
+        at
     }
 
     /// Sub-queries that shards answer.
