@@ -148,8 +148,32 @@ def write_rows(results):
     return out
 
 
+def join_rows(results):
+    """The goal of joins off the key beside what was measured."""
+    out = []
+    for name, cell in results.items():
+        two = cell.get("two shards")
+        if name[0] == "tpch" and two and two["least_kib"]:
+            times = two["given_kib"] / two["least_kib"]
+            out.append([f"{name[1]}: bytes that shards give ≤ 1.2× the needed columns of the smaller side and of the larger one's matching rows",
+                        f"{times:.2f}×, and {two['told_kib'] / two['least_kib']:.2f}× told to servers (keys, and the rows for the rest)",
+                        "yes" if times <= 1.2 else "no"])
+    return out
+
+
+def tpch_table(results):
+    """TPC-H query by query."""
+    rows = []
+    for name, cell in results.items():
+        if name[0] == "tpch":
+            one, two = cell["one PostgreSQL"], cell["two shards"]
+            rows.append([name[1], number(one["ms"]), number(two["ms"]), f"{paired(two, one, 'ms'):.2f}×", number(two["given_kib"]), number(two["told_kib"])])
+    rows.sort(key=lambda row: (len(row[0]), row[0]))
+    return table(["query", "one PostgreSQL ms", "two shards ms", "ratio", "servers gave KiB", "were told KiB"], rows) if rows else ""
+
+
 def goals(results):
-    rows = [*goal_rows(results), *shard_rows(results), *write_rows(results)]
+    rows = [*goal_rows(results), *shard_rows(results), *write_rows(results), *join_rows(results)]
     return "\n".join(f"{verdict:10} {measured:>10}  {goal}" for goal, measured, verdict in rows)
 
 
@@ -226,6 +250,12 @@ def markdown(facts_line, results, wanted):
     if written:
         parts.append("## Writes over two shards\n\nThe shards are databases of the server beside which they are measured.\n\n"
                      + table(["goal", "measured", "met"], written) + "\n")
+    joined = tpch_table(results)
+    if joined:
+        parts.append("## TPC-H over two shards\n\nThe queries of `tests/corpus/tpch` at a fiftieth of scale 1, and a join of two tables off their keys; orders and "
+                     "lineitem lie by the order, part and partsupp by the part, customer by itself, the others are reference tables. The shards are "
+                     "databases of the server beside which they are measured. What servers give and are told is all that goes between them and pgbraid "
+                     "for one run.\n\n" + joined + "\n\n" + table(["goal", "measured", "met"], join_rows(results)) + "\n")
     idle = [[f"{name[1]:,}", *(number(cell[t]["kib"]) for t in ("pgbouncer", "pgbraid"))] for name, cell in results.items() if name[0] == "idle"]
     if idle:
         parts.append("## Idle clients\n\nGrowth of the process (proportional set size) a client that has run one query and is silent.\n\n"

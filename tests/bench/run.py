@@ -20,12 +20,13 @@ import time
 import costs
 import report
 import shards
+import tpch
 import writes
 from client import Client
 from servers import DATABASE, PASSWORD, POOL, SESSIONS, USER, Failure, Servers, cpu_ns, forget_peak, memory_kib, peak_kib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PARTS = ("select", "tpcb", "shards", "writes", "rows", "idle", "connect", "replica", "profile")
+PARTS = ("select", "tpcb", "shards", "writes", "tpch", "rows", "idle", "connect", "replica", "profile")
 # What was measured so far: a run that was interrupted goes on from it.
 KEPT = os.path.join(ROOT, "target/bench.json")
 # Those first that goals are set for.
@@ -299,6 +300,8 @@ def measure(bench, options):
             shards.measure(bench, servers, options.binary, Target)
         if "writes" in options.parts and ("writes", writes.LAST, 1) not in bench.results:
             writes.measure(bench, servers, options.binary, Target)
+        if "tpch" in options.parts and ("tpch", tpch.LAST, 1) not in bench.results:
+            tpch.measure(bench, servers, options.binary)
         if "rows" in options.parts:
             bench.rows(targets)
         if "idle" in options.parts:
