@@ -10,9 +10,8 @@ use crate::session::coordinator::multi::{Bind, Extra, Question, all_types, put_q
 use crate::session::coordinator::{Coordinator, Go};
 use crate::wire::message;
 
-/// Bytes of a row and of a value besides the value itself.
+/// Bytes of a row besides its values.
 const ROW: f64 = 7.0;
-const VALUE: usize = 4;
 
 /// What a server thinks that an input has.
 #[derive(Clone, Copy, Debug, PartialEq)]
