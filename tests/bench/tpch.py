@@ -18,10 +18,12 @@ CORPUS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 # Each sharded table, its key, and with which table's rows its own lie.
 KEYS = {"orders": ("o_orderkey", None), "lineitem": ("l_orderkey", "orders"), "part": ("p_partkey", None), "partsupp": ("ps_partkey", "part"),
         "customer": ("c_custkey", None), "small": ("id", None), "large": ("id", None)}
-# One of ten rows of the large table has a partner in the small one.
 SIDES = """
 CREATE TABLE tpch.small (id int PRIMARY KEY, code int, name text, note text);
 CREATE TABLE tpch.large (id int PRIMARY KEY, code int, amount int, note text);
+"""
+# One of ten rows of the large table has a partner in the small one.
+SIDES_ROWS = """
 INSERT INTO tpch.small SELECT i, i * 10, 'name of number ' || i, repeat('x', 50) FROM generate_series(1, {rows} / 10) i;
 INSERT INTO tpch.large SELECT i, (i::bigint * 7919 % {rows})::int + 1, i % 1000, repeat('y', 50) FROM generate_series(1, {rows}) i;
 """
@@ -78,18 +80,19 @@ def start(servers, binary, scale, rows):
     """The same rows in one database and over two, behind a proxy that reaches them twice: straight, and counted."""
     as_super = {"user": "postgres", "password": "super"}
     read = lambda name: open(os.path.join(CORPUS, name), encoding="utf-8").read()
-    script = servers.write("tpch.sql", read("schema.sql") + read("rows.sql").replace("{scale}", str(scale)) + SIDES.replace("{rows}", str(rows)))
-    os.chmod(script, 0o644)
+    filled = read("rows.sql").replace("{scale}", str(scale)) + SIDES_ROWS.replace("{rows}", str(rows))
     for name in (WHOLE, *SHARDS):
         servers.psql(servers.port, f"CREATE DATABASE {name} OWNER {USER}", database="postgres", **as_super)
         servers.psql(servers.port, f"GRANT CREATE ON DATABASE {name} TO {SERVICE}", database="postgres", **as_super)
-        sql = open(script, encoding="utf-8").read()
-        servers.psql(servers.port, sql, database=name)
+        servers.psql(servers.port, read("schema.sql") + SIDES, database=name)
     servers.psql(servers.port, f"GRANT pg_read_all_data TO {SERVICE}", database="postgres", **as_super)
     relay = Relay(servers.port)
     extra = configuration("straight", servers.port) + configuration("counted", relay.port)
     _, port = servers.pgbraid(binary, "pgbraid-tpch", extra=extra)
+    # The map is made for empty tables.
     buckets = read_buckets(servers, SHARDS[0])
+    for name in (WHOLE, *SHARDS):
+        servers.psql(servers.port, filled, database=name)
     for name in SHARDS:
         mine = ",".join(bucket for bucket, shard in buckets.items() if shard == name)
         for table, (key, _) in KEYS.items():
