@@ -26,8 +26,19 @@ pub struct Whole {
     pub changed: Arc<Notify>,
 }
 
-/// Whose pool: the user that logs in, and which of the database's servers.
-pub type PoolKey = (Arc<str>, usize);
+/// Whose pool: the user that logs in, which of the database's servers, and what for.
+pub type PoolKey = (Arc<str>, usize, Purpose);
+
+/// What a pool's connections are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// What clients say.
+    #[default]
+    Clients,
+    /// Rows that are gathered in temporary tables. Whoever has one may have one of the others, too: with one pool for
+    /// both, all could wait for each other.
+    Gather,
+}
 
 /// One entry of `[databases]`, or one shard of one, running.
 pub struct Database {
@@ -239,12 +250,18 @@ impl Database {
     }
 
     /// The pool of `identity`'s user at the server with this index.
-    pub fn pool(&self, identity: &Arc<Identity>, server: usize, limits: &Arc<PoolLimits>) -> Option<Arc<Pool>> {
+    pub fn pool(
+        &self,
+        identity: &Arc<Identity>,
+        (server, purpose): (usize, Purpose),
+        limits: &Arc<PoolLimits>,
+    ) -> Option<Arc<Pool>> {
         let at = self.shard.servers.get(server)?;
         let mut pools = lock(&self.pools);
         let user: Arc<str> = identity.user.as_str().into();
-        let pool = pools.entry((user, server)).or_insert_with(|| {
-            Arc::new(Pool::new(self.name.clone(), at.clone(), identity.clone(), limits.clone(), self.offers.clone()))
+        let pool = pools.entry((user, server, purpose)).or_insert_with(|| {
+            let name = self.name.clone();
+            Arc::new(Pool::new(name, at.clone(), identity.clone(), (purpose, limits.clone()), self.offers.clone()))
         });
         pool.set_identity(identity);
         if self.is_replaced() {
@@ -321,11 +338,15 @@ impl Database {
 }
 
 /// The limits of a user's pools in this database.
-pub fn pool_limits(database: &config::Database, user: Option<&config::User>) -> PoolLimits {
+pub fn pool_limits(database: &config::Database, user: Option<&config::User>, purpose: Purpose) -> PoolLimits {
     let pool = &database.pool;
+    let (size, min_size) = match purpose {
+        Purpose::Clients => (user.and_then(|user| user.pool_size).unwrap_or(pool.size), pool.min_size),
+        Purpose::Gather => (database.gather.connections, 0),
+    };
     PoolLimits {
-        size: user.and_then(|user| user.pool_size).unwrap_or(pool.size),
-        min_size: pool.min_size,
+        size,
+        min_size,
         wait: pool.wait,
         max_waiting: pool.max_waiting,
         idle_timeout: pool.idle_timeout,

@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 
 use super::conn::{CancelTarget, ServerConn};
+use super::database::Purpose;
 use super::login::Identity;
 use crate::topology::Server;
 
@@ -37,6 +38,7 @@ pub struct Pool {
     pub database: Arc<str>,
     pub server: Arc<Server>,
     pub user: Arc<str>,
+    pub purpose: Purpose,
     /// How to log in: as the latest client of this user proved itself.
     identity: Mutex<Arc<Identity>>,
     limits: ArcSwap<PoolLimits>,
@@ -105,13 +107,14 @@ impl Pool {
         database: Arc<str>,
         server: Arc<Server>,
         identity: Arc<Identity>,
-        limits: Arc<PoolLimits>,
+        (purpose, limits): (Purpose, Arc<PoolLimits>),
         offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     ) -> Self {
         Self {
             database,
             server,
             user: identity.user.as_str().into(),
+            purpose,
             identity: Mutex::new(identity),
             limits: ArcSwap::new(limits),
             open: AtomicUsize::new(0),

@@ -33,6 +33,8 @@ pub struct ShardedDatabase {
     pub waits: Arc<Waits>,
     /// Rows that statements collect.
     pub memory: Arc<Memory>,
+    /// The shard whose primary has temporary tables for them.
+    pub gather_on: ShardIndex,
     /// A shard's schema was read anew, or isn't believed any more.
     pub(super) changed: Arc<Notify>,
     standing: ArcSwap<Standing>,
@@ -110,7 +112,8 @@ impl ShardedDatabase {
     /// `shards`: one database a shard of `config`, in its order; they notify `changed`.
     pub fn new(config: Arc<config::Database>, shards: Vec<Arc<Database>>, changed: Arc<Notify>) -> Self {
         let home = config.shards.iter().position(|shard| shard.name == config.home_shard()).unwrap_or(0);
-        let memory = Arc::new(Memory::new(config.gather.memory, config.gather.total));
+        let gather_on = config.shards.iter().position(|shard| config.gather.on.as_ref() == Some(&shard.name));
+        let memory = Arc::new(Memory::new(&config.gather));
         Self {
             name: config.name.as_str().into(),
             config,
@@ -120,6 +123,7 @@ impl ShardedDatabase {
             gates: Gates::default(),
             waits: Arc::default(),
             memory,
+            gather_on: gather_on.unwrap_or(home),
             changed,
             standing: ArcSwap::from_pointee(Standing::Starting("it has just been started".to_owned())),
             turns: watch::Sender::new(0),

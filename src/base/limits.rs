@@ -174,6 +174,9 @@ pub const FEED_BYTES: usize = 1 << 20;
 /// Rows of them.
 pub const FEED_ROWS: usize = 5_000;
 
+/// Bytes of gathered rows that one COPY takes to a temporary table.
+pub const SPOOL_BYTES: usize = 1 << 20;
+
 /// Statements of one client that are kept prepared on one shard's session; beyond it another makes room.
 pub const SHARD_STATEMENTS: usize = 500;
 

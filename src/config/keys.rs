@@ -358,13 +358,29 @@ pub static DATABASE: &[Key<Database>] = &[
     key!("query_timeout", time_or_off(MS, YEAR), "0", Reload,
         "A statement that runs for so long is cancelled. 0: never."
         => pool.query_timeout),
-    key!("gather_memory", count(1, 1_000_000), "256", Restart,
-        "Megabytes of rows that one statement over several shards may collect in the proxy; one that needs more is refused \
-         with SQLSTATE 53400. Rows that are only passed on aren't collected."
+    key!("gather_memory", count(0, 1_000_000), "256", Restart,
+        "Megabytes of rows that one statement over several shards may collect in the proxy. What a read gathers beyond it \
+         goes to temporary tables (`gather_limit`); what must be held is refused with SQLSTATE 53400. Rows that are only \
+         passed on aren't collected."
         => gather.memory),
-    key!("gather_memory_total", count(1, 10_000_000), "1024", Restart,
+    key!("gather_memory_total", count(0, 10_000_000), "1024", Restart,
         "The same for all statements of the database that run at the same time."
         => gather.total),
+    key!("gather_limit", count(0, 100_000_000), "4096", Restart,
+        "Megabytes of rows that one statement may gather in temporary tables of a server, where `gather_memory` is too \
+         little; one that needs more is refused with SQLSTATE 53400. 0: no temporary tables."
+        => gather.limit),
+    key!("gather_limit_total", count(0, 1_000_000_000), "16384", Restart,
+        "The same for all statements of the database that run at the same time."
+        => gather.limit_total),
+    key!("gather_connections", count(1, 10_000), "4", Reload,
+        "Server connections, a user, whose temporary tables take what is gathered. They come on top of `pool_size`; who \
+         finds none free waits for `pool_wait`."
+        => gather.connections),
+    key!("gather_on", Kind::Text, "", Restart,
+        "The shard whose primary has these temporary tables. Without it the home shard's.",
+        example "\"s1\""
+        => gather.on),
     key!("consistency", Kind::Choice(Consistency::NAMES), "\"proxy\"", Reload,
         "What a read on a replica sees at least; sessions may choose with `SET pgbraid.consistency`. `proxy`: every commit \
          acknowledged through this proxy. `session`: the session's own commits, and what it has read. `eventual`: whatever \

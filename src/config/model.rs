@@ -280,13 +280,21 @@ pub struct Pool {
     pub query_timeout: Duration,
 }
 
-/// Memory for rows that statements over shards collect, in megabytes.
-#[derive(Clone, Debug, PartialEq)]
+/// Room for rows that statements over shards collect, in megabytes.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gather {
-    /// `gather_memory`: of one statement.
+    /// `gather_memory`: of one statement, in the proxy.
     pub memory: usize,
     /// `gather_memory_total`: of all statements together.
     pub total: usize,
+    /// `gather_limit`: of one statement, in temporary tables; 0 = none are made.
+    pub limit: usize,
+    /// `gather_limit_total`: of all statements together.
+    pub limit_total: usize,
+    /// `gather_connections`: connections a user that have such tables, over all workers.
+    pub connections: usize,
+    /// `gather_on`: the shard whose primary has them; none = the home shard's.
+    pub on: Option<String>,
 }
 
 /// Reads on replicas.

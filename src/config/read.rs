@@ -360,7 +360,7 @@ fn blank_database(name: &str) -> Database {
             idle_transaction_timeout: Duration::ZERO,
             query_timeout: Duration::ZERO,
         },
-        gather: Gather { memory: 0, total: 0 },
+        gather: Gather::default(),
         replicas: Replicas {
             consistency: Consistency::Proxy,
             max_lag: Duration::ZERO,

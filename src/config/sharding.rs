@@ -314,6 +314,7 @@ impl std::fmt::Display for TableRule {
 pub(super) fn check(database: &Database, config: &Config, places: &Places, mistakes: &mut Mistakes) {
     let mut check = Check { database, places, mistakes };
     check.home();
+    check.gather_on();
     check.shards_named();
     for table in &database.tables {
         check.table(table);
@@ -388,6 +389,13 @@ impl Check<'_> {
                 self.mistakes.hinted(place, message, hint);
             }
             _ => {}
+        }
+    }
+
+    fn gather_on(&mut self) {
+        if let Some(shard) = self.database.gather.on.as_ref().filter(|shard| !self.is_shard(shard)) {
+            let place = self.at(&["gather_on"]);
+            self.no_such_shard(place, "`gather_on`", shard);
         }
     }
 

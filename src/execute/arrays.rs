@@ -14,6 +14,7 @@ pub struct Column {
     pub binary: bool,
     /// What the values are cast to, where they travel as text.
     pub cast: Option<String>,
+    /// Room for the array's head, then each value's length and bytes.
     elements: Vec<u8>,
     count: u32,
     nulls: bool,
@@ -22,55 +23,55 @@ pub struct Column {
 /// PostgreSQL's OID of text.
 const TEXT: Oid = 25;
 
-/// Base types whose binary form is the same on all servers and for all settings. Each with its array's OID.
-const BINARY: &[(Oid, Oid)] = &[
-    (16, 1000),
-    (17, 1001),
-    (18, 1002),
-    (19, 1003),
-    (20, 1016),
-    (21, 1005),
-    (23, 1007),
-    (25, 1009),
-    (26, 1028),
-    (114, 199),
-    (600, 1017),
-    (601, 1018),
-    (602, 1019),
-    (603, 1020),
-    (604, 1027),
-    (628, 629),
-    (650, 651),
-    (700, 1021),
-    (701, 1022),
-    (718, 719),
-    (790, 791),
-    (829, 1040),
-    (869, 1041),
-    (1042, 1014),
-    (1043, 1015),
-    (1082, 1182),
-    (1083, 1183),
-    (1114, 1115),
-    (1184, 1185),
-    (1186, 1187),
-    (1266, 1270),
-    (1560, 1561),
-    (1562, 1563),
-    (1700, 1231),
-    (2950, 2951),
-    (3802, 3807),
-    (3904, 3905),
-    (3906, 3907),
-    (3908, 3909),
-    (3910, 3911),
-    (3912, 3913),
-    (3926, 3927),
+/// Base types whose binary form is the same on all servers and for all settings. Each with its array's OID and its name.
+const BINARY: &[(Oid, Oid, &str)] = &[
+    (16, 1000, "bool"),
+    (17, 1001, "bytea"),
+    (18, 1002, "char"),
+    (19, 1003, "name"),
+    (20, 1016, "int8"),
+    (21, 1005, "int2"),
+    (23, 1007, "int4"),
+    (25, 1009, "text"),
+    (26, 1028, "oid"),
+    (114, 199, "json"),
+    (600, 1017, "point"),
+    (601, 1018, "lseg"),
+    (602, 1019, "path"),
+    (603, 1020, "box"),
+    (604, 1027, "polygon"),
+    (628, 629, "line"),
+    (650, 651, "cidr"),
+    (700, 1021, "float4"),
+    (701, 1022, "float8"),
+    (718, 719, "circle"),
+    (790, 791, "money"),
+    (829, 1040, "macaddr"),
+    (869, 1041, "inet"),
+    (1042, 1014, "bpchar"),
+    (1043, 1015, "varchar"),
+    (1082, 1182, "date"),
+    (1083, 1183, "time"),
+    (1114, 1115, "timestamp"),
+    (1184, 1185, "timestamptz"),
+    (1186, 1187, "interval"),
+    (1266, 1270, "timetz"),
+    (1560, 1561, "bit"),
+    (1562, 1563, "varbit"),
+    (1700, 1231, "numeric"),
+    (2950, 2951, "uuid"),
+    (3802, 3807, "jsonb"),
+    (3904, 3905, "int4range"),
+    (3906, 3907, "numrange"),
+    (3908, 3909, "tsrange"),
+    (3910, 3911, "tstzrange"),
+    (3912, 3913, "daterange"),
+    (3926, 3927, "int8range"),
 ];
 
 /// Whether values of this type are taken in binary.
 pub fn travels_binary(type_oid: Oid) -> bool {
-    BINARY.iter().any(|(oid, _)| *oid == type_oid)
+    BINARY.iter().any(|(oid, _, _)| *oid == type_oid)
 }
 
 impl Column {
@@ -90,13 +91,27 @@ impl Column {
         Some(Self { element, binary, cast, elements: Vec::new(), count: 0, nulls: false })
     }
 
+    /// A column of the same type, without values.
+    pub fn emptied(&self) -> Self {
+        Self { cast: self.cast.clone(), elements: Vec::new(), count: 0, nulls: false, ..*self }
+    }
+
     /// The array type's OID.
     pub fn array_oid(&self) -> Oid {
-        BINARY.iter().find(|(oid, _)| *oid == self.element).map_or(1009, |(_, array)| *array)
+        BINARY.iter().find(|(oid, _, _)| *oid == self.element).map_or(1009, |(_, array, _)| *array)
+    }
+
+    /// The name of the type in which the values travel.
+    pub fn travels_as(&self) -> String {
+        let name = BINARY.iter().find(|(oid, _, _)| *oid == self.element).map_or("text", |(_, _, name)| *name);
+        format!("pg_catalog.{}", ident(name))
     }
 
     pub fn push(&mut self, value: Option<&[u8]>) {
         self.count += 1;
+        if self.elements.is_empty() {
+            self.elements.resize(HEAD, 0);
+        }
         match value {
             Some(value) => {
                 self.elements.extend_from_slice(&(value.len() as u32).to_be_bytes());
@@ -118,7 +133,7 @@ impl Column {
         let mut keys =
             Self { element: self.element, binary: true, cast: None, elements: Vec::new(), count: 0, nulls: false };
         let mut known: FxHashSet<&[u8]> = FxHashSet::default();
-        let mut rest = self.elements.as_slice();
+        let mut rest = self.values();
         while let Some((length, behind)) = rest.split_first_chunk::<4>() {
             // NULL has a length of −1.
             let length = usize::try_from(i32::from_be_bytes(*length)).ok();
@@ -127,7 +142,7 @@ impl Column {
             if length.is_some() && known.insert(value) {
                 keys.push(Some(value));
             }
-            if keys.elements.len() > most {
+            if keys.values().len() > most {
                 return None;
             }
         }
@@ -136,50 +151,54 @@ impl Column {
 
     /// Bytes held.
     pub fn held(&self) -> usize {
-        self.elements.len()
+        self.values().len()
     }
 
     pub fn rows(&self) -> u32 {
         self.count
     }
 
+    /// Length and bytes of each value, one after the other.
+    pub(super) fn values(&self) -> &[u8] {
+        self.elements.get(HEAD..).unwrap_or_default()
+    }
+
     /// The array in binary (`array_send`).
-    pub fn array(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.elements.len() + 20);
-        let dimensions = u32::from(self.count > 0);
-        bytes.extend_from_slice(&dimensions.to_be_bytes());
-        bytes.extend_from_slice(&u32::from(self.nulls).to_be_bytes());
-        bytes.extend_from_slice(&self.element.to_be_bytes());
-        if self.count > 0 {
-            bytes.extend_from_slice(&self.count.to_be_bytes());
-            bytes.extend_from_slice(&1u32.to_be_bytes());
-            bytes.extend_from_slice(&self.elements);
+    pub fn into_array(self) -> Vec<u8> {
+        let mut bytes = self.elements;
+        let mut head = Vec::with_capacity(HEAD);
+        head.extend_from_slice(&u32::from(self.count > 0).to_be_bytes());
+        head.extend_from_slice(&u32::from(self.nulls).to_be_bytes());
+        head.extend_from_slice(&self.element.to_be_bytes());
+        if self.count == 0 {
+            return head;
+        }
+        head.extend_from_slice(&self.count.to_be_bytes());
+        head.extend_from_slice(&1u32.to_be_bytes());
+        if let Some(room) = bytes.get_mut(..HEAD) {
+            room.copy_from_slice(&head);
         }
         bytes
     }
 }
 
+/// Bytes of an array of one dimension before its elements.
+const HEAD: usize = 20;
+
 /// The rows of collected columns as an item of FROM, from array parameters `$first`, `$first + 1` …
 pub fn from_item(columns: &[Column], first: usize) -> String {
-    let mut items = String::new();
-    let mut arrays = String::new();
-    let mut names = String::new();
-    for (at, column) in columns.iter().enumerate() {
-        if at > 0 {
-            items.push_str(", ");
-            arrays.push_str(", ");
-            names.push_str(", ");
-        }
-        items.push_str(&format!("c{at}"));
-        if let Some(cast) = &column.cast {
-            items.push_str("::");
-            items.push_str(cast);
-            items.push_str(&format!(" AS c{at}"));
-        }
-        arrays.push_str(&format!("pg_catalog.unnest(${})", first + at));
-        names.push_str(&format!("c{at}"));
-    }
-    format!("(SELECT {items} FROM ROWS FROM ({arrays}) AS braided({names}))")
+    let arrays: Vec<String> = (first..).take(columns.len()).map(|at| format!("pg_catalog.unnest(${at})")).collect();
+    let names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+    format!("(SELECT {} FROM ROWS FROM ({}) AS braided({}))", items(columns), arrays.join(", "), names.join(", "))
+}
+
+/// The columns `c0`, `c1` … in their own types.
+pub(super) fn items(columns: &[Column]) -> String {
+    let item = |(at, column): (usize, &Column)| match &column.cast {
+        Some(cast) => format!("c{at}::{cast} AS c{at}"),
+        None => format!("c{at}"),
+    };
+    columns.iter().enumerate().map(item).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -189,20 +208,25 @@ mod tests {
     #[test]
     fn arrays_are_written_as_postgres_reads_them() {
         let mut column = Column::new(23, &Schema::default()).unwrap();
-        assert_eq!(column.array(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 23]);
+        assert_eq!(
+            from_item(std::slice::from_ref(&column), 3),
+            "(SELECT c0 FROM ROWS FROM (pg_catalog.unnest($3)) AS braided(c0))"
+        );
+        let empty = Column::new(23, &Schema::default()).unwrap();
+        assert_eq!(empty.into_array(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 23]);
         column.push(Some(&[0, 0, 0, 7]));
         column.push(None);
+        assert_eq!(column.array_oid(), 1007);
+        let mut more = Column::new(23, &Schema::default()).unwrap();
+        for value in [Some(7), None, Some(7), Some(8)] {
+            more.push(value.map(|value| [0, 0, 0, value]).as_ref().map(<[u8; 4]>::as_slice));
+        }
+        let keys = more.keys(16).unwrap().into_array();
+        assert_eq!(keys[12..], [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 8]);
+        assert!(more.keys(15).is_none());
         assert_eq!(
-            column.array(),
+            column.into_array(),
             [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255]
         );
-        assert_eq!(column.array_oid(), 1007);
-        column.push(Some(&[0, 0, 0, 7]));
-        column.push(Some(&[0, 0, 0, 8]));
-        let keys = column.keys(16).unwrap();
-        assert_eq!(keys.array()[12..], [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 8]);
-        assert!(column.keys(15).is_none());
-        let column = Column { count: 2, elements: column.elements[..16].to_vec(), ..column };
-        assert_eq!(from_item(&[column], 3), "(SELECT c0 FROM ROWS FROM (pg_catalog.unnest($3)) AS braided(c0))");
     }
 }

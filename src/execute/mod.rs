@@ -4,3 +4,4 @@ pub mod arrays;
 pub mod copy;
 pub mod merge;
 pub mod row;
+pub mod tables;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::shared::{Shared, Stage, lock};
+use crate::backend::database::Purpose;
 use crate::backend::login::{Credentials, Identity};
 use crate::backend::settings::push_literal;
 use crate::base::{PgError, Secret, SqlState, limits};
@@ -71,7 +72,9 @@ impl Admission {
             return Err(PgError::fatal(SqlState::CANNOT_CONNECT_NOW, "no primary can be asked for passwords"));
         };
         let local = self.worker.database(&shared);
-        let Some(pool) = local.pool(&self.worker, &Arc::new(service), None, primary) else { return Ok(None) };
+        let Some(pool) = local.pool(&self.worker, &Arc::new(service), None, (primary, Purpose::Clients)) else {
+            return Ok(None);
+        };
         let mut conn = pool.checkout(&Arc::default(), true).await?;
         let mut literal = String::new();
         push_literal(&mut literal, user);

@@ -45,7 +45,7 @@ pub fn fit(shared: &Shared, before: &HashMap<String, Arc<Database>>, new: &Confi
                 database.reconfigure(part.clone());
             }
             for pool in database.pools() {
-                let limits = pool_limits(&part, new.users.get(&*pool.user));
+                let limits = pool_limits(&part, new.users.get(&*pool.user), pool.purpose);
                 if **pool.limits() != limits {
                     pool.set_limits(Arc::new(limits));
                 }

@@ -161,6 +161,7 @@ impl Monitors {
                 identity,
             });
             shared.telemetry.show_commits(name, &sharded.commits.figures);
+            shared.telemetry.show_gather(name, sharded.memory.figures());
             self.keepers.insert(name.clone(), kept);
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::coordinator::LocalSharded;
-use crate::backend::database::{PoolKey, pool_limits};
+use crate::backend::database::{PoolKey, Purpose, pool_limits};
 use crate::backend::login::Identity;
 use crate::backend::statements::Registry;
 use crate::backend::{Database, LocalPool, ShardedDatabase};
@@ -184,22 +184,22 @@ impl LocalDatabase {
         worker: &Worker,
         identity: &Arc<Identity>,
         user: Option<&User>,
-        server: usize,
+        (server, purpose): (usize, Purpose),
     ) -> Option<Rc<LocalPool>> {
         let name: Arc<str> = identity.user.as_str().into();
-        if let Some(pool) = self.pools.borrow().get(&(name.clone(), server)) {
+        if let Some(pool) = self.pools.borrow().get(&(name.clone(), server, purpose)) {
             pool.shared.set_identity(identity);
             return Some(pool.clone());
         }
-        let limits = Arc::new(pool_limits(&self.shared.config(), user));
-        let shared = self.shared.pool(identity, server, &limits)?;
+        let limits = Arc::new(pool_limits(&self.shared.config(), user, purpose));
+        let shared = self.shared.pool(identity, (server, purpose), &limits)?;
         let labels = PoolLabels {
             database: self.shared.name.clone(),
             user: name.clone(),
             server: shared.server.address.to_string().into(),
         };
         let pool = Rc::new(LocalPool::new(shared, worker.telemetry.pool(labels), self.worker));
-        self.pools.borrow_mut().insert((name, server), pool.clone());
+        self.pools.borrow_mut().insert((name, server, purpose), pool.clone());
         Some(pool)
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::link::{Link, Ours, Side};
 use super::{Session, value_text};
 use crate::backend::conn::set_parameter;
+use crate::backend::database::Purpose;
 use crate::backend::settings::{Event, SESSION_AUTHORIZATION, Settings, Value, push_literal};
 use crate::base::footprint::{TableKey, WriteSet};
 use crate::base::limits;
@@ -65,6 +66,8 @@ impl Session {
     #[inline]
     pub(super) fn note_plan(&mut self, link: &mut Link, plan: &Rc<Plan>) -> Option<Rc<Plan>> {
         let mut effects = false;
+        // Of what is gathered nothing stays.
+        let stays = self.purpose == Purpose::Clients;
         self.transaction.opaque |= plan.opaque;
         if !plan.names.is_empty() {
             self.transaction.names.extend_from_slice(&plan.names);
@@ -72,10 +75,11 @@ impl Session {
         for step in &plan.steps {
             match &step.writes {
                 WriteSet::None => {}
+                _ if !stays => {}
                 WriteSet::All => self.transaction.writes_all = true,
                 WriteSet::Tables(tables) => self.note_writes(tables),
             }
-            self.transaction.defines |= step.defines;
+            self.transaction.defines |= step.defines && stays;
             if step.notifies {
                 link.conn.cancel.notifies(self.client.told);
             }

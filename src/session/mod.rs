@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use crate::backend::LocalPool;
 use crate::backend::conn::Parameters;
+use crate::backend::database::Purpose;
 use crate::backend::login::Identity;
 use crate::backend::settings::{Tracker, Value};
 use crate::base::{Lsn, PgError};
@@ -75,6 +76,8 @@ pub struct Session {
     status: u8,
     transaction: Transaction,
     pin: Option<Pin>,
+    /// What its connections are for.
+    purpose: Purpose,
     /// The link of a pinned session, while no request runs.
     kept: Option<Box<Link>>,
     default_consistency: Consistency,

@@ -371,7 +371,7 @@ impl Session {
         if let Some(Some(pool)) = self.pools.get(server) {
             return Some(pool.clone());
         }
-        let pool = self.database.pool(&self.worker, &self.identity, self.user.as_ref(), server)?;
+        let pool = self.database.pool(&self.worker, &self.identity, self.user.as_ref(), (server, self.purpose))?;
         self.pools.resize(self.database.shared.shard.servers.len(), None);
         if let Some(slot) = self.pools.get_mut(server) {
             *slot = Some(pool.clone());

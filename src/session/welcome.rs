@@ -14,7 +14,7 @@ use super::statements::Statements;
 use super::timeouts::Timeouts;
 use super::{Session, link};
 use crate::backend::ShardedDatabase;
-use crate::backend::database::Template;
+use crate::backend::database::{Purpose, Template};
 use crate::backend::login::Identity;
 use crate::backend::monitor;
 use crate::backend::settings::{Settings, Tracker};
@@ -41,18 +41,23 @@ pub async fn serve(seat: Seat, new: Box<NewClient>) {
         let seat = ShardedSeat { worker: seat.worker, database, user: seat.user, client: seat.client };
         return Box::pin(coordinator::serve(seat, new)).await;
     }
-    serve_one(seat, new, None).await;
+    serve_one(seat, new, None, Purpose::Clients).await;
 }
 
 /// Serves a coordinator as a client is served; what it must know is shown in `mirror`.
-pub(super) async fn serve_within(seat: Seat, new: Box<NewClient>, mirror: Rc<Mirror>) {
-    serve_one(seat, new, Some(mirror)).await;
+pub(super) async fn serve_within(seat: Seat, new: Box<NewClient>, mirror: Rc<Mirror>, purpose: Purpose) {
+    serve_one(seat, new, Some(mirror), purpose).await;
 }
 
-async fn serve_one(seat: Seat, new: Box<NewClient>, mirror: Option<Rc<Mirror>>) {
+async fn serve_one(seat: Seat, new: Box<NewClient>, mirror: Option<Rc<Mirror>>, purpose: Purpose) {
     let NewClient { stream, parameters, leftover, user, credentials, .. } = *new;
     let mut session = Box::new(make_session(seat, stream, Identity { user, credentials }));
     session.mirror = mirror;
+    session.purpose = purpose;
+    if purpose == Purpose::Gather {
+        // It waits in its transaction for the shards' rows, and ends with the statement.
+        session.timeouts.idle_transaction = None;
+    }
     if !leftover.is_empty() {
         session.need_input();
         session.input.extend(&leftover);
@@ -87,6 +92,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         status: b'I',
         transaction: Transaction::default(),
         pin: None,
+        purpose: Purpose::Clients,
         kept: None,
         default_consistency,
         own_write: 0,

@@ -21,15 +21,21 @@ pub struct CommitMetrics {
 }
 
 /// All that somebody holds, by database; the newest holder is shown.
-#[derive(Debug, Default)]
-pub(super) struct Commits(BTreeMap<Arc<str>, Weak<CommitMetrics>>);
+#[derive(Debug)]
+pub(super) struct Shown<M>(BTreeMap<Arc<str>, Weak<M>>);
 
-impl Commits {
-    pub(super) fn show(&mut self, database: Arc<str>, metrics: &Arc<CommitMetrics>) {
+impl<M> Default for Shown<M> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<M> Shown<M> {
+    pub(super) fn show(&mut self, database: Arc<str>, metrics: &Arc<M>) {
         self.0.insert(database, Arc::downgrade(metrics));
     }
 
-    pub(super) fn all(&mut self) -> Vec<(Arc<str>, Arc<CommitMetrics>)> {
+    pub(super) fn all(&mut self) -> Vec<(Arc<str>, Arc<M>)> {
         self.0.retain(|_, holder| holder.strong_count() > 0);
         self.0.iter().filter_map(|(database, holder)| Some((database.clone(), holder.upgrade()?))).collect()
     }

@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod commits;
+pub mod gather;
 pub mod log;
 pub mod pool;
 pub mod render;
@@ -19,6 +20,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use cell::{Counter, Gauge, Histogram, Raised, SharedCounter};
 pub use commits::CommitMetrics;
+pub use gather::GatherMetrics;
 pub use pool::{PoolLabels, PoolMetrics, Totals};
 pub use server::ServerMetrics;
 pub use session::{SessionMetrics, SessionSnapshot};
@@ -41,7 +43,8 @@ struct State {
     pools: pool::Pools,
     sessions: session::Sessions,
     servers: server::Servers,
-    commits: commits::Commits,
+    commits: commits::Shown<CommitMetrics>,
+    gather: commits::Shown<GatherMetrics>,
     history: stats::History,
 }
 
@@ -60,7 +63,8 @@ impl Telemetry {
                 pools: pool::Pools::default(),
                 sessions: session::Sessions::default(),
                 servers: server::Servers::default(),
-                commits: commits::Commits::default(),
+                commits: commits::Shown::default(),
+                gather: commits::Shown::default(),
                 history: stats::History::new(Instant::now()),
             }),
         }))
@@ -84,6 +88,11 @@ impl Telemetry {
     /// Shows a sharded database's commits on the page for as long as they are held.
     pub fn show_commits(&self, database: &str, metrics: &Arc<CommitMetrics>) {
         self.state().commits.show(Arc::from(database), metrics);
+    }
+
+    /// The same for what its statements gather.
+    pub fn show_gather(&self, database: &str, metrics: &Arc<GatherMetrics>) {
+        self.state().gather.show(Arc::from(database), metrics);
     }
 
     /// The sessions' figures now, over all handles.
@@ -110,10 +119,16 @@ impl Telemetry {
         let mut state = self.state();
         let (pools, sessions, servers) =
             (state.pools.snapshots(), state.sessions.snapshot(), state.servers.snapshots());
-        let commits = state.commits.all();
+        let (commits, gather) = (state.commits.all(), state.gather.all());
         drop(state);
         let started = self.0.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        render::render(&pools, &sessions, &servers, &commits, &render::Process { started, resident: resident_bytes() })
+        render::render(
+            &pools,
+            &sessions,
+            &servers,
+            (&commits, &gather),
+            &render::Process { started, resident: resident_bytes() },
+        )
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

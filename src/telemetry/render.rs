@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line
 
 use super::cell::{BOUNDS_US, HistogramSnapshot};
 use super::commits::CommitMetrics;
+use super::gather::GatherMetrics;
 use super::pool::{PoolLabels, PoolSnapshot};
 use super::server::{ServerLabels, ServerSnapshot};
 use super::session::SessionSnapshot;
@@ -202,6 +203,30 @@ const COMMITS: &[Row<CommitMetrics>] = &[
     ),
 ];
 
+const GATHER: &[Row<GatherMetrics>] = &[
+    row!(
+        gauge,
+        "pgbraid_gather_memory_bytes",
+        &["database"],
+        "Rows of shards that statements hold in the proxy's memory.",
+        |s| Value::Level(s.memory.value())
+    ),
+    row!(
+        gauge,
+        "pgbraid_gather_table_bytes",
+        &["database"],
+        "Rows of shards that statements have in temporary tables.",
+        |s| Value::Level(s.tables.value())
+    ),
+    row!(
+        counter,
+        "pgbraid_gather_spooled_total",
+        &["database"],
+        "Statements whose rows went to temporary tables, since memory didn't suffice.",
+        |s| Value::Count(s.spooled.value())
+    ),
+];
+
 /// The process itself.
 pub(super) struct Process {
     pub started: f64,
@@ -226,15 +251,24 @@ pub fn metrics() -> Vec<Metric> {
     let sessions = SESSIONS.iter().map(|row| row.metric);
     let servers = SERVERS.iter().map(|row| row.metric);
     let commits = COMMITS.iter().map(|row| row.metric);
-    pools.chain(sessions).chain(servers).chain(commits).chain(PROCESS.iter().map(|row| row.metric)).collect()
+    let gather = GATHER.iter().map(|row| row.metric);
+    pools
+        .chain(sessions)
+        .chain(servers)
+        .chain(commits)
+        .chain(gather)
+        .chain(PROCESS.iter().map(|row| row.metric))
+        .collect()
 }
+
+type ByDatabase<M> = (Arc<str>, Arc<M>);
 
 /// The page.
 pub(super) fn render(
     pools: &BTreeMap<PoolLabels, PoolSnapshot>,
     sessions: &SessionSnapshot,
     servers: &[(ServerLabels, ServerSnapshot)],
-    commits: &[(Arc<str>, Arc<CommitMetrics>)],
+    (commits, gather): (&[ByDatabase<CommitMetrics>], &[ByDatabase<GatherMetrics>]),
     process: &Process,
 ) -> String {
     let mut page = String::with_capacity(8_192 + pools.len() * 6_144);
@@ -251,6 +285,8 @@ pub(super) fn render(
     families(&mut page, SERVERS, &servers);
     let commits: Vec<_> = commits.iter().map(|(database, s)| (vec![("database", &**database)], &**s)).collect();
     families(&mut page, COMMITS, &commits);
+    let gather: Vec<_> = gather.iter().map(|(database, s)| (vec![("database", &**database)], &**s)).collect();
+    families(&mut page, GATHER, &gather);
     families(&mut page, PROCESS, &[(Vec::new(), process)]);
     page
 }

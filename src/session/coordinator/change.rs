@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::block::Block;
-use super::collect::Answer;
+use super::collect::{Answer, Keep};
 use super::describe::Prepared;
 use super::draw::Drawn;
 use super::multi::{Bind, Extra, Question, all_types, put_question};
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
+use crate::backend::memory::Held;
 use crate::base::{PgError, SqlState};
 use crate::plan::TransactionModes;
 use crate::plan::sharded::{Changed, Finish, Input, Scatter, Split, row_shards};
@@ -75,7 +76,8 @@ impl Coordinator {
         let mut link = self.engage(task.shard).await?;
         put_question(&mut link, &question, bind, &task.extra, false, false);
         link.sync();
-        let answer = self.ask(&mut link).await?;
+        let mut held = self.database.shared.memory.hold();
+        let answer = self.ask_within(&mut link, &mut Keep::Within(&mut held)).await?;
         self.put_link(task.shard, link);
         self.segment.wrote = None;
         self.output.extend_from_slice(&answer.notices);
@@ -163,7 +165,8 @@ impl Coordinator {
         }
         let again = changed.split.is_none() && prepared.runs.get() > 1;
         prepared.runs.set(prepared.runs.get().saturating_add(1));
-        let answers = self.put_tasks(prepared, &tasks, bind, again).await?;
+        let mut held = self.database.shared.memory.hold();
+        let answers = self.put_tasks(prepared, &tasks, bind, again, &mut held).await?;
         let mut count = 0u64;
         let mut counts = Vec::new();
         for answer in &answers {
@@ -246,13 +249,14 @@ impl Coordinator {
         Ok(tasks.collect())
     }
 
-    /// Asks all at once. The first error is told, and fails the transaction.
+    /// Asks all at once. The first error is told, and fails the transaction. Their rows are within what is held.
     pub(super) async fn put_tasks(
         &mut self,
         prepared: &Prepared,
         tasks: &[Task],
         bind: &Bind,
         again: bool,
+        held: &mut Held,
     ) -> Go<Vec<Answer>> {
         let mut links = Vec::new();
         for task in tasks {
@@ -270,7 +274,7 @@ impl Coordinator {
             if failure.is_some() || lost.is_some() {
                 link.cancel();
             }
-            match self.ask(&mut link).await {
+            match self.ask_within(&mut link, &mut Keep::Within(held)).await {
                 Ok(mut answer) => {
                     self.put_link(shard, link);
                     if let Some(named) = self.named_results(shard, prepared.described.get(), bind) {

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use super::relay::shard_lost;
 use super::shard::ShardLink;
 use super::{Coordinator, Go, Stop};
+use crate::backend::memory::Held;
 use crate::base::{PgError, SqlState, limits};
 use crate::wire::frame::{HEADER, back};
 use crate::wire::message;
@@ -27,6 +28,15 @@ pub(super) struct Answer {
     pub error_frame: Vec<u8>,
 }
 
+/// What becomes of an answer's rows.
+pub(super) enum Keep<'a> {
+    /// They are a few of our own.
+    Answer,
+    /// They are the client's: within a statement's budget.
+    Within(&'a mut Held),
+    Nothing,
+}
+
 impl Answer {
     /// The answer, or the error in it.
     pub fn good(self) -> Result<Self, PgError> {
@@ -41,6 +51,16 @@ impl Coordinator {
     /// Sends what stands in the link's `out` and takes the answer up to ReadyForQuery. Nothing of it reaches the client
     /// but what servers say to everybody: settings and notifications (notices are the caller's).
     pub(super) async fn ask(&mut self, link: &mut ShardLink) -> Go<Answer> {
+        self.ask_within(link, &mut Keep::Answer).await
+    }
+
+    /// Waits until nothing more comes. Nobody wants the rows.
+    pub(super) async fn run_out(&mut self, link: &mut ShardLink) -> Go {
+        self.ask_within(link, &mut Keep::Nothing).await.map(|_| ())
+    }
+
+    /// As [`Self::ask`], with rows as they are to be kept.
+    pub(super) async fn ask_within(&mut self, link: &mut ShardLink, keep: &mut Keep<'_>) -> Go<Answer> {
         let mut answer = Answer::default();
         let mut held = 0;
         loop {
@@ -63,12 +83,19 @@ impl Coordinator {
                 back::PARAMETER_DESCRIPTION => answer.params = Some(body.to_vec()),
                 back::ROW_DESCRIPTION => answer.row = Some(body.to_vec()),
                 back::DATA_ROW => {
-                    held += body.len();
-                    if held > limits::GATHER_BYTES {
+                    let room = match keep {
+                        Keep::Nothing => None,
+                        Keep::Within(budget) => Some(budget.add(body.len())),
+                        Keep::Answer => {
+                            held += body.len();
+                            Some(if held > limits::GATHER_BYTES { Err(too_much()) } else { Ok(()) })
+                        }
+                    };
+                    if let Some(Err(error)) = room {
                         link.cancel();
-                        return Err(too_much().into());
+                        return Err(error.into());
                     }
-                    answer.rows.push(body.to_vec());
+                    answer.rows.extend(room.map(|_| body.to_vec()));
                 }
                 back::COMMAND_COMPLETE => {
                     answer.tag = body.strip_suffix(b"\0").unwrap_or(body).to_vec();
@@ -83,6 +110,7 @@ impl Coordinator {
                         answer.notices.extend_from_slice(bytes);
                     }
                 }
+                back::PARAMETER_STATUS if link.aside => {}
                 back::PARAMETER_STATUS => {
                     let body = body.to_vec();
                     self.pass_parameter(link.shard, &body);

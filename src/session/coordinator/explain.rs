@@ -5,6 +5,8 @@ use std::rc::Rc;
 use super::decide::{Decision, Target};
 use super::describe::Prepared;
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::rest::Gathered;
+use super::shard::ShardLink;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -83,7 +85,7 @@ impl Coordinator {
             Target::One(shard) => vec![shard],
             Target::Many(shards) => shards,
         };
-        let own = lines(plan, &view.placement, &shards, &|number| values(number));
+        let mut own = lines(plan, &view.placement, &shards, &|number| values(number));
         let mut parts = Vec::new();
         let refused = own.first().is_some_and(|line| line.starts_with("Refused"));
         match (scattered(plan, shards.len()), shards.as_slice()) {
@@ -97,7 +99,8 @@ impl Coordinator {
                     .into());
             }
             (Some(scatter), _) => {
-                self.explain_scatter(inner, scatter, &shards, head, explain, bind, view, &mut parts).await?
+                let told = self.explain_scatter(inner, scatter, &shards, head, explain, bind, view, &mut parts).await?;
+                own.extend(told);
             }
             (None, [shard, ..]) => {
                 if plan.writes && analyzes(explain) {
@@ -112,7 +115,7 @@ impl Coordinator {
         Ok(shown(own, &parts, view, format))
     }
 
-    /// The plans of all questions, and of the rest where it is run.
+    /// The plans of all questions, and of the rest where it is run. In words, where that is, and what it got.
     #[allow(clippy::too_many_arguments, reason = "what an explanation is made of")]
     async fn explain_scatter(
         &mut self,
@@ -124,7 +127,7 @@ impl Coordinator {
         bind: &Bind,
         view: &View,
         parts: &mut Vec<Part>,
-    ) -> Go {
+    ) -> Go<Vec<String>> {
         // To explain draws nothing from a sequence.
         let still = |once: &String| {
             if once.contains("nextval(") { "NULL::pg_catalog.int8".to_owned() } else { once.clone() }
@@ -139,15 +142,51 @@ impl Coordinator {
                 parts.push(part.await?);
             }
         }
-        let Finish::Rest { sql } = &scatter.finish else { return Ok(()) };
-        if analyzes(explain) {
-            let gathered = self.gathered(inner, scatter, sql, shards, bind, &extra, view).await?;
-            let (text, all) = (gathered.sql.clone(), &gathered.extra);
-            let mut part = self.shard_plan(gathered.shard, inner, head, "Rest".to_owned(), text, bind, all).await?;
-            part.sql = pieces(sql, &scatter.once);
-            parts.push(part);
+        let Finish::Rest { sql } = &scatter.finish else { return Ok(Vec::new()) };
+        if !analyzes(explain) {
+            let (arrays, tables) = (self.rest_shard(inner, shards), self.tables_shard(inner));
+            let on = |shard: usize| names(&view.placement, &[shard]);
+            let mut line = format!("  Rest on {}, over arrays", on(arrays));
+            let budgets = &self.database.shared.config.gather;
+            if budgets.limit > 0 {
+                line += &format!("; beyond {} MB on {}, over temporary tables", budgets.memory, on(tables));
+            }
+            return Ok(vec![line]);
         }
-        Ok(())
+        let mut told = Vec::new();
+        let gathered = self.gathered(inner, scatter, sql, shards, bind, &extra, view).await?;
+        if let (true, Some(within)) = (gathered.wider, &scatter.within) {
+            let inputs = within.inputs.iter().enumerate();
+            told.extend(inputs.map(|(at, input)| {
+                format!("  With reference tables, input {}: {}", at + 1, pieces(&input.sql, &scatter.once))
+            }));
+        }
+        told.extend(gave(&gathered, view));
+        parts.push(self.explain_rest(inner, gathered, head, pieces(sql, &scatter.once), bind).await?);
+        Ok(told)
+    }
+
+    /// The plan of the rest, and what it was run over.
+    async fn explain_rest(
+        &mut self,
+        inner: &Prepared,
+        gathered: Gathered,
+        head: &str,
+        shown: String,
+        bind: &Bind,
+    ) -> Go<Part> {
+        let Gathered { sql, extra, shard, spool, held: _held, .. } = gathered;
+        let mut link = match spool {
+            Some(spool) => spool.link,
+            None => self.engage(shard).await?,
+        };
+        let mut part = self.plan_on(&mut link, inner, head, "Rest".to_owned(), sql, bind, &extra).await?;
+        match link.aside {
+            true => self.end_spool(link).await?,
+            false => self.put_link(shard, link),
+        }
+        part.sql = shown;
+        Ok(part)
     }
 
     /// What a server says to EXPLAIN of this text.
@@ -163,12 +202,31 @@ impl Coordinator {
         extra: &Extra,
     ) -> Go<Part> {
         let mut link = self.engage(shard).await?;
+        let part = self.plan_on(&mut link, inner, head, what, sql, bind, extra).await;
+        // Else it was lost.
+        if link.expect.is_empty() {
+            self.put_link(shard, link);
+        }
+        part
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what an explanation is made of")]
+    async fn plan_on(
+        &mut self,
+        link: &mut ShardLink,
+        inner: &Prepared,
+        head: &str,
+        what: String,
+        sql: String,
+        bind: &Bind,
+        extra: &Extra,
+    ) -> Go<Part> {
+        let shard = link.shard;
         let question =
             Question { sql: format!("{head} {sql}"), types: all_types(inner, extra), results: Vec::new(), named: None };
-        put_question(&mut link, &self.question_for(shard, &question), bind, extra, false, false);
+        put_question(link, &self.question_for(shard, &question), bind, extra, false, false);
         link.sync();
-        let answer = self.ask(&mut link).await?;
-        self.put_link(shard, link);
+        let answer = self.ask(link).await?;
         let mut rows = Vec::new();
         for row in &answer.good()?.rows {
             if let Some([Some(text)]) = message::read_data_row(row).as_deref() {
@@ -177,6 +235,22 @@ impl Coordinator {
         }
         Ok(Part { shard, what, sql: sql.split_whitespace().collect::<Vec<_>>().join(" "), rows })
     }
+}
+
+/// What the inputs gave, and what the rest had them as.
+fn gave(gathered: &Gathered, view: &View) -> Vec<String> {
+    let on = |shard: usize| names(&view.placement, &[shard]);
+    let input = |(at, from): (usize, &Vec<(usize, u64, u64)>)| {
+        let (rows, bytes) = from.iter().fold((0, 0), |(rows, bytes), part| (rows + part.1, bytes + part.2));
+        let parts: Vec<String> =
+            from.iter().map(|(shard, rows, bytes)| format!("{} {rows} rows, {bytes} bytes", on(*shard))).collect();
+        let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };
+        format!("  Input {} gave {rows} rows, {bytes} bytes{parts}", at + 1)
+    };
+    let mut lines: Vec<String> = gathered.from.iter().enumerate().map(input).collect();
+    let how = if gathered.spool.is_some() { "temporary tables" } else { "arrays" };
+    lines.push(format!("  Rest on {}, over {how}", on(gathered.shard)));
+    lines
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::deal::{Deal, insert_text};
 use super::decide::{Target, refusal_error};
 use super::describe::{Column as Described, Prepared};
 use super::flow::{Flow, To};
+use super::gather::made_columns;
 use super::multi::{Bind, Extra, Question, all_types, put_question, types_tail};
-use super::rest::made_columns;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -70,10 +70,11 @@ impl Coordinator {
         let mut told = Told { described: !describe, rows: Vec::new(), count: 0 };
         let columns = self.fed_columns(&source, feed).await?;
         let deal = self.deal(prepared, &columns, feed, bind, &view)?;
+        let room = limits::FEED_BYTES.min(self.database.shared.memory.each() / 2);
         let (mut more, mut turn) = (true, 0);
         while more {
             let mut batch = self.batch(&columns, &view)?;
-            while more && (feed.whole || batch.bytes < limits::FEED_BYTES && batch.count < limits::FEED_ROWS) {
+            while more && (feed.whole || batch.bytes < room && batch.count < limits::FEED_ROWS) {
                 let mut rows = Vec::new();
                 let given = self.flow_rows(&mut flow, STEP, &mut To::Kept(&mut rows, false)).await?;
                 more = given == STEP;
@@ -84,8 +85,8 @@ impl Coordinator {
             }
             // Triggers by statement run where there are no rows, too.
             if batch.count > 0 || (turn == 0 && feed.whole && matches!(feed.into, FedInto::Home)) {
-                let tasks = self.tasks_of(prepared, feed, batch, &deal, bind, &extra).await?;
-                let answers = self.put_tasks(prepared, &tasks, bind, turn > 0).await?;
+                let (tasks, mut held) = self.tasks_of(prepared, feed, batch, &deal, bind, &extra).await?;
+                let answers = self.put_tasks(prepared, &tasks, bind, turn > 0, &mut held).await?;
                 self.take_answers(prepared, feed, &tasks, answers, bind, &mut told).await?;
                 turn += 1;
             }
@@ -205,7 +206,7 @@ impl Coordinator {
         Ok(Batch { columns, rows, count: 0, bytes: 0, held: self.database.shared.memory.hold() })
     }
 
-    /// A batch as each shard is told it, the shards ready for it.
+    /// A batch as each shard is told it, the shards ready for it; what it holds.
     async fn tasks_of(
         &mut self,
         prepared: &Prepared,
@@ -214,7 +215,7 @@ impl Coordinator {
         deal: &Deal,
         bind: &Bind,
         extra: &Extra,
-    ) -> Go<Vec<Task>> {
+    ) -> Go<(Vec<Task>, Held)> {
         let mut tasks = Vec::new();
         let parts = batch.columns.into_iter().zip(batch.rows).enumerate();
         for (at, (columns, rows)) in parts {
@@ -225,9 +226,9 @@ impl Coordinator {
             };
             let sql = insert_text(prepared, &feed.insertion, &columns, extra);
             let mut all = extra.clone();
-            for column in &columns {
+            for column in columns {
                 all.types.push(column.array_oid());
-                all.values.push(Some(column.array()));
+                all.values.push(Some(column.into_array()));
             }
             let question =
                 Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
@@ -240,8 +241,7 @@ impl Coordinator {
             let link = self.engage(task.shard).await?;
             self.put_link(task.shard, link);
         }
-        drop(batch.held);
-        Ok(tasks)
+        Ok((tasks, batch.held))
     }
 
     /// Counts, and the rows of RETURNING.

@@ -10,12 +10,13 @@ use std::task::Poll;
 use super::describe::Prepared;
 use super::multi::{Bind, Extra, Question, all_types, put_portal, text_of};
 use super::relay::shard_lost;
-use super::rest::same_types;
+use super::rest::{Gathered, same_types};
 use super::shard::{Expect, ShardLink};
 use super::stream::{Merge, News, malformed, order_of};
 use super::types::Named;
 use super::welcome::put_body;
 use super::{Coordinator, Go, Stop};
+use crate::backend::memory::Held;
 use crate::base::{PgError, limits};
 use crate::execute::merge::Order;
 use crate::execute::row;
@@ -47,6 +48,8 @@ struct Source {
     rows: VecDeque<Vec<u8>>,
     done: bool,
     named: Option<Rc<Named>>,
+    /// Where the portal is over temporary tables: their connection, and the room that they take.
+    aside: Option<(Box<ShardLink>, Held)>,
 }
 
 /// What becomes of rows.
@@ -100,27 +103,7 @@ impl Coordinator {
             }
         };
         let gathered = self.gathered(prepared, scatter, rest, shards, bind, &extra, &view).await?;
-        let (all, shard) = (&gathered.extra, gathered.shard);
-        let question = Question {
-            sql: gathered.sql.clone(),
-            types: all_types(prepared, all),
-            results: bind.results.clone(),
-            named: None,
-        };
-        let mut source = self.source(shard);
-        source.named = self.named_results(shard, prepared.described.get(), bind);
-        let mut link = self.engage(shard).await?;
-        put_portal(&mut link, &self.question_for(shard, &question), bind, all, false, &source.portal);
-        message::put(&mut link.out, front::DESCRIBE, |out| {
-            out.push(b'P');
-            message::put_cstr(out, source.portal.as_bytes());
-        });
-        link.expect.push_back(Expect::Describe { ours: true });
-        link.sync();
-        let answer = self.ask(&mut link).await?;
-        self.put_link(shard, link);
-        same_types(prepared.described.get(), answer.good()?.row.as_deref())?;
-        source.done = false;
+        let source = self.open_rest(prepared, gathered, bind).await?;
         Ok(Flow {
             sources: vec![source],
             order: None,
@@ -134,9 +117,37 @@ impl Coordinator {
         })
     }
 
+    /// A portal of the rest of a statement.
+    async fn open_rest(&mut self, prepared: &Prepared, gathered: Gathered, bind: &Bind) -> Go<Source> {
+        let Gathered { sql, extra: all, shard, spool, held, .. } = gathered;
+        let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
+        let mut source = self.source(shard);
+        source.named = self.named_results(shard, prepared.described.get(), bind);
+        let mut link = match spool {
+            Some(spool) => spool.link,
+            None => self.engage(shard).await?,
+        };
+        put_portal(&mut link, &self.question_for(shard, &question), bind, &all, false, &source.portal);
+        drop((all, question));
+        message::put(&mut link.out, front::DESCRIBE, |out| {
+            out.push(b'P');
+            message::put_cstr(out, source.portal.as_bytes());
+        });
+        link.expect.push_back(Expect::Describe { ours: true });
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        match link.aside {
+            true => source.aside = Some((link, held)),
+            false => self.put_link(shard, link),
+        }
+        same_types(prepared.described.get(), answer.good()?.row.as_deref())?;
+        Ok(source)
+    }
+
     fn source(&mut self, shard: usize) -> Source {
         self.made += 1;
-        Source { shard, portal: format!("pgbraid_f{}", self.made), rows: VecDeque::new(), done: false, named: None }
+        let portal = format!("pgbraid_f{}", self.made);
+        Source { shard, portal, rows: VecDeque::new(), done: false, named: None, aside: None }
     }
 
     /// A portal on each shard; the order of their rows, and how many columns they have.
@@ -291,15 +302,20 @@ impl Coordinator {
     async fn refill(&mut self, flow: &mut Flow, wanted: usize) -> Go {
         let count = wanted.clamp(AHEAD, flow.most.max(AHEAD)).min(flow.most);
         let mut asked: Vec<(usize, Box<ShardLink>, bool)> = Vec::new();
-        for (at, source) in flow.sources.iter().enumerate() {
+        let mut held = None;
+        for (at, source) in flow.sources.iter_mut().enumerate() {
             if !source.rows.is_empty() || source.done {
                 continue;
             }
             let joined = self.links.get(source.shard).and_then(Option::as_ref).is_some_and(|link| link.joined);
-            if !joined {
-                return Err(gone().into());
-            }
-            let mut link = self.take_link(source.shard)?;
+            let mut link = match source.aside.take() {
+                Some((link, own)) => {
+                    held = Some(own);
+                    link
+                }
+                None if joined => self.take_link(source.shard)?,
+                None => return Err(gone().into()),
+            };
             message::put(&mut link.out, front::EXECUTE, |out| {
                 message::put_cstr(out, source.portal.as_bytes());
                 out.extend_from_slice(&(count as u32).to_be_bytes());
@@ -315,14 +331,17 @@ impl Coordinator {
             return Err(Stop::Over);
         }
         for (at, mut link, ended) in asked {
-            let shard = flow.sources.get(at).map_or(0, |source| source.shard);
-            if !ended && self.ask(&mut link).await.is_err() {
+            if !ended && self.run_out(&mut link).await.is_err() {
                 continue;
             }
             link.expect.clear();
             (link.open, link.failed) = (false, false);
             link.rest(&self.worker);
-            self.put_link(shard, link);
+            match flow.sources.get_mut(at) {
+                Some(source) if link.aside => source.aside = Some(link).zip(held.take()),
+                Some(source) => self.put_link(source.shard, link),
+                None => {}
+            }
         }
         let rows: usize = flow.sources.iter().map(|source| source.rows.len()).sum();
         if let Some(size) = bytes.checked_div(rows) {
@@ -394,7 +413,7 @@ impl Coordinator {
     pub(super) fn close_flow(&mut self, flow: &mut Flow) {
         for source in &mut flow.sources {
             source.rows.clear();
-            if std::mem::replace(&mut source.done, true) {
+            if std::mem::replace(&mut source.done, true) || source.aside.take().is_some() {
                 continue;
             }
             if let Some(link) = self.links.get_mut(source.shard).and_then(Option::as_mut).filter(|link| link.joined) {

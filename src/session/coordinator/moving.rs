@@ -8,11 +8,13 @@ use super::change::{Task, count_of, uneven};
 use super::collect::Answer;
 use super::deal::{Deal, insert_text};
 use super::describe::Prepared;
+use super::gather::{Into, made_columns};
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
-use super::rest::made_columns;
+
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::backend::View;
+use crate::backend::memory::Held;
 use crate::catalog::schema::Schema;
 use crate::execute::arrays::{Column, travels_binary};
 use crate::plan::sharded::{Moved, Piece, Scatter};
@@ -51,7 +53,8 @@ impl Coordinator {
         }
         let view = self.view().await?;
         let extra = self.once(scatter, &order).await?;
-        let found = self.read_moving(prepared, moved, bind, &extra, &view).await?;
+        let mut held = self.database.shared.memory.hold();
+        let found = self.read_moving(prepared, moved, bind, &extra, &view, &mut held).await?;
         let mut count = 0;
         let mut rows: Vec<Vec<u8>> = Vec::new();
         let Found { come, stay, go } = found;
@@ -61,15 +64,15 @@ impl Coordinator {
             let many = columns.first().map_or(0, Column::rows);
             if many > 0 {
                 let sql = insert_text(prepared, &moved.insertion, &columns, &extra);
-                tasks.push(task(prepared, shard, sql, &columns, &extra, bind));
+                tasks.push(task(prepared, shard, sql, columns, &extra, bind));
                 expected.push(many);
             }
         }
-        count += self.carry_out(prepared, tasks, &expected, bind, &mut rows).await?;
+        count += self.carry_out(prepared, tasks, &expected, bind, (&mut rows, &mut held)).await?;
         let (tasks, expected) = addressed(prepared, &moved.update, stay, &extra, bind);
-        count += self.carry_out(prepared, tasks, &expected, bind, &mut rows).await?;
+        count += self.carry_out(prepared, tasks, &expected, bind, (&mut rows, &mut held)).await?;
         let (tasks, expected) = addressed(prepared, &moved.delete, go, &extra, bind);
-        self.carry_out(prepared, tasks, &expected, bind, &mut rows).await?;
+        self.carry_out(prepared, tasks, &expected, bind, (&mut rows, &mut held)).await?;
         if let (true, Some(row)) = (describe, prepared.described.get().and_then(|described| described.row.as_deref())) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
@@ -87,6 +90,7 @@ impl Coordinator {
         bind: &Bind,
         extra: &Extra,
         view: &View,
+        held: &mut Held,
     ) -> Go<Found> {
         let described = self.input_columns(prepared, &moved.read, extra).await?;
         let described = described.get(1..).unwrap_or_default().to_vec();
@@ -128,8 +132,7 @@ impl Coordinator {
                 Err(error) => failure = Some(error),
             }
         };
-        let mut held = self.database.shared.memory.hold();
-        self.collect_links(links, &mut held, &mut take).await?;
+        self.collect_links(links, &mut Into::Take(held, &mut take)).await?;
         match failure {
             Some(error) => Err(error.into()),
             None => Ok(found),
@@ -143,14 +146,14 @@ impl Coordinator {
         tasks: Vec<Task>,
         expected: &[u32],
         bind: &Bind,
-        rows: &mut Vec<Vec<u8>>,
+        (rows, held): (&mut Vec<Vec<u8>>, &mut Held),
     ) -> Go<u64> {
         for task in &tasks {
             self.may_write(task.shard).await?;
             let link = self.engage(task.shard).await?;
             self.put_link(task.shard, link);
         }
-        let answers: Vec<Answer> = self.put_tasks(prepared, &tasks, bind, false).await?;
+        let answers: Vec<Answer> = self.put_tasks(prepared, &tasks, bind, false, held).await?;
         let mut count = 0;
         for (answer, expected) in answers.into_iter().zip(expected) {
             let told = count_of(&answer.tag).filter(|told| *told == u64::from(*expected)).ok_or_else(uneven)?;
@@ -179,16 +182,16 @@ fn addressed(
     let some = all.into_iter().enumerate().filter(|(_, column)| column.rows() > 0);
     some.map(|(shard, column)| {
         let many = column.rows();
-        (task(prepared, shard, sql.clone(), &[column], extra, bind), many)
+        (task(prepared, shard, sql.clone(), vec![column], extra, bind), many)
     })
     .unzip()
 }
 
-fn task(prepared: &Prepared, shard: usize, sql: String, columns: &[Column], extra: &Extra, bind: &Bind) -> Task {
+fn task(prepared: &Prepared, shard: usize, sql: String, columns: Vec<Column>, extra: &Extra, bind: &Bind) -> Task {
     let mut all = extra.clone();
     for column in columns {
         all.types.push(column.array_oid());
-        all.values.push(Some(column.array()));
+        all.values.push(Some(column.into_array()));
     }
     let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
     Task { shard, question, extra: all, rows: Vec::new() }

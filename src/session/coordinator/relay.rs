@@ -43,13 +43,19 @@ impl Coordinator {
 
     /// Sends what stands in a link's `out`, and passes all answers on to the client.
     pub(super) async fn relay(&mut self, shard: usize) -> Go {
-        let mut link = self.take_link(shard)?;
+        let link = self.take_link(shard)?;
+        let link = self.relay_on(link).await?;
+        self.put_link(shard, link);
+        Ok(())
+    }
+
+    /// The same on a link that isn't in its place.
+    pub(super) async fn relay_on(&mut self, mut link: Box<ShardLink>) -> Go<Box<ShardLink>> {
         let result = self.relay_link(&mut link).await;
         match result {
             Ok(()) => {
                 self.after_answers(&mut link);
-                self.put_link(shard, link);
-                Ok(())
+                Ok(link)
             }
             Err(Stop::Over) => {
                 link.cancel();
@@ -78,7 +84,7 @@ impl Coordinator {
                 block.failed = true;
             }
         }
-        if link.joined
+        if (link.joined || link.aside)
             && link.status == b'E'
             && let Some(block) = &mut self.block
         {
@@ -197,6 +203,7 @@ impl Coordinator {
                     }
                 }
             }
+            back::PARAMETER_STATUS if link.aside => {}
             back::PARAMETER_STATUS => self.pass_parameter(link.shard, body),
             back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE => self.output.extend_from_slice(bytes),
             back::COPY_IN_RESPONSE | back::COPY_BOTH_RESPONSE => {

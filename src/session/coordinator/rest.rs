@@ -1,25 +1,23 @@
-//! The rest of a statement on one PostgreSQL, over the rows that shards gave: sent as array parameters.
-
-mod semi;
+//! The rest of a statement on one PostgreSQL, over the rows that shards gave: sent as array parameters, or in temporary
+//! tables.
 
 use std::future::poll_fn;
-use std::task::Poll;
 
 use super::describe::Prepared;
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use super::relay::shard_lost;
 use super::shard::{Expect, ShardLink};
+use super::spool::Spool;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::backend::View;
 use crate::backend::memory::Held;
-use crate::base::{PgError, SqlState, limits};
-use crate::execute::arrays::{Column, from_item, travels_binary};
-use crate::plan::sharded::{Input, Piece, Scatter};
+use crate::base::{PgError, SqlState};
+use crate::execute::arrays::from_item;
+use crate::execute::tables;
+use crate::plan::sharded::{Piece, Scatter};
 use crate::session::coordinator::collect::too_much;
-use crate::session::coordinator::decide::Target;
 use crate::wire::frame::{HEADER, back};
-use crate::wire::message;
 
 /// Inputs that were collected.
 pub(super) struct Gathered {
@@ -27,13 +25,15 @@ pub(super) struct Gathered {
     pub sql: String,
     pub extra: Extra,
     pub shard: usize,
+    /// The temporary tables that they became: the rest runs where these are.
+    pub spool: Option<Spool>,
+    /// Reference tables are among the inputs, though the rest could have read them.
+    pub wider: bool,
+    /// By input: shards that gave rows, how many and how many bytes.
+    pub from: Vec<Vec<(usize, u64, u64)>>,
     /// Given back when they aren't needed any more.
-    #[allow(dead_code, reason = "dropped with the rest")]
-    held: Held,
+    pub held: Held,
 }
-
-/// Takes a row of a shard's.
-pub(super) type Take<'a> = dyn FnMut(usize, Vec<Option<&[u8]>>) + 'a;
 
 impl Coordinator {
     /// Collects the inputs, then runs `sql` over them.
@@ -50,7 +50,7 @@ impl Coordinator {
         describe: bool,
     ) -> Go {
         let gathered = self.gathered(prepared, scatter, sql, shards, bind, extra, view).await?;
-        self.finish(prepared, gathered.sql, gathered.shard, bind, &gathered.extra, describe).await
+        self.finish(prepared, gathered, bind, describe).await
     }
 
     /// Collects the inputs. The text of the rest, its parameters, and where it runs.
@@ -66,215 +66,75 @@ impl Coordinator {
         view: &View,
     ) -> Go<Gathered> {
         self.worker.metrics.gathered.inc();
-        let mut held = self.database.shared.memory.hold();
-        let mut inputs = Vec::new();
-        let together = scatter.inputs.len() > 1 && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot());
-        if together {
-            inputs = self.collect_together(prepared, scatter, bind, extra, view, &mut held).await?;
-        } else if scatter.inputs.iter().any(|input| input.sql.iter().any(|piece| matches!(piece, Piece::Semi(_)))) {
-            inputs = self.collect_in_turn(prepared, scatter, bind, extra, view, &mut held).await?;
-        } else {
-            for input in &scatter.inputs {
-                inputs.push(self.collect_input(prepared, input, bind, extra, view, &mut held).await?);
-            }
-        }
+        let (mut gathering, order, suited) = self.collect(prepared, scatter, sql, bind, extra, view).await?;
         let own = prepared.described.get().map_or(0, |described| described.params.len());
         let mut all = extra.clone();
         let mut items = Vec::new();
-        for columns in inputs {
+        let mut from = Vec::new();
+        for at in order {
+            let Some(slot) = gathering.slots.get_mut(at) else { continue };
+            let columns = std::mem::take(&mut slot.columns);
+            from.push(std::mem::take(&mut slot.from));
+            if gathering.spool.is_some() {
+                items.push(tables::from_item(at, &columns));
+                continue;
+            }
             items.push(from_item(&columns, own + all.types.len() + 1));
             for column in columns {
                 all.types.push(column.array_oid());
-                all.values.push(Some(column.array()));
+                all.values.push(Some(column.into_array()));
             }
         }
         if own + all.types.len() > usize::from(u16::MAX) {
             return Err(too_much().into());
         }
-        let shard = self.rest_shard(prepared, shards);
-        Ok(Gathered { sql: text_of(sql, prepared, &items), extra: all, shard, held })
+        let shard = match &gathering.spool {
+            Some(spool) => spool.shard,
+            None => self.rest_shard(prepared, shards),
+        };
+        let wider = !std::ptr::eq(sql, suited);
+        let sql = text_of(suited, prepared, &items);
+        Ok(Gathered { sql, extra: all, shard, spool: gathering.spool, wider, from, held: gathering.held })
     }
 
-    /// Where the rest runs.
+    /// Where a rest over arrays runs. `shards`: those that are asked.
     pub(super) fn rest_shard(&self, prepared: &Prepared, shards: &[usize]) -> usize {
         let home = self.home();
-        // Types of users have other OIDs elsewhere, and the result was described at home.
-        let users = prepared.described.get().is_some_and(|described| {
-            described.columns.iter().any(|column| column.type_oid >= crate::catalog::schema::FIRST_USER_OID)
-        });
         match shards.first() {
-            Some(&first) if !shards.contains(&home) && !users => first,
+            Some(&first) if !shards.contains(&home) && !gives_own_types(prepared) => first,
             _ => home,
         }
     }
 
-    /// One input's rows, from all its shards at once.
-    async fn collect_input(
-        &mut self,
-        prepared: &Prepared,
-        input: &Input,
-        bind: &Bind,
-        extra: &Extra,
-        view: &View,
-        held: &mut Held,
-    ) -> Go<Vec<Column>> {
-        let described = self.input_columns(prepared, input, extra).await?;
-        let mut columns = made_columns(&described, view)?;
-        let shards = self.input_shards(prepared, input, bind, view)?;
-        let question = Question {
-            sql: text_of(&input.sql, prepared, &[]),
-            types: all_types(prepared, extra),
-            results: described.iter().map(|column| i16::from(travels_binary(column.type_oid))).collect(),
-            named: None,
-        };
-        let asked = shards.iter().map(|&shard| (shard, self.question_for(shard, &question))).collect();
-        let links = self.put_questions(asked, bind, extra, prepared.runs.get() > 1).await?;
-        let links = links.into_iter().map(|(shard, link)| (shard, link, false)).collect();
-        let mut take = |_: usize, values: Vec<Option<&[u8]>>| {
-            for (column, value) in columns.iter_mut().zip(values) {
-                column.push(value);
-            }
-        };
-        self.collect_links(links, held, &mut take).await?;
-        Ok(columns)
-    }
-
-    /// Which shards an input's rows are on.
-    pub(super) fn input_shards(&self, prepared: &Prepared, input: &Input, bind: &Bind, view: &View) -> Go<Vec<usize>> {
-        let values = self.bound(prepared, bind);
-        Ok(match self.target(&input.access, view, &|number| values(number))? {
-            Target::One(shard) => vec![shard],
-            Target::Many(shards) => shards,
-        })
-    }
-
-    /// Takes the rows of shards that were asked, and puts the links back.
-    pub(super) async fn collect_links(
-        &mut self,
-        mut links: Vec<(usize, Box<ShardLink>, bool)>,
-        held: &mut Held,
-        take: &mut Take<'_>,
-    ) -> Go {
-        let result = self.collect_rows(&mut links, held, take).await;
-        for (_, link, ended) in &links {
-            if result.is_err() && !ended {
-                link.cancel();
-            }
-        }
-        if matches!(result, Err(Stop::Over)) {
-            return Err(Stop::Over);
-        }
-        for (shard, mut link, ended) in links {
-            if !ended && self.ask(&mut link).await.is_err() {
-                continue;
-            }
-            link.expect.clear();
-            link.open = false;
-            link.failed = false;
-            link.rest(&self.worker);
-            self.put_link(shard, link);
-        }
-        result
-    }
-
-    async fn collect_rows(
-        &mut self,
-        links: &mut [(usize, Box<ShardLink>, bool)],
-        held: &mut Held,
-        take: &mut Take<'_>,
-    ) -> Go {
-        while !links.iter().all(|(_, _, ended)| *ended) {
-            self.collect_some(links, held, take).await?;
-            if self.output.len() >= limits::RELAY_BUFFER {
-                self.flush().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The same until all have ended, or have said much besides.
-    async fn collect_some(
-        &mut self,
-        links: &mut [(usize, Box<ShardLink>, bool)],
-        held: &mut Held,
-        take: &mut Take<'_>,
-    ) -> Go {
-        let worker = self.worker.clone();
-        let mut news = Vec::new();
-        let collected = self
-            .or_gone(poll_fn(|cx| {
-                for (shard, link, ended) in links.iter_mut() {
-                    while !*ended {
-                        let frame = match link.poll_frame(cx, &worker) {
-                            Poll::Pending => break,
-                            Poll::Ready(Ok(frame)) => frame,
-                            Poll::Ready(Err(error)) => {
-                                *ended = true;
-                                return Poll::Ready(Err(Stop::from(shard_lost(&error))));
-                            }
-                        };
-                        let body = link.input.filled().get(HEADER..frame.len).unwrap_or_default();
-                        match frame.tag {
-                            back::DATA_ROW => {
-                                let Some(values) = message::read_data_row(body) else {
-                                    return Poll::Ready(Err(super::stream::malformed().into()));
-                                };
-                                if let Err(error) = held.add(body.len()) {
-                                    return Poll::Ready(Err(error.into()));
-                                }
-                                take(*shard, values);
-                            }
-                            back::ERROR_RESPONSE => {
-                                let error = message::read_error(body).into_error();
-                                link.input.consume(frame.len);
-                                link.failed = true;
-                                return Poll::Ready(Err(error.into()));
-                            }
-                            back::PARAMETER_STATUS | back::NOTICE_RESPONSE | back::NOTIFICATION_RESPONSE => {
-                                news.push((*shard, frame.tag, body.to_vec()));
-                            }
-                            back::READY_FOR_QUERY => {
-                                link.status = body.first().copied().unwrap_or(b'I');
-                                let failed = link.failed;
-                                link.settle_prepared(failed);
-                                *ended = true;
-                            }
-                            _ => {}
-                        }
-                        link.input.consume(frame.len);
-                    }
-                }
-                let done = news.len() >= limits::NEWS || links.iter().all(|(_, _, ended)| *ended);
-                if done { Poll::Ready(Ok(())) } else { Poll::Pending }
-            }))
-            .await;
-        self.pass_news(news);
-        collected?
+    /// Where temporary tables are, and the rest over them.
+    pub(super) fn tables_shard(&self, prepared: &Prepared) -> usize {
+        if gives_own_types(prepared) { self.home() } else { self.database.shared.gather_on }
     }
 
     /// Runs the rest; its rows are the client's.
-    async fn finish(
-        &mut self,
-        prepared: &Prepared,
-        sql: String,
-        shard: usize,
-        bind: &Bind,
-        all: &Extra,
-        describe: bool,
-    ) -> Go {
+    async fn finish(&mut self, prepared: &Prepared, gathered: Gathered, bind: &Bind, describe: bool) -> Go {
+        let Gathered { sql, extra, shard, spool, held, .. } = gathered;
         let described = prepared.described.get();
-        let types = all_types(prepared, all);
+        let types = all_types(prepared, &extra);
         let question = Question { sql, types, results: bind.results.clone(), named: None };
-        let mut link = self.engage(shard).await?;
-        put_question(&mut link, &self.question_for(shard, &question), bind, all, true, false);
+        let mut link = match spool {
+            Some(spool) => spool.link,
+            None => self.engage(shard).await?,
+        };
+        put_question(&mut link, &self.question_for(shard, &question), bind, &extra, true, false);
+        // They are in what is being sent now.
+        drop((extra, question));
         link.sync();
         // Its description is compared before the first row is passed on.
         let row = self.await_description(&mut link).await?;
+        drop(held);
         if let Some(row) = &row {
             if let Err(error) = same_types(described, Some(row)) {
                 link.cancel();
                 let _ = self.ask(&mut link).await;
-                self.put_link(shard, link);
+                if !link.aside {
+                    self.put_link(shard, link);
+                }
                 return Err(error.into());
             }
             let own = described.and_then(|described| described.row.as_deref()).unwrap_or(row);
@@ -283,13 +143,15 @@ impl Coordinator {
             }
         }
         link.named = self.named_results(shard, described, bind);
-        self.put_link(shard, link);
-        self.relay(shard).await?;
-        if self.segment.skipping && !self.in_extended() {
-            self.segment.skipping = false;
-            return Err(Stop::Told);
+        link.last_words = None;
+        let mut link = self.relay_on(link).await?;
+        let told = link.last_words.take().is_some();
+        match link.aside {
+            true => self.end_spool(link).await?,
+            false => self.put_link(shard, link),
         }
-        Ok(())
+        // What follows up to Sync, or in the same string, doesn't run.
+        if told { Err(Stop::Told) } else { Ok(()) }
     }
 
     /// Takes the answers up to RowDescription. None: an error comes instead.
@@ -302,7 +164,7 @@ impl Coordinator {
                 return Ok(None);
             }
             let body = link.input.filled().get(HEADER..frame.len).unwrap_or_default().to_vec();
-            if frame.tag == back::PARAMETER_STATUS {
+            if frame.tag == back::PARAMETER_STATUS && !link.aside {
                 self.pass_parameter(link.shard, &body);
             }
             link.input.consume(frame.len);
@@ -319,17 +181,10 @@ impl Coordinator {
     }
 }
 
-/// Where an input's values are collected.
-pub(super) fn made_columns(described: &[super::describe::Column], view: &View) -> Result<Vec<Column>, PgError> {
-    let mut columns = Vec::new();
-    for column in described {
-        columns.push(Column::new(column.type_oid, &view.schema).ok_or_else(|| {
-            let text = format!("values of the column \"{}\" can't be collected over shards", column.name);
-            PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
-                .hint("Cast it to a type that a table's column can have.")
-        })?);
-    }
-    Ok(columns)
+/// Types of users have other OIDs elsewhere, and the result was described at home.
+fn gives_own_types(prepared: &Prepared) -> bool {
+    let own = |column: &super::describe::Column| column.type_oid >= crate::catalog::schema::FIRST_USER_OID;
+    prepared.described.get().is_some_and(|described| described.columns.iter().any(own))
 }
 
 /// Columns of the rest have the types that the statement's own have.

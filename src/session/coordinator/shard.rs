@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use tokio::task::JoinHandle;
 
 use super::types::Named;
+use crate::backend::database::Purpose;
 use crate::backend::login::Credentials;
 use crate::backend::settings::{self, Settings};
 use crate::backend::{Database, cancel};
@@ -101,6 +102,8 @@ pub struct ShardLink {
     pub query_failed: bool,
     /// Settings of its own that were found to be the session's: most comparisons end with their addresses.
     fit: Option<[Arc<Settings>; 2]>,
+    /// It has what was gathered, and is no part of the client's session: what it reports isn't the client's.
+    pub aside: bool,
     /// A cancel request that is on its way.
     cancelling: Cell<Option<JoinHandle<()>>>,
 }
@@ -119,7 +122,7 @@ pub struct Origin {
 
 impl ShardLink {
     /// Starts an inner session on a shard; its welcome is the first that comes.
-    pub fn start(shard: usize, origin: &Origin, database: &Arc<Database>) -> Self {
+    pub fn start(shard: usize, origin: &Origin, database: &Arc<Database>, purpose: Purpose) -> Self {
         let (ours, theirs) = pipe();
         let new = NewClient {
             stream: Stream::from_pipe(theirs),
@@ -140,7 +143,7 @@ impl ShardLink {
             user: origin.user.clone(),
             client: client.clone(),
         };
-        tokio::task::spawn_local(serve_within(seat, Box::new(new), mirror.clone()));
+        tokio::task::spawn_local(serve_within(seat, Box::new(new), mirror.clone(), purpose));
         Self {
             shard,
             stream: Stream::from_pipe(ours),
@@ -164,6 +167,7 @@ impl ShardLink {
             query_failed: false,
             fit: None,
             cancelling: Cell::new(None),
+            aside: purpose == Purpose::Gather,
         }
     }
 

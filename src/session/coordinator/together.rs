@@ -4,16 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::describe::{Column as Described, Prepared};
+use super::gather::{Gathering, Into};
 use super::multi::{Bind, Extra, Question, all_types, text_of};
-use super::rest::made_columns;
 use super::{Coordinator, Go};
 use crate::backend::View;
-use crate::backend::memory::Held;
-use crate::execute::arrays::{Column, travels_binary};
+use crate::execute::arrays::travels_binary;
 use crate::plan::sharded::{Input, Scatter};
 
 impl Coordinator {
-    /// All inputs' rows; no shard is asked more than once.
+    /// All inputs' rows, slot by slot; no shard is asked more than once.
     pub(super) async fn collect_together(
         &mut self,
         prepared: &Prepared,
@@ -21,18 +20,16 @@ impl Coordinator {
         bind: &Bind,
         extra: &Extra,
         view: &View,
-        held: &mut Held,
-    ) -> Go<Vec<Vec<Column>>> {
+        gathering: &mut Gathering,
+    ) -> Go {
         let mut described = Vec::new();
-        let mut columns = Vec::new();
         let mut on: Vec<Vec<usize>> = vec![Vec::new(); self.links.len()];
-        for (at, input) in scatter.inputs.iter().enumerate() {
-            let input_columns = self.input_columns(prepared, input, extra).await?;
-            columns.push(made_columns(&input_columns, view)?);
+        for input in &scatter.inputs {
+            let (slot, input_columns) = self.slot_of(prepared, input, extra, view, gathering).await?;
             described.push(input_columns);
             for shard in self.input_shards(prepared, input, bind, view)? {
                 if let Some(inputs) = on.get_mut(shard) {
-                    inputs.push(at);
+                    inputs.push(slot);
                 }
             }
         }
@@ -45,31 +42,30 @@ impl Coordinator {
         }
         let links = self.put_questions(questions, bind, extra, prepared.runs.get() > 1).await?;
         let links = links.into_iter().map(|(shard, link)| (shard, link, false)).collect();
-        let mut take = |shard: usize, values: Vec<Option<&[u8]>>| {
-            let inputs = on.get(shard).map(Vec::as_slice).unwrap_or_default();
-            sort_in(inputs, &values, &mut columns);
-        };
-        self.collect_links(links, held, &mut take).await?;
-        Ok(columns)
+        self.collect_links(links, &mut Into::Gather(gathering, &on)).await?;
+        self.end_spooling(gathering).await
     }
 }
 
-/// One row of a shard's to the input that it is of. With one input there is no tag.
-fn sort_in(inputs: &[usize], values: &[Option<&[u8]>], columns: &mut [Vec<Column>]) {
+/// The input that a row is of, and its values in it. With one input there is no tag.
+pub(super) fn values_of<'r, 'v>(
+    inputs: &[usize],
+    values: &'r [Option<&'v [u8]>],
+    width: impl Fn(usize) -> usize,
+) -> Option<(usize, &'r [Option<&'v [u8]>])> {
     let (tag, mut rest) = match (inputs, values.split_first()) {
-        ([one], _) => (*one, values),
+        ([one], _) => return Some((*one, values)),
         (_, Some((Some([high, low]), rest))) => (usize::from(u16::from_be_bytes([*high, *low])), rest),
-        _ => return,
+        _ => return None,
     };
     for &input in inputs {
-        let Some(own) = columns.get_mut(input) else { return };
-        let (mine, behind) = rest.split_at(own.len().min(rest.len()));
+        let (mine, behind) = rest.split_at_checked(width(input))?;
         if input == tag {
-            own.iter_mut().zip(mine).for_each(|(column, value)| column.push(*value));
-            return;
+            return Some((input, mine));
         }
         rest = behind;
     }
+    None
 }
 
 /// `SELECT n, …` for each input, its columns beside those of the others, which are NULL. The first branch has no rows:

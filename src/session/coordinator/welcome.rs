@@ -8,6 +8,7 @@ use super::describe::LocalSharded;
 use super::segment::Segment;
 use super::shard::{Origin, ShardLink};
 use super::{Coordinator, Go, Stop};
+use crate::backend::database::Purpose;
 use crate::base::{PgError, SqlState};
 use crate::catalog::defaults::spoken;
 use crate::config::User;
@@ -113,7 +114,7 @@ impl Coordinator {
         let Some(database) = self.database.shared.shards.get(shard) else {
             return Err(PgError::error(SqlState::INTERNAL_ERROR, "no such shard").into());
         };
-        let link = ShardLink::start(shard, &self.origin, database);
+        let link = ShardLink::start(shard, &self.origin, database, Purpose::Clients);
         self.client.follow(Some(link.client.clone()));
         self.parts.add(shard, link.client.clone());
         Ok(Box::new(link))

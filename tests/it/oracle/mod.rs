@@ -8,6 +8,7 @@ pub mod random;
 mod report;
 pub mod run;
 pub mod system;
+mod tables;
 
 use std::path::Path;
 
@@ -20,12 +21,7 @@ const ONLY: &str = "PGBRAID_ORACLE_ONLY";
 #[test]
 fn the_corpus_is_answered_as_by_one_postgresql() {
     let only = std::env::var_os(ONLY).and_then(|only| only.into_string().ok()).unwrap_or_default();
-    let mut cases = Vec::new();
-    let mut files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    for file in files.iter().filter(|file| !["schema.sql", "rows.sql"].iter().any(|name| file.ends_with(name))) {
-        cases.extend(corpus::read(&std::fs::read_to_string(file).unwrap()));
-    }
+    let cases = cases();
     let statements: usize = cases.iter().map(|case| case.steps.len()).sum();
     assert!(statements >= 600, "only {statements} statements");
     let system = system::system();
@@ -52,6 +48,14 @@ fn the_corpus_is_answered_as_by_one_postgresql() {
     if only.is_empty() {
         report::document(&totals);
     }
+}
+
+/// The whole corpus.
+fn cases() -> Vec<corpus::Case> {
+    let mut files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.retain(|file| !["schema.sql", "rows.sql"].iter().any(|name| file.ends_with(name)));
+    files.iter().flat_map(|file| corpus::read(&std::fs::read_to_string(file).unwrap())).collect()
 }
 
 fn folder() -> &'static Path {

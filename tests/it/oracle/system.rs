@@ -194,6 +194,21 @@ impl System {
         configuration(&self.cluster, self.more).replacen("home = \"s1\"\n", &added, 1)
     }
 
+    /// Statements of the proxy's that had temporary tables.
+    pub fn spooled(&self) -> u64 {
+        self.memory().spooled.value()
+    }
+
+    /// Bytes of rows that statements hold in the proxy, and in temporary tables.
+    pub fn gathered(&self) -> (i64, i64) {
+        (self.memory().memory.value(), self.memory().tables.value())
+    }
+
+    fn memory(&self) -> std::sync::Arc<pgbraid::telemetry::GatherMetrics> {
+        let shared = self.proxy.running.as_ref().unwrap().shared();
+        shared.sharded(PLAIN).unwrap().memory.figures().clone()
+    }
+
     /// A type's name, or its number if it is built in.
     pub fn type_name(&self, plain: bool, oid: u32) -> String {
         let types = if plain { &self.plain_types } else { &self.proxy_types };

@@ -21,6 +21,7 @@ mod placing;
 mod privileges;
 mod sequences;
 mod shards;
+mod spool;
 mod stream;
 mod talk;
 mod tpch;

@@ -73,17 +73,39 @@ fn a_slow_client_slows_the_shards_and_not_the_proxys_memory() {
     });
 }
 
+/// How many rows a statement gives, and the most memory that the proxy has meanwhile.
+async fn watched(proxy: &Proxy, raw: &mut Raw, sql: &str) -> (usize, u64) {
+    raw.send(&build::query(sql)).await.unwrap();
+    let (mut rows, mut most) = (0, 0);
+    loop {
+        tokio::select! {
+            frame = raw.expect() => match frame.unwrap().kind {
+                b'D' => rows += 1,
+                b'Z' => return (rows, most),
+                b'E' => panic!("{sql} fails"),
+                _ => {}
+            },
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+        if rows % 1_000 == 0 {
+            most = most.max(memory(proxy.pid));
+        }
+    }
+}
+
+/// What must be gathered: 240 rows of 150 bytes or so, times the products, times this twice.
+fn wide(most: usize) -> String {
+    format!(
+        "SELECT DISTINCT o.id, a.id, b.id, c.id, repeat('x', 100) FROM orders o, products a, products b, \
+         products c WHERE b.id <= {most} AND c.id <= {most}"
+    )
+}
+
 #[test]
 fn a_statement_over_its_budget_is_refused_with_the_setting() {
     systems().block_on(async {
-        let (proxy, mut raw) = proxy("gather_memory = 8\ngather_memory_total = 12").await;
+        let (proxy, mut raw) = proxy("gather_memory = 8\ngather_memory_total = 12\ngather_limit = 0").await;
         let before = memory(proxy.pid);
-        let wide = |most: usize| {
-            format!(
-                "SELECT DISTINCT o.id, a.id, b.id, c.id, repeat('x', 100) FROM orders o, products a, products b, \
-                 products c WHERE b.id <= {most} AND c.id <= {most}"
-            )
-        };
         for round in 0..3 {
             let frames = raw.query(&wide(12)).await.unwrap();
             let error = frames.iter().find(|frame| frame.kind == b'E').unwrap_or_else(|| panic!("{frames:?}"));
@@ -102,6 +124,45 @@ fn a_statement_over_its_budget_is_refused_with_the_setting() {
         assert!(frames.iter().any(|frame| frame.sqlstate() == "25P02"), "{frames:?}");
         raw.query("ROLLBACK").await.unwrap();
         assert_eq!(raw.value("SELECT count(*) FROM orders").await, "240");
+    });
+}
+
+/// What memory is too little for goes through temporary tables, however much it is.
+#[test]
+fn temporary_tables_take_what_memory_is_too_little_for() {
+    systems().block_on(async {
+        let (proxy, mut raw) = proxy("gather_memory = 8\ngather_limit = 40").await;
+        let before = memory(proxy.pid);
+        for most in [6, 9] {
+            let (rows, most_memory) = watched(&proxy, &mut raw, &wide(most)).await;
+            assert_eq!(rows, 240 * 12 * most * most);
+            assert!(most_memory < before + 40, "{before} MB before, {most_memory} MB while {most} ran");
+        }
+        let (_, page) = proxy.page("/metrics").await;
+        assert!(page.contains("pgbraid_gather_spooled_total{database=\"plain\"} 2"), "{page}");
+        let frames = raw.query(&wide(12)).await.unwrap();
+        let error = frames.iter().find(|frame| frame.kind == b'E').unwrap_or_else(|| panic!("{frames:?}"));
+        assert_eq!(error.sqlstate(), "53400", "{error:?}");
+        assert!(error.fields()[&'H'].contains("gather_limit, which is 40"), "{error:?}");
+        let now = memory(proxy.pid);
+        assert!(now < before + 40, "{before} MB before, {now} MB after");
+        assert_eq!(raw.value("SELECT count(*) FROM orders").await, "240");
+        let (_, page) = proxy.page("/metrics").await;
+        for figure in ["pgbraid_gather_memory_bytes", "pgbraid_gather_table_bytes"] {
+            assert!(page.contains(&format!("{figure}{{database=\"plain\"}} 0")), "{page}");
+        }
+    });
+}
+
+/// In memory it is what is gathered, and once more while it is sent.
+#[test]
+fn arrays_take_about_twice_the_memory_that_they_hold() {
+    systems().block_on(async {
+        let (proxy, mut raw) = proxy("gather_memory = 48\ngather_limit = 0").await;
+        let before = memory(proxy.pid);
+        let (rows, most) = watched(&proxy, &mut raw, &wide(10)).await;
+        assert_eq!(rows, 240 * 12 * 100);
+        assert!(most < before + 48 * 3, "{before} MB before, {most} MB at most");
     });
 }
 

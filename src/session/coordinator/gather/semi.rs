@@ -1,10 +1,9 @@
 //! Inputs one after another, the smallest first: where it pays, the keys that have come go along to the next one's shards.
 
 use crate::backend::View;
-use crate::backend::memory::Held;
 use crate::base::limits;
 use crate::execute::arrays::Column;
-use crate::plan::sharded::{Input, Piece, Scatter, Semi};
+use crate::plan::sharded::{Input, Piece, Semi};
 use crate::session::coordinator::describe::Prepared;
 use crate::session::coordinator::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use crate::session::coordinator::{Coordinator, Go};
@@ -15,49 +14,51 @@ const ROW: f64 = 7.0;
 
 /// What a server thinks that an input has.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Size {
+pub(super) struct Size {
     rows: f64,
     bytes: f64,
 }
 
 impl Coordinator {
-    /// All inputs' rows.
-    pub(super) async fn collect_in_turn(
+    /// How much servers think that each input has. Nothing, where no input can be narrowed by others' keys.
+    pub(super) async fn sizes(
         &mut self,
         prepared: &Prepared,
-        scatter: &Scatter,
+        inputs: &[Input],
         bind: &Bind,
         extra: &Extra,
         view: &View,
-        held: &mut Held,
-    ) -> Go<Vec<Vec<Column>>> {
+    ) -> Go<Vec<Option<Size>>> {
         let mut sizes = Vec::new();
-        for input in &scatter.inputs {
-            sizes.push(self.size(prepared, input, bind, extra, view).await?);
-        }
-        let mut order: Vec<usize> = (0..sizes.len()).collect();
-        order.sort_by(|a, b| bytes(&sizes, *a).total_cmp(&bytes(&sizes, *b)));
-        let mut inputs: Vec<Option<Vec<Column>>> = sizes.iter().map(|_| None).collect();
-        for at in order {
-            let Some(input) = scatter.inputs.get(at) else { continue };
-            let shards = self.input_shards(prepared, input, bind, view)?.len();
-            let budget = bytes(&sizes, at) / limits::SEMI_JOIN_PAYS / shards.max(1) as f64;
-            let mut with = extra.clone();
-            let narrowed = narrowed(prepared, input, &inputs, budget, &mut with);
-            let columns = match &narrowed {
-                Some(narrowed) => {
-                    // It gives the same columns.
-                    let known = self.input_columns(prepared, input, extra).await?;
-                    prepared.inputs.borrow_mut().insert(text_of(&narrowed.sql, prepared, &[]), known);
-                    self.collect_input(prepared, narrowed, bind, &with, view, held).await?
-                }
-                None => self.collect_input(prepared, input, bind, extra, view, held).await?,
-            };
-            if let Some(place) = inputs.get_mut(at) {
-                *place = Some(columns);
+        if inputs.iter().any(|input| input.sql.iter().any(|piece| matches!(piece, Piece::Semi(_)))) {
+            for input in inputs {
+                sizes.push(self.size(prepared, input, bind, extra, view).await?);
             }
         }
-        Ok(inputs.into_iter().map(Option::unwrap_or_default).collect())
+        Ok(sizes)
+    }
+
+    /// An input with the keys of others that have come, and the values with these; as far as that pays. `held`: a column
+    /// of an input whose rows are all at hand.
+    #[allow(clippy::too_many_arguments, reason = "what an execution is made of")]
+    pub(super) async fn narrowed<'c>(
+        &mut self,
+        prepared: &Prepared,
+        input: &Input,
+        size: Option<Size>,
+        bind: &Bind,
+        extra: &Extra,
+        view: &View,
+        held: impl Fn(usize, usize) -> Option<&'c Column>,
+    ) -> Go<Option<(Input, Extra)>> {
+        let shards = self.input_shards(prepared, input, bind, view)?.len();
+        let budget = bytes(size) / limits::SEMI_JOIN_PAYS / shards.max(1) as f64;
+        let mut with = extra.clone();
+        let Some(narrowed) = narrowed(prepared, input, held, budget, &mut with) else { return Ok(None) };
+        // It gives the same columns.
+        let known = self.input_columns(prepared, input, extra).await?;
+        prepared.inputs.borrow_mut().insert(text_of(&narrowed.sql, prepared, &[]), known);
+        Ok(Some((narrowed, with)))
     }
 
     /// How much one of the input's shards thinks that it has, and the others as much each.
@@ -86,8 +87,9 @@ impl Coordinator {
     }
 }
 
-fn bytes(sizes: &[Option<Size>], at: usize) -> f64 {
-    sizes.get(at).copied().flatten().map_or(f64::INFINITY, |size| size.bytes)
+/// Its bytes; more than anything where they aren't known.
+pub(super) fn bytes(size: Option<Size>) -> f64 {
+    size.map_or(f64::INFINITY, |size| size.bytes)
 }
 
 /// `Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4)`
@@ -103,10 +105,10 @@ fn size(line: &str, shards: usize) -> Option<Size> {
 
 /// The input with the keys of others that have come, which are added to `extra`, as far as the budget for each shard
 /// allows.
-fn narrowed(
+fn narrowed<'c>(
     prepared: &Prepared,
     input: &Input,
-    inputs: &[Option<Vec<Column>>],
+    held: impl Fn(usize, usize) -> Option<&'c Column>,
     budget: f64,
     extra: &mut Extra,
 ) -> Option<Input> {
@@ -116,12 +118,11 @@ fn narrowed(
     let sql = (input.sql.iter())
         .map(|piece| {
             let Piece::Semi(Semi { test, input, column }) = piece else { return piece.clone() };
-            let source = inputs.get(*input).and_then(Option::as_ref).and_then(|columns| columns.get(*column));
-            let Some(keys) = source.and_then(|column| column.keys(left as usize)) else { return piece.clone() };
+            let Some(keys) = held(*input, *column).and_then(|column| column.keys(left as usize)) else { return piece.clone() };
             left -= keys.held() as f64;
             any = true;
             extra.types.push(keys.array_oid());
-            extra.values.push(Some(keys.array()));
+            extra.values.push(Some(keys.into_array()));
             Piece::Text(format!(" AND {test} = ANY (${})", own + extra.types.len()))
         })
         .collect();
