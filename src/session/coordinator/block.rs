@@ -21,6 +21,8 @@ pub(super) struct Block {
     pub since: SystemTime,
     /// False: the client didn't say BEGIN, a string of several statements is being run.
     pub explicit: bool,
+    /// It was begun for one statement that reads, which sees one snapshot in it.
+    pub single: bool,
     /// Settings that statements are planned by were changed in it: what they are isn't known before it ends.
     pub reread: bool,
     pub failed: bool,
@@ -53,6 +55,7 @@ impl Block {
             begin,
             since: SystemTime::now(),
             explicit,
+            single: false,
             reread: false,
             failed: false,
             isolation: modes.isolation,

@@ -15,6 +15,7 @@ use super::together::values_of;
 use super::{Coordinator, Go, Stop};
 use crate::backend::View;
 use crate::backend::memory::Held;
+use crate::base::footprint::WriteSet;
 use crate::base::{PgError, SqlState, limits};
 use crate::execute::arrays::{Column, travels_binary};
 use crate::execute::tables::Chunk;
@@ -31,6 +32,8 @@ pub(super) struct Gathering {
     pub over: Option<PgError>,
     /// They can't: why.
     stuck: Option<&'static str>,
+    /// The rest calls what may write.
+    pub draws: bool,
     /// The shard that has them, once there are some.
     pub on: usize,
     pub spool: Option<Spool>,
@@ -145,6 +148,7 @@ impl Coordinator {
             slots: Vec::new(),
             over: None,
             stuck: (scatter.rest_reads && wider.is_none()).then_some(READS),
+            draws: prepared.plan.steps.iter().any(|step| step.writes != WriteSet::None),
             on: self.tables_shard(prepared),
             spool: None,
         };

@@ -324,6 +324,7 @@ pub(super) fn snapshot_block(draws: bool) -> Block {
     let modes = TransactionModes { read_only, isolation: Some(crate::plan::Isolation::RepeatableRead) };
     let mut block = Block::new(begin.into(), modes, false);
     block.fixed = true;
+    block.single = true;
     block
 }
 

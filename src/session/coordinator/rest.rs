@@ -50,6 +50,12 @@ impl Coordinator {
         describe: bool,
     ) -> Go {
         let gathered = self.gathered(prepared, scatter, sql, shards, bind, extra, view).await?;
+        // Over temporary tables it may take long, and the shards aren't needed for it.
+        if gathered.spool.is_some()
+            && let Some(block) = self.block.take_if(|block| block.single)
+        {
+            self.end_reading(block, true).await?;
+        }
         self.finish(prepared, gathered, bind, describe).await
     }
 

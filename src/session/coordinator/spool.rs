@@ -63,8 +63,13 @@ impl Coordinator {
     pub(super) async fn end_spooling(&mut self, gathering: &mut Gathering) -> Go {
         self.spool(gathering, true).await?;
         let (Some(spool), Some(over)) = (&mut gathering.spool, &gathering.over) else { return Ok(()) };
+        // What the rest calls may draw from a sequence (`pgbraid.unique_id`), if the client's transaction may.
+        let mode = "SELECT pg_catalog.current_setting('transaction_read_only')";
+        let mode = if gathering.draws { self.rows_of(self.home(), mode).await?.pop() } else { None };
+        let free = mode.is_some_and(|mode| matches!(mode.as_slice(), [Some(mode)] if mode == "off"));
         let names: Vec<String> = (0..gathering.slots.len()).map(tables::name).collect();
-        let sql = format!("ANALYZE {}; SET LOCAL transaction_read_only = on", names.join(", "));
+        let read_only = if free { "" } else { "; SET LOCAL transaction_read_only = on" };
+        let sql = format!("ANALYZE {}{read_only}", names.join(", "));
         self.say_to(spool, &sql, over).await
     }
 

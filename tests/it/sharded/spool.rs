@@ -160,6 +160,8 @@ async fn whatever_dies_nothing_stays_behind() {
     world.goes_on(&mut raw, "at first").await;
     refused_where_tables_cant_be_made(&world, &mut raw).await;
     reference_tables_come_too(&mut raw).await;
+    the_rest_may_do_what_the_transaction_may(&mut raw).await;
+    a_cursor_keeps_its_tables(&world, &mut raw).await;
     world.clean("before anything dies").await;
     for moment in [Moment::Filling, Moment::Running] {
         for event in [
@@ -298,5 +300,47 @@ async fn reference_tables_come_too(raw: &mut Raw) {
     let shown = lines.join("\n");
     for words in ["With reference tables, input 3: SELECT", "gave 15040 rows", "Rest on s3, over temporary tables"] {
         assert!(shown.contains(words), "{shown}");
+    }
+}
+
+/// What the rest calls may draw from a sequence, unless the client's transaction only reads.
+async fn the_rest_may_do_what_the_transaction_may(raw: &mut Raw) {
+    let drawn = "SELECT count(DISTINCT n) FROM (SELECT rank() OVER (ORDER BY owner, id) AS r, pgbraid.unique_id() AS n \
+                 FROM accounts) t WHERE r > 0";
+    for begin in ["BEGIN", "BEGIN READ ONLY"] {
+        assert_eq!(raw.value(drawn).await, MANY.to_string());
+        assert_eq!(said(raw, begin).await, "BEGIN");
+        match begin {
+            "BEGIN" => assert_eq!(raw.value(drawn).await, MANY.to_string()),
+            _ => assert!(said(raw, drawn).await.starts_with("25006: "), "{begin}"),
+        }
+        assert_eq!(said(raw, "ROLLBACK").await, "ROLLBACK");
+    }
+}
+
+async fn a_cursor_keeps_its_tables(world: &World, raw: &mut Raw) {
+    let figure = async || {
+        let page = world.proxy.page("/metrics").await.1;
+        let line = page.lines().find(|line| line.starts_with("pgbraid_gather_table_bytes{")).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next().and_then(|bytes| bytes.parse::<u64>().ok())).unwrap()
+    };
+    let rows = |frames: Vec<crate::support::raw::Frame>| frames.iter().filter(|frame| frame.kind == b'D').count();
+    for end in ["CLOSE c", "ROLLBACK TO s", "COMMIT"] {
+        assert_eq!(said(raw, "BEGIN; SAVEPOINT s").await, "SAVEPOINT");
+        let declare = "DECLARE c CURSOR FOR SELECT id, rank() OVER (ORDER BY owner, id) FROM accounts";
+        assert_eq!(said(raw, declare).await, "DECLARE CURSOR");
+        assert_eq!(rows(raw.query("FETCH 5 FROM c").await.unwrap()), 5);
+        assert!(figure().await > 3 << 20);
+        assert_eq!(rows(raw.query("FETCH 500 FROM c").await.unwrap()), 500);
+        // What the transaction writes may be prepared all the same.
+        for shard in [0, 1] {
+            let id = world.shards[shard].value(PRIMARY, "bank", "SELECT min(id) FROM accounts").await.unwrap();
+            assert_eq!(said(raw, &format!("UPDATE accounts SET balance = 2 WHERE id = {id}")).await, "UPDATE 1");
+        }
+        said(raw, end).await;
+        assert_eq!(figure().await, 0, "{end}");
+        if end != "COMMIT" {
+            assert_eq!(said(raw, "COMMIT").await, "COMMIT");
+        }
     }
 }
