@@ -282,8 +282,8 @@ async fn refused_where_tables_cant_be_made(world: &World, raw: &mut Raw) {
 /// little for the second input only.
 async fn reference_tables_come_too(raw: &mut Raw) {
     assert_eq!(said(raw, "INSERT INTO kinds VALUES ('a', 'first', 1), ('b', 'second', 2)").await, "INSERT 0 2");
-    let join = "SELECT count(*) * 10 + count(DISTINCT k.code) FROM accounts a JOIN accounts b ON b.balance = a.id \
-                LEFT JOIN kinds k ON k.n = a.id WHERE a.id <= 40 AND length(b.owner) > 0";
+    let join = "SELECT count(*) * 10 + count(DISTINCT k.code) + 0 * max(length(b.owner)) FROM accounts a \
+                JOIN accounts b ON b.balance = a.id LEFT JOIN kinds k ON k.n = a.id WHERE a.id <= 40";
     for begin in ["", "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"] {
         if !begin.is_empty() {
             assert_eq!(said(raw, begin).await, "BEGIN");
