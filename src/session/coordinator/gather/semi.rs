@@ -118,7 +118,9 @@ fn narrowed<'c>(
     let sql = (input.sql.iter())
         .map(|piece| {
             let Piece::Semi(Semi { test, input, column }) = piece else { return piece.clone() };
-            let Some(keys) = held(*input, *column).and_then(|column| column.keys(left as usize)) else { return piece.clone() };
+            let Some(keys) = held(*input, *column).and_then(|column| column.keys(left as usize)) else {
+                return piece.clone();
+            };
             left -= keys.held() as f64;
             any = true;
             extra.types.push(keys.array_oid());
