@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::block::Block;
 use super::collect::{Answer, Keep};
-use super::describe::Prepared;
+use super::describe::{Described, Prepared};
 use super::draw::Drawn;
 use super::multi::{Bind, Extra, Question, all_types, put_question};
 use super::welcome::{put_body, with_formats};
@@ -96,7 +96,7 @@ impl Coordinator {
         bind: &Bind,
         describe: bool,
     ) {
-        if describe && let Some(row) = prepared.described.get().and_then(|described| described.row.as_deref()) {
+        if describe && let Some(row) = prepared.described.get().and_then(Described::told) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
         for row in rows {

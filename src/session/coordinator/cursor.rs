@@ -1,7 +1,7 @@
 //! Cursors of SQL over several shards: their rows are read as FETCH asks for them, and kept where it may go back.
 
 use super::decide::{Cursor as Declared, Decision, Target, refusal_error, scatter_of};
-use super::describe::Prepared;
+use super::describe::{Described, Prepared};
 use super::fetch::{self, ALL, Asked, Way, read};
 use super::flow::{Flow, To};
 use super::multi::Bind;
@@ -94,7 +94,7 @@ impl Coordinator {
         };
         let bind = Bind { results: vec![i16::from(cursor.binary)], ..bind.clone() };
         let flow = self.open_flow(&query, scatter, &shards, &bind).await?;
-        let row = query.described.get().and_then(|described| described.row.clone()).unwrap_or_default();
+        let row = query.described.get().and_then(Described::told).map(<[u8]>::to_vec).unwrap_or_default();
         let rows = Rows {
             flow: Some(flow),
             row: with_formats(&row, &bind.results),

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::decide::Decision;
+use super::multi::{Bind, put_bound};
 use super::reads::Reads;
 use super::route::Routes;
+use super::welcome::with_formats;
 use super::{Coordinator, Go};
 use crate::backend::ShardedDatabase;
 use crate::backend::gates::LocalGates;
@@ -17,7 +19,7 @@ use crate::catalog::schema::Oid;
 use crate::plan;
 use crate::session::context::{Reading, Worker};
 use crate::session::is_default_path;
-use crate::wire::frame::split_cstr;
+use crate::wire::frame::{front, split_cstr};
 use crate::wire::message;
 use crate::wire::reader::Reader;
 
@@ -70,7 +72,16 @@ pub(super) struct Described {
     pub params: Vec<Oid>,
     /// Body of RowDescription.
     pub row: Option<Vec<u8>>,
+    /// The same of its portal, where that was asked for: planning may have found other typmods (of `coalesce(NULL, x)`).
+    pub portal: OnceCell<Vec<u8>>,
     pub columns: Vec<Column>,
+}
+
+impl Described {
+    /// Body of the RowDescription that stands before rows.
+    pub fn told(&self) -> Option<&[u8]> {
+        self.portal.get().or(self.row.as_ref()).map(Vec::as_slice)
+    }
 }
 
 /// A result column.
@@ -197,7 +208,42 @@ impl Coordinator {
         }
         let params = answer.params.as_deref().map(read_oids).unwrap_or_default();
         let columns = answer.row.as_deref().map(read_columns).unwrap_or_default();
-        let _ = prepared.described.set(Described { params, row: answer.row, columns });
+        let described = Described { params, row: answer.row, portal: OnceCell::new(), columns };
+        let runs = described.row.is_some() && described.params.is_empty() && !self.in_extended();
+        let _ = prepared.described.set(described);
+        // It is about to run: what PostgreSQL finds wrong in planning it is its error.
+        if runs { self.describe_portal(prepared, &Bind::default()).await } else { Ok(()) }
+    }
+
+    /// The description that stands before rows, as the home shard plans the statement.
+    ///
+    /// # Errors
+    /// PostgreSQL's own, told as it came.
+    pub(super) async fn describe_portal(&mut self, prepared: &Prepared, bind: &Bind) -> Go {
+        let Some(described) = prepared.described.get().filter(|described| described.portal.get().is_none()) else {
+            return Ok(());
+        };
+        if described.row.is_none() {
+            return Ok(());
+        }
+        let home = self.home();
+        let mut link = self.connect(home).await?;
+        message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
+        message::put(&mut link.out, front::BIND, |out| {
+            out.extend_from_slice(b"\0\0");
+            put_bound(out, bind);
+        });
+        message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));
+        link.unnamed = 0;
+        link.sync();
+        let answer = self.ask(&mut link).await?;
+        self.put_link(home, link);
+        if let Some(error) = answer.error {
+            return Err(self.tell_frame(&error, &answer.error_frame));
+        }
+        if let Some(row) = answer.row {
+            let _ = described.portal.set(with_formats(&row, &[]));
+        }
         Ok(())
     }
 

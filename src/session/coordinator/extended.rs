@@ -381,9 +381,18 @@ impl Coordinator {
                 }
             }
             Place::Shards(_) | Place::Here => {
+                let shards = matches!(place, Place::Shards(_));
+                if let Some(portal) = self.portals.get(name).filter(|_| shards) {
+                    let (prepared, bind) = (portal.prepared.clone(), portal.bind.clone());
+                    if prepared.described.get().is_some_and(|described| described.portal.get().is_none()) {
+                        self.settle().await?;
+                        self.hold_segment().await?;
+                        self.describe_portal(&prepared, &bind).await?;
+                    }
+                }
                 let row = self.portals.get(name).and_then(|portal| {
                     let described = portal.prepared.described.get()?;
-                    Some(with_formats(described.row.as_deref()?, &portal.bind.results))
+                    Some(with_formats(described.told()?, &portal.bind.results))
                 });
                 self.settle().await?;
                 match row {

@@ -293,7 +293,7 @@ impl Coordinator {
     }
 
     fn tell_rows(&mut self, prepared: &Prepared, bind: &Bind, told: &mut Told) {
-        let row = prepared.described.get().and_then(|described| described.row.as_deref());
+        let row = prepared.described.get().and_then(|described| described.told());
         if let (Some(row), false) = (row, std::mem::replace(&mut told.described, true)) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }

@@ -7,7 +7,7 @@
 use super::change::{Task, count_of, uneven};
 use super::collect::Answer;
 use super::deal::{Deal, insert_text};
-use super::describe::Prepared;
+use super::describe::{Described, Prepared};
 use super::gather::{Into, made_columns};
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 
@@ -73,7 +73,7 @@ impl Coordinator {
         count += self.carry_out(prepared, tasks, &expected, bind, (&mut rows, &mut held)).await?;
         let (tasks, expected) = addressed(prepared, &moved.delete, go, &extra, bind);
         self.carry_out(prepared, tasks, &expected, bind, (&mut rows, &mut held)).await?;
-        if let (true, Some(row)) = (describe, prepared.described.get().and_then(|described| described.row.as_deref())) {
+        if let (true, Some(row)) = (describe, prepared.described.get().and_then(Described::told)) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
         for row in &rows {

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 
-use super::describe::Prepared;
+use super::describe::{Described, Prepared};
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use super::relay::shard_lost;
 use super::shard::{Expect, ShardLink};
@@ -143,7 +143,7 @@ impl Coordinator {
                 }
                 return Err(error.into());
             }
-            let own = described.and_then(|described| described.row.as_deref()).unwrap_or(row);
+            let own = described.and_then(Described::told).unwrap_or(row);
             if describe {
                 put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(own, &bind.results));
             }

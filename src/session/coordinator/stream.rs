@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::describe::Prepared;
+use super::describe::{Described, Prepared};
 use super::multi::{Bind, Extra, Question, all_types, text_of};
 use super::relay::shard_lost;
 use super::shard::ShardLink;
@@ -137,7 +137,7 @@ impl Coordinator {
             let named = self.named_results(shard, described, bind);
             sources.push(Source { shard, link, state: State::Waiting, named });
         }
-        if describe && let Some(row) = described.and_then(|described| described.row.as_deref()) {
+        if describe && let Some(row) = described.and_then(Described::told) {
             put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
         }
         let mut sink = Sink { visible, hidden, offset: run.offset, left: run.limit, told: 0 };

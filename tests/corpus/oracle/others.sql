@@ -205,3 +205,11 @@ ROLLBACK;
 BEGIN;
 DELETE FROM orders WHERE total > 50;
 ROLLBACK;
+
+-- class: values
+
+-- name: typmods that planning finds
+SELECT <<order_id, line, coalesce(NULL::numeric, price) AS p, CASE WHEN true THEN price ELSE 1.5 END FROM items ORDER BY 1, 2 LIMIT 5|coalesce(NULL::numeric, price), count(*) FROM items GROUP BY price ORDER BY 1 LIMIT 4|coalesce(NULL::numeric, i.price) FROM items i JOIN orders o ON o.id = i.line ORDER BY 1 LIMIT 3>>;
+
+-- params: int8=3
+SELECT order_id, coalesce(NULL::numeric, price) FROM items WHERE order_id < $1 ORDER BY 1, line;

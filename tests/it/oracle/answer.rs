@@ -50,7 +50,9 @@ impl Answer {
             match frame.kind {
                 b'T' => {
                     let columns = columns(&frame.body, name);
-                    let differs = |a: &Column, b: &Column| Column { binary: b.binary, ..a.clone() } != *b;
+                    // A portal's typmods may be others than the statement's: planning finds them.
+                    let differs =
+                        |a: &Column, b: &Column| Column { binary: b.binary, typmod: b.typmod, ..a.clone() } != *b;
                     if let Some(known) = &answer.columns
                         && (known.len() != columns.len() || known.iter().zip(&columns).any(|(a, b)| differs(a, b)))
                     {
