@@ -6,7 +6,7 @@
 
 use super::analysis::Known;
 use super::names::Resolver;
-use super::several::values;
+use super::several::{returned, values};
 use super::splice::{Edits, text};
 use super::walk::{Part, has_query, parts};
 use super::{Context, Piece, functions};
@@ -17,6 +17,8 @@ use crate::sql::ast::*;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prior {
     pub queries: Vec<Asked>,
+    /// Nothing else of the statement reads but its target: what it finds hangs on the sub-query's moment alone.
+    pub alone: bool,
     /// The table whose rows are found by them, as SQL has it. `None`: new rows only.
     pub target: Option<String>,
     /// The statement with their values, [`Piece::Once`], in their places.
@@ -27,31 +29,46 @@ pub struct Prior {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
     pub sql: String,
+    /// The sub-query itself, where its rows are the elements of an array that a value is compared with: they may be no
+    /// arrays themselves.
+    pub elements: Option<String>,
     /// Its value has the database's collation, as a constant has. False: none, or that isn't known.
     pub plain: bool,
 }
 
 /// UPDATE, DELETE and INSERT … VALUES with sub-queries that stand by themselves. `None`: there is none.
 pub fn prior(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Option<Prior> {
-    let mut finder = Finder { sql, context, params, edits: Edits::default(), queries: Vec::new() };
+    let mut finder = Finder { sql, context, params, edits: Edits::default(), queries: Vec::new(), others: false };
     let (span, target) = match statement {
         Statement::Update(update) if update.with.is_none() => {
-            update.assignments.iter().for_each(|assignment| finder.look(&assignment.value));
+            finder.others = update.from.is_some() || returned(update.returning.as_ref()).any(has_query);
+            // `(a) = (SELECT …)` takes a row.
+            let plain = |assignment: &&Assignment| assignment.columns.len() == 1 && !is_listed(sql, assignment);
+            update.assignments.iter().filter(plain).for_each(|assignment| finder.look(&assignment.value));
+            finder.others |= update.assignments.iter().any(|it| !plain(&it) && has_query(&it.value));
             update.filter.iter().for_each(|filter| finder.look(&filter.expr));
             (update.span, Some(&update.table))
         }
         Statement::Delete(delete) if delete.with.is_none() => {
+            finder.others = delete.using.is_some() || returned(delete.returning.as_ref()).any(has_query);
             delete.filter.iter().for_each(|filter| finder.look(&filter.expr));
             (delete.span, Some(&delete.table))
         }
         Statement::Insert(insert) if insert.with.is_none() => {
+            let conflict = insert.on_conflict.as_ref();
+            let set = conflict.and_then(|conflict| conflict.update.as_deref()).unwrap_or_default();
+            finder.others = set.iter().any(|assignment| has_query(&assignment.value))
+                || conflict.and_then(|conflict| conflict.filter.as_ref()).is_some_and(|filter| has_query(&filter.expr))
+                || returned(insert.returning.as_ref()).any(has_query);
             values(insert)?.rows.iter().flat_map(|row| &row.values).for_each(|value| finder.look(value));
             (insert.span, None)
         }
         _ => return None,
     };
     let target = target.map(|table| table.name.span.of(sql).to_owned());
-    (!finder.queries.is_empty()).then(|| Prior { target, sql: finder.edits.apply(sql, span), queries: finder.queries })
+    let alone = !finder.others;
+    let sql = finder.edits.apply(sql, span);
+    (!finder.queries.is_empty()).then_some(Prior { alone, target, sql, queries: finder.queries })
 }
 
 struct Finder<'a> {
@@ -60,13 +77,15 @@ struct Finder<'a> {
     params: &'a [Oid],
     edits: Edits,
     queries: Vec<Asked>,
+    /// Something else of the statement reads.
+    others: bool,
 }
 
 impl Finder<'_> {
     fn look(&mut self, expr: &Expr) {
         match &expr.kind {
             ExprKind::InQuery { operand, query, negated } if !has_query(operand) && !is_row(operand) => {
-                if let Some(number) = self.ask("ARRAY", query) {
+                if let Some(number) = self.ask("ARRAY", query, true) {
                     let not = if *negated { "(NOT (" } else { "((" };
                     let left = operand.span.of(self.sql);
                     let pieces = vec![text(format!("{not}{left} = ANY (")), Piece::Once(number), text(")))")];
@@ -77,7 +96,7 @@ impl Finder<'_> {
             ExprKind::Quantified { operand, operator, all, right: Quantified::Query(query) }
                 if !has_query(operand) && !is_row(operand) =>
             {
-                if let Some(number) = self.ask("ARRAY", query) {
+                if let Some(number) = self.ask("ARRAY", query, true) {
                     let left = operand.span.of(self.sql);
                     let word = if *all { "ALL" } else { "ANY" };
                     let pieces = vec![text(format!("({left} {operator} {word} (")), Piece::Once(number), text("))")];
@@ -91,7 +110,7 @@ impl Finder<'_> {
                     ExprKind::ArrayQuery(_) => "ARRAY",
                     _ => "",
                 };
-                if let Some(number) = self.ask(word, query) {
+                if let Some(number) = self.ask(word, query, false) {
                     self.edits.pieces(expr.span, vec![text("("), Piece::Once(number), text(")")]);
                     return;
                 }
@@ -99,14 +118,15 @@ impl Finder<'_> {
             _ => {}
         }
         for part in parts(expr) {
-            if let Part::Expr(part) = part {
-                self.look(part);
+            match part {
+                Part::Expr(part) => self.look(part),
+                Part::Query(_) => self.others = true,
             }
         }
     }
 
     /// The number of the query's value, if it stands by itself.
-    fn ask(&mut self, word: &str, query: &Query) -> Option<usize> {
+    fn ask(&mut self, word: &str, query: &Query, compared: bool) -> Option<usize> {
         if !query.locking.is_empty() {
             return None;
         }
@@ -130,11 +150,17 @@ impl Finder<'_> {
             Some(Known::Collation(collation)) => collation.name == self.context.schema.collation.name,
             _ => false,
         };
-        self.queries.push(Asked { sql, plain });
+        self.queries.push(Asked { sql, elements: compared.then(|| own.to_owned()), plain });
         Some(self.queries.len() - 1)
     }
 }
 
 fn is_row(expr: &Expr) -> bool {
     matches!(super::walk::bare(expr).kind, ExprKind::Row(_) | ExprKind::WholeRow(_))
+}
+
+/// Whether the columns stand in parentheses.
+fn is_listed(sql: &str, assignment: &Assignment) -> bool {
+    let before = assignment.columns.first().map(|column| Span::new(assignment.span.start, column.name.span.start));
+    before.is_some_and(|before| before.of(sql).contains('('))
 }

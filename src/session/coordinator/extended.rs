@@ -319,6 +319,18 @@ impl Coordinator {
         }
     }
 
+    /// Has a portal over shards described as the home shard plans it.
+    async fn plan_portal(&mut self, name: &[u8]) -> Go {
+        let Some(portal) = self.portals.get(name) else { return Ok(()) };
+        let (prepared, bind) = (portal.prepared.clone(), portal.bind.clone());
+        if prepared.described.get().is_some_and(|described| described.portal.get().is_none()) {
+            self.settle().await?;
+            self.hold_segment().await?;
+            self.describe_portal(&prepared, &bind).await?;
+        }
+        Ok(())
+    }
+
     async fn describe_message(&mut self, body: &[u8]) -> Go {
         let Some((&kind, name)) = body.split_first().and_then(|(kind, rest)| Some((kind, split_cstr(rest)?.0))) else {
             return Err(self.tell_and_end(protocol_error("invalid message format: Describe".into())).await);
@@ -381,14 +393,8 @@ impl Coordinator {
                 }
             }
             Place::Shards(_) | Place::Here => {
-                let shards = matches!(place, Place::Shards(_));
-                if let Some(portal) = self.portals.get(name).filter(|_| shards) {
-                    let (prepared, bind) = (portal.prepared.clone(), portal.bind.clone());
-                    if prepared.described.get().is_some_and(|described| described.portal.get().is_none()) {
-                        self.settle().await?;
-                        self.hold_segment().await?;
-                        self.describe_portal(&prepared, &bind).await?;
-                    }
+                if matches!(place, Place::Shards(_)) {
+                    self.plan_portal(name).await?;
                 }
                 let row = self.portals.get(name).and_then(|portal| {
                     let described = portal.prepared.described.get()?;

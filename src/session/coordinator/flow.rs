@@ -72,6 +72,11 @@ impl Coordinator {
         prepared.runs.set(prepared.runs.get().saturating_add(1));
         let scatter = self.suited(scatter)?;
         self.may_read(&scatter.views).await?;
+        let flow = self.flow_of(prepared, scatter, shards, bind).await;
+        flow.map_err(|stop| super::multi::as_owner(scatter, stop))
+    }
+
+    async fn flow_of(&mut self, prepared: &Prepared, scatter: &Scatter, shards: &[usize], bind: &Bind) -> Go<Flow> {
         let view = self.view().await?;
         let extra = self.once(scatter, shards).await?;
         let visible = prepared.described.get().map_or(0, |described| described.columns.len());

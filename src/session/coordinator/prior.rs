@@ -25,21 +25,21 @@ impl Coordinator {
     /// Where each statement has a snapshot of its own, the table that is written is locked first: so the rows that are found
     /// are those that there were when the sub-query was answered. With several sub-queries only one snapshot for all does.
     pub(super) async fn run_prior(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
-        let several = prior.queries.len() > 1;
+        let several = prior.queries.len() > 1 || !prior.alone;
         if several && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
-            let text =
-                "in a READ COMMITTED transaction this statement's sub-queries could see rows of different moments";
+            let text = "in a READ COMMITTED transaction the parts of this statement that read could see rows of different moments";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                 .hint("BEGIN ISOLATION LEVEL REPEATABLE READ, or run it outside a transaction.")
                 .into());
         }
         let own = self.block.is_none();
         if own {
-            let (begin, isolation) = match several {
-                true => ("BEGIN ISOLATION LEVEL REPEATABLE READ", Some(Isolation::RepeatableRead)),
-                false => ("BEGIN", None),
-            };
-            self.block = Some(self.new_block(begin, TransactionModes { read_only: None, isolation }, false));
+            let mut block = self.new_block("BEGIN", TransactionModes::default(), false);
+            if several && !block.keeps_snapshot() {
+                let modes = TransactionModes { read_only: None, isolation: Some(Isolation::RepeatableRead) };
+                block = self.new_block("BEGIN ISOLATION LEVEL REPEATABLE READ", modes, false);
+            }
+            self.block = Some(block);
         }
         let told = self.output.len();
         let result = self.run_with_values(prepared, prior, bind, describe).await;
@@ -66,11 +66,14 @@ impl Coordinator {
             && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot())
         {
             let order = self.home_first();
-            self.lock_copies(target, &order).await?;
+            self.lock_target(target, &order).await?;
         }
         let mut values = Vec::new();
+        let mut held = self.database.shared.memory.hold();
         for asked in &prior.queries {
-            values.push(self.value_of(asked, &types, bind).await?);
+            let value = self.value_of(asked, &types, bind).await?;
+            held.add(value.len())?;
+            values.push(value);
         }
         let part = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -106,14 +109,44 @@ impl Coordinator {
         Box::pin(self.scatter(&inner, (scatter, plan.writes), &shards, bind, describe)).await
     }
 
+    /// Locks the table that is written. LOCK asks for privileges on the whole table; who has them on columns only is refused.
+    async fn lock_target(&mut self, target: &str, order: &[usize]) -> Go {
+        for &shard in order {
+            let mut link = self.engage(shard).await?;
+            let answer = self.run_on(&mut link, &format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")).await?;
+            self.put_link(shard, link);
+            match answer.error {
+                Some(error) if error.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
+                    let text =
+                        format!("the table {target} must be locked for this statement's sub-query, and you may not");
+                    return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                        .detail(error.message().to_owned())
+                        .hint("Grant UPDATE or DELETE on the whole table, or BEGIN ISOLATION LEVEL REPEATABLE READ.")
+                        .into());
+                }
+                Some(error) => return Err(self.tell_frame(&error, &answer.error_frame)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A sub-query's value, as SQL writes it with its type.
     async fn value_of(&mut self, asked: &Asked, types: &[u8], bind: &Bind) -> Go<String> {
+        let view = self.view().await?;
+        if let Some(elements) = &asked.elements {
+            let source = self.text(elements, types, true);
+            self.describe(&source).await?;
+            let element = source.described.get().and_then(|described| Some(described.columns.first()?.type_oid));
+            if element.and_then(|oid| view.schema.types.get(&oid)).is_none_or(|known| known.element != 0) {
+                return Err(inexact().into());
+            }
+        }
         let source = self.text(&asked.sql, types, true);
         self.describe(&source).await?;
-        let view = self.view().await?;
         let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
         let type_oid = described.first().map_or(0, |column| column.type_oid);
-        let name = self.constant_type(type_oid, asked.plain, &view)?;
+        let name = self.constant_type(type_oid, asked.plain, &view).await?;
         let decision = self.decide(&source).await?;
         let plan = match &*decision {
             Decision::Planned(plan) => plan,
@@ -131,6 +164,9 @@ impl Coordinator {
         if value.len() > limits::PRIOR_VALUE {
             return Err(too_long(value.len()).into());
         }
+        if !value.is_ascii() && !self.reads_utf8() {
+            return Err(super::simple::not_utf8().into());
+        }
         let mut literal = String::with_capacity(value.len() + name.len() + 8);
         push_literal(&mut literal, std::str::from_utf8(value).map_err(|_| super::stream::malformed())?);
         literal.push_str("::");
@@ -139,35 +175,42 @@ impl Coordinator {
     }
 
     /// A type whose values mean the same when they are read as text again, with the session's settings.
-    fn constant_type(&self, type_oid: Oid, plain: bool, view: &View) -> Go<String> {
+    async fn constant_type(&mut self, type_oid: Oid, plain: bool, view: &View) -> Go<String> {
         let known = view.schema.types.get(&type_oid);
         let element = known.map(|known| known.element).filter(|element| *element != 0);
         let inner = element.unwrap_or(type_oid);
-        let inner_known = view.schema.types.get(&inner);
-        let setting = |name: &str, default: &str| {
-            let settings = self.settings();
-            settings.get(name).map_or_else(|| default.to_owned(), |value| crate::session::value_text(value).to_owned())
-        };
         let exact = match inner {
             oid::BOOL | oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC | oid::UUID | oid::BYTEA => true,
             oid::TEXT | oid::VARCHAR | oid::BPCHAR => plain,
-            oid::DATE | oid::TIMESTAMP | oid::TIMESTAMPTZ => setting("DateStyle", "ISO").starts_with("ISO"),
+            oid::DATE | oid::TIMESTAMP | oid::TIMESTAMPTZ => self.shows("DateStyle").await?.starts_with("ISO"),
             oid::FLOAT4 | oid::FLOAT8 => {
-                setting("extra_float_digits", "1").parse::<i32>().is_ok_and(|digits| digits > 0)
+                self.shows("extra_float_digits").await?.parse::<i32>().is_ok_and(|digits| digits > 0)
             }
-            _ => inner_known.is_some_and(|known| known.kind == b'e'),
+            _ => view.schema.types.get(&inner).is_some_and(|known| known.kind == b'e'),
         };
         match known {
             Some(known) if exact => Ok(format!("{}.{}", ident(&known.schema), ident(&known.name))),
-            _ => {
-                let text =
-                    "a sub-query of this write gives values of a type, or a collation, that can't be handed on exactly";
-                Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
-                    .hint("Read the values first, and send them along as parameters.")
-                    .into())
-            }
+            _ => Err(inexact().into()),
         }
     }
+
+    /// A setting as it is in force, in the client's transaction.
+    async fn shows(&mut self, setting: &str) -> Go<String> {
+        let home = self.home();
+        let mut link = self.engage(home).await?;
+        let answer = self.run_on(&mut link, &format!("SHOW {setting}")).await?;
+        self.put_link(home, link);
+        let answer = answer.good()?;
+        let row = answer.rows.first().and_then(|row| message::read_data_row(row));
+        let value = row.as_ref().and_then(|row| row.first().copied().flatten()).unwrap_or_default();
+        Ok(String::from_utf8_lossy(value).into_owned())
+    }
+}
+
+fn inexact() -> PgError {
+    let text = "a sub-query of this write gives values of a type, or a collation, that can't be handed on exactly";
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+        .hint("Read the values first, and send them along as parameters.")
 }
 
 /// A statement for one shard.

@@ -80,7 +80,7 @@ pub enum ExprKind {
         negated: bool,
         operator: Like,
     },
-    /// `x op ANY|SOME|ALL (array or query)`
+    /// `x op ANY|SOME|ALL (array or query)`; `OPERATOR(s.op)` stands as it is written.
     Quantified {
         operand: Box<Expr>,
         operator: String,

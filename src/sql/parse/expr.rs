@@ -190,8 +190,12 @@ impl Parser<'_> {
                 ExprKind::Cast { operand: Box::new(left), target: self.type_name()? }
             }
             _ => {
+                let begin = self.start();
                 let (operator, qualified) = self.operator()?;
+                let written = self.since(begin);
                 if matches!(self.tok.word, K::Any | K::Some | K::All) && kind == Kind::Any {
+                    // With its schema it is another operator.
+                    let operator = if qualified { written.of(self.sql).to_owned() } else { operator };
                     self.quantified(left, operator)?
                 } else {
                     let right = Box::new(self.operators(None, level + 1, kind)?);

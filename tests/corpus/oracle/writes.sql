@@ -688,6 +688,27 @@ DELETE FROM items WHERE order_id IN (SELECT id FROM orders WHERE id < 3);
 SELECT count(*) FROM items;
 UPDATE orders SET quantity = (SELECT max(n) FROM readings) WHERE total > (SELECT avg(total) FROM orders WHERE id < 9) RETURNING id, quantity;
 
+-- name: what reads beside its sub-query
+BEGIN <<|ISOLATION LEVEL REPEATABLE READ>>;
+UPDATE orders SET note = 'x' FROM items i WHERE i.customer_id = orders.customer_id AND i.order_id = orders.id AND orders.quantity IN (SELECT n FROM readings);
+DELETE FROM items USING orders o WHERE o.customer_id = items.customer_id AND o.id = items.order_id AND o.total > (SELECT avg(total) FROM orders);
+SELECT (SELECT count(*) FROM orders WHERE note = 'x'), (SELECT count(*) FROM items);
+ROLLBACK;
+
+-- name: styles of settings
+BEGIN;
+SET LOCAL <<datestyle = 'SQL, DMY'|DateStyle = 'German'|extra_float_digits = 0|intervalstyle = 'sql_standard'>>;
+UPDATE customers SET born = (SELECT max(born) FROM customers WHERE born < '2000-01-01') WHERE id < 9;
+UPDATE customers SET score = (SELECT avg(score) FROM customers) WHERE id < 9;
+SELECT min(born), max(score) FROM customers WHERE id < 9;
+ROLLBACK;
+
+-- name: arrays, rows, operators by their schema
+BEGIN;
+UPDATE <<customers SET vip = true WHERE tags IN (SELECT tags FROM customers WHERE id < 5)|customers SET vip = true WHERE id OPERATOR(pg_catalog.=) ANY (SELECT order_id FROM items WHERE line = 1)|orders SET (quantity) = (SELECT max(quantity) FROM items)|orders SET (quantity, note) = (SELECT max(quantity), min(status) FROM items, events)|orders SET (quantity, note) = ROW ((SELECT max(quantity) FROM items), 'x')>>;
+SELECT (SELECT count(*) FROM customers WHERE vip), (SELECT sum(quantity) FROM orders), (SELECT min(note) FROM orders);
+ROLLBACK;
+
 -- class: write sub-query parameters
 
 BEGIN;

@@ -28,6 +28,12 @@ async fn views_ask_for_their_own_privileges() {
         let said = told(&raw.query(sql).await.unwrap());
         assert!(said.starts_with("42501"), "{sql}: {said}");
     }
+    for sql in reads {
+        let block = format!("BEGIN; DECLARE c CURSOR FOR {sql}; FETCH c");
+        let said = told(&raw.query(&block).await.unwrap());
+        assert!(said.starts_with("42501"), "{sql}: {said}");
+        all(&mut raw, &["ROLLBACK"]).await;
+    }
     assert_eq!(raw.value("SELECT count(*) FROM customers").await, "60");
     // The views, and not the tables: the owner's privileges count for what is within.
     all(&mut raw, &["RESET ROLE", "REVOKE SELECT ON customers FROM reader"]).await;
@@ -40,6 +46,12 @@ async fn views_ask_for_their_own_privileges() {
             let said = told(&frames);
             assert!(said.starts_with("0A000") && said.contains("view"), "{sql}: {said}");
         }
+        let frames = raw.query(&format!("BEGIN; DECLARE c CURSOR FOR {sql}; FETCH c")).await.unwrap();
+        if frames.iter().any(|frame| frame.kind == b'E') {
+            let said = told(&frames);
+            assert!(said.starts_with("0A000") && said.contains("view"), "{sql}: {said}");
+        }
+        all(&mut raw, &["ROLLBACK"]).await;
     }
     assert_eq!(raw.value("SELECT count(*) FROM plain").await, "60");
     all(&mut raw, &["RESET ROLE"]).await;

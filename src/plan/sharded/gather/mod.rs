@@ -352,6 +352,9 @@ fn expanded(planner: &mut Planner<'_>, item: &Ref) -> Result<Scatter, Refusal> {
             let columns: Vec<String> =
                 columns.map(|column| format!("{}.{}", ident(&item.name), ident(&column.name))).collect();
             let asked = format!("SELECT {} FROM {} WHERE false", columns.join(", "), item.place.1.of(planner.sql));
+            if let Some(within) = &mut scatter.within {
+                within.views.insert(0, asked.clone());
+            }
             scatter.views.insert(0, asked);
             Ok(scatter)
         }
