@@ -164,3 +164,6 @@ SELECT count(*) FROM events e JOIN orders o ON o.id = e.customer_id WHERE e.leve
 -- name: a parameter in what went to the shards
 -- params: int4=3, text=new | int4=4, text=paid
 SELECT o.id, e.kind FROM orders o, events e WHERE e.customer_id = o.id AND e.level = $1 AND o.status = $2 ORDER BY 1, e.at;
+
+-- name: one sub-query twice, with keys
+SELECT DISTINCT ON ((SELECT max(r.n) FROM readings r JOIN items i ON r.n = i.line WHERE i.customer_id IN (3, 5) AND i.order_id <> a.order_id)) 0 AS x FROM items a ORDER BY (SELECT max(r.n) FROM readings r JOIN items i ON r.n = i.line WHERE i.customer_id IN (3, 5) AND i.order_id <> a.order_id), 1;

@@ -19,8 +19,8 @@ use super::confine::{confined, sentence};
 use super::query::{Kinds, Planner, Reach};
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
-use super::{Access, Finish, Input, Piece, Refusal, Scatter, Work, aggregate, query};
-use crate::sql::ast::{QueryBody, Statement};
+use super::{Access, Finish, Input, KeyValue, Piece, Refusal, Scatter, Work, aggregate, query};
+use crate::sql::ast::{QueryBody, Span, Statement};
 use crate::sql::quote::{ident, idents};
 
 /// The column, always 1, of rows that are only counted.
@@ -126,7 +126,11 @@ impl Rest {
     /// One question is asked once. It also keeps the text of a sub-query that stands twice one text, as what DISTINCT ON
     /// and ORDER BY, GROUP BY and the select list have in common must be.
     fn number(&mut self, input: Input) -> usize {
-        let at = self.inputs.iter().position(|known| *known == input);
+        let access = placeless(&input.access);
+        let same = |known: &Input| {
+            known.sql == input.sql && known.columns == input.columns && placeless(&known.access) == access
+        };
+        let at = self.inputs.iter().position(same);
         at.unwrap_or_else(|| {
             self.inputs.push(input);
             self.inputs.len() - 1
@@ -229,6 +233,19 @@ fn needed(planner: &Planner<'_>, levels: &Levels<'_, '_>) -> FxHashMap<RefId, BT
         }
     }
     out
+}
+
+/// The access without where its values stand in the text.
+fn placeless(access: &Access) -> Access {
+    let mut access = access.clone();
+    if let Access::Keys(conditions) = &mut access {
+        for value in conditions.iter_mut().flat_map(|condition| &mut condition.values) {
+            if let KeyValue::Literal { span, .. } = value {
+                *span = Span::default();
+            }
+        }
+    }
+    access
 }
 
 /// What the shards are asked for an input's rows.
