@@ -37,6 +37,10 @@ impl Writer {
             messages
         } else {
             self.held.extend_from_slice(messages);
+            // A long row comes in many pieces.
+            if whole(&self.held).is_none() {
+                return;
+            }
             joined = std::mem::take(&mut self.held);
             joined.as_slice()
         };
@@ -66,12 +70,16 @@ impl Writer {
             names.push(name);
             rest = behind.get(18..).unwrap_or_default();
         }
-        let force = |name: &&[u8]| match &self.format.force_quote {
+        let force = |(at, name): (usize, &&[u8])| match &self.format.force_quote {
             Forced::None => false,
             Forced::All => true,
-            Forced::Of(columns) => columns.iter().any(|column| column.as_bytes() == *name),
+            // The first of that name (`CopyGetAttnums`).
+            Forced::Of(columns) => {
+                columns.iter().any(|column| column.as_bytes() == *name)
+                    && names.iter().position(|one| one == name) == Some(at)
+            }
         };
-        self.forced = names.iter().map(force).collect();
+        self.forced = names.iter().enumerate().map(force).collect();
         let format = u16::from(self.is_binary());
         message::put(out, back::COPY_OUT_RESPONSE, |out| {
             out.push(u8::from(format == 1));
@@ -244,10 +252,20 @@ mod tests {
         let out = turned(csv.clone(), &["x", "y,", "z"], rows, 9);
         assert_eq!(data(&out), b"x,\"y,\",z\n\"a,b\",,\"\"\n\"say \"\"x\"\"\",plain,\"l\nm\"\n");
         let forced = CopyFormat { force_quote: Forced::Of(vec!["y".into()]), escape: b'\\', header: false, ..csv };
-        let out = turned(forced, &["x", "y"], &[&[Some("1"), Some("\\\"")], &[Some("2"), None]], 9);
+        let out = turned(forced.clone(), &["x", "y"], &[&[Some("1"), Some("\\\"")], &[Some("2"), None]], 9);
         assert_eq!(data(&out), b"1,\"\\\\\\\"\"\n2,\n");
+        let twice = CopyFormat { header: true, ..forced.clone() };
+        assert_eq!(data(&turned(twice, &["y", "x", "y"], &[&[Some("1"); 3]], 9)), b"y,x,y\n\"1\",1,1\n");
         let alone = CopyFormat { kind: CopyKind::Csv, delimiter: b',', null: Vec::new(), ..text };
         assert_eq!(data(&turned(alone, &["x"], &[&[Some("\\.")], &[Some("")]], 3)), b"\"\\.\"\n\"\"\n");
+    }
+
+    #[test]
+    fn a_long_row_in_many_pieces_is_copied_once() {
+        // Copied again with each piece they would be 256 GB.
+        let long = "x".repeat(32 << 20);
+        let out = turned(CopyFormat::default(), &["x"], &[&[Some(&long)], &[Some("y")]], 2 << 10);
+        assert_eq!(data(&out).len(), long.len() + 3);
     }
 
     #[test]
