@@ -253,6 +253,47 @@ async fn a_table_declared_later_is_verified() {
     assert!(proxy.view().await.unwrap().placement.table("public", "notes").is_some());
 }
 
+/// The number that a shard's `pgbraid.unique_id()` gives.
+const NUMBER: &str = "SELECT (pgbraid.unique_id() >> 14) & 255";
+
+/// A shard that was made from another's dump, without its rows, has that one's number until the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_made_from_anothers_dump_gets_its_own_number() {
+    let pair = Pair::new("dumped", TABLES).await;
+    drop(pair.start(PLACES).await.view().await.unwrap());
+    assert_eq!((pair.value("s1", NUMBER).await, pair.value("s2", NUMBER).await), ("0".into(), "1".into()));
+    let definition = pair.value("s1", "SELECT pg_get_functiondef('pgbraid.unique_id()'::regprocedure)").await;
+    pair.run("s2", &format!("{definition}; DELETE FROM pgbraid.shard")).await;
+    assert_eq!(pair.value("s2", NUMBER).await, "0");
+    drop(pair.start(PLACES).await.view().await.unwrap());
+    assert_eq!((pair.value("s1", NUMBER).await, pair.value("s2", NUMBER).await), ("0".into(), "1".into()));
+
+    // A function that can't be replaced would give numbers twice.
+    pair.run("s2", &format!("{definition}; ALTER FUNCTION pgbraid.unique_id() OWNER TO postgres")).await;
+    let proxy = pair.start(PLACES).await;
+    let said = refusal(proxy.view().await);
+    assert!(said.contains("the shard s2 gives another shard's numbers"), "{said}");
+    pair.run("s2", "ALTER FUNCTION pgbraid.unique_id() OWNER TO keeper").await;
+    proxy.until("it is replaced", Result::is_ok).await;
+    assert_eq!(pair.value("s2", NUMBER).await, "1");
+}
+
+/// Who doesn't own what is stored: after an upgrade what is new lacks, and all else works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_user_that_owns_nothing_works_without_what_is_new() {
+    let pair = Pair::new("owned", TABLES).await;
+    drop(pair.start(PLACES).await.view().await.unwrap());
+    for shard in ["s1", "s2"] {
+        pair.run(shard, "REASSIGN OWNED BY keeper TO postgres; DROP FUNCTION pgbraid.unique_id()").await;
+    }
+    for lacking in ["SELECT", "DROP TABLE pgbraid.numbers"] {
+        pair.run("s1", lacking).await;
+        let view = pair.start(PLACES).await.view().await.unwrap();
+        assert_eq!(view.placement.shards.len(), 2);
+        assert_eq!(pair.value("s1", "SELECT to_regprocedure('pgbraid.unique_id()') IS NULL").await, "t");
+    }
+}
+
 /// What `pgbraid check` prints, and whether it is content.
 fn check(configuration: &str) -> (bool, String) {
     check_with(configuration, &[])
