@@ -301,6 +301,13 @@ pub fn set_again(name: &str, value: &Value, local: bool, charset: Charset) -> St
     sql
 }
 
+/// What asks for a setting's value without being a query.
+pub fn show(name: &str) -> String {
+    let mut sql = String::from("SHOW ");
+    push_name(&mut sql, name);
+    sql
+}
+
 /// Lists whose elements SET puts in quotes where they need them, and which it writes in its own way (`GUC_LIST_QUOTE`).
 const QUOTED_LISTS: &[&str] =
     &["local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"];

@@ -41,8 +41,11 @@ impl Coordinator {
     }
 
     async fn take_snapshots(&mut self, gates: Held, shards: &[usize]) -> Go {
+        self.set_torn(true);
         self.ask_each(shards, |_, link| link.query("SELECT 1", true)).await?;
-        self.let_gates_go(gates, shards).await
+        self.let_gates_go(gates, shards).await?;
+        self.set_torn(false);
+        Ok(())
     }
 
     /// The same without snapshots, on all at once.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::own::Own;
 use super::shard::ShardLink;
 use super::{Coordinator, Go, Stop};
-use crate::backend::settings::{Event, Settings, Tracker, Value, script};
+use crate::backend::settings::{Event, Settings, Tracker, Value, script, show};
 use crate::base::{PgError, SqlState};
 use crate::plan::sharded::{Plan, Work};
 use crate::plan::{Isolation, Kind, SetValue, TransactionModes};
@@ -37,6 +37,8 @@ pub(super) struct Block {
     pub drew: bool,
     /// REPEATABLE READ: all shards' snapshots were taken.
     pub fixed: bool,
+    /// Some may have been taken, and not all, or not together: nothing can be read in it any more.
+    pub torn: bool,
     /// A shard had begun to work on it before it was a block, and has its snapshot.
     pub late: bool,
     /// The session's settings as it has changed them so far.
@@ -64,6 +66,7 @@ impl Block {
             wrote: Vec::new(),
             drew: false,
             fixed: false,
+            torn: false,
             late: false,
             settings: None,
             savepoints: Vec::new(),
@@ -150,9 +153,6 @@ impl Coordinator {
         if self.block.as_ref().is_some_and(|block| block.isolation == Some(Isolation::Serializable)) {
             return Ok(());
         }
-        if let Some(block) = &mut self.block {
-            block.fixed = true;
-        }
         let count = self.links.len();
         if self.reads_atomically() {
             if self.block.as_ref().is_some_and(|block| block.late) {
@@ -162,19 +162,39 @@ impl Coordinator {
                     .into());
             }
             let order: Vec<usize> = std::iter::once(first).chain((0..count).filter(|&shard| shard != first)).collect();
-            return self.fix_together(&order).await;
+            self.fix_together(&order).await?;
+        } else {
+            self.fix_apart(first).await?;
         }
+        if let Some(block) = &mut self.block {
+            block.fixed = true;
+        }
+        Ok(())
+    }
+
+    /// One after the other.
+    async fn fix_apart(&mut self, first: usize) -> Go {
+        let count = self.links.len();
         for shard in std::iter::once(first).chain((0..count).filter(|&shard| shard != first)) {
             let link = self.join(shard).await?;
             self.put_link(shard, link);
         }
+        self.set_torn(true);
         for shard in 0..count {
             let mut link = self.take_link(shard)?;
             let answer = self.run_on(&mut link, "SELECT 1").await?;
             self.put_link(shard, link);
             answer.good()?;
         }
+        self.set_torn(false);
         Ok(())
+    }
+
+    /// Snapshots are being taken: until all of them are, ROLLBACK TO doesn't bring back what was before.
+    pub(super) fn set_torn(&mut self, torn: bool) {
+        if let Some(block) = &mut self.block {
+            block.torn = torn;
+        }
     }
 
     /// The shard whose clock is the transaction's: the one that it began on.
@@ -330,8 +350,12 @@ impl Coordinator {
         if self.block.as_ref().is_some_and(|block| block.failed) && !revives {
             return Err(aborted().into());
         }
-        if self.block.as_ref().is_some_and(|block| !self.whole(block)) {
-            return Err(aborted().hint("A shard's part of it is lost with its connection: ROLLBACK.").into());
+        if let Some(block) = self.block.as_ref().filter(|block| !self.whole(block)) {
+            let hint = match block.torn {
+                true => "Its shards' snapshots weren't taken together: ROLLBACK.",
+                false => "A shard's part of it is lost with its connection: ROLLBACK.",
+            };
+            return Err(aborted().hint(hint).into());
         }
         // The home shard's session keeps the settings for all, and reports them.
         let sets = matches!(kind, Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll);
@@ -355,7 +379,11 @@ impl Coordinator {
             }
             answer.good()?;
         }
-        self.note_settings(kind);
+        let shown = match unstated(kind) {
+            Some(name) => Some((name.to_owned(), self.shown(name).await?)),
+            None => None,
+        };
+        self.note_settings(kind, shown);
         if let Some(block) = &mut self.block {
             if let Kind::SetTransaction(modes) = kind {
                 // A transaction that is chained to this one has it too.
@@ -377,21 +405,23 @@ impl Coordinator {
     }
 
     /// What a statement of the block's does to settings, savepoints and what was made since them.
-    fn note_settings(&mut self, kind: &Kind) {
+    /// `shown`: a setting whose value it doesn't say, and what it is now.
+    fn note_settings(&mut self, kind: &Kind, shown: Option<(String, String)>) {
         let before = self.session_settings();
         let made = self.made;
         let Some(block) = &mut self.block else { return };
         let event = match kind {
+            _ if shown.is_some() => shown.map(|(name, value)| Event::Set(name, Value::Config(value))),
             Kind::Set(set) => match &set.value {
                 SetValue::List(values) => Some(Event::Set(set.name.clone(), Value::List(values.clone()))),
                 _ => {
-                    block.reread |= PLANNING.contains(&set.name.as_str());
+                    block.reread = true;
                     None
                 }
             },
-            // What RESET returns to is known at the end of the block.
-            Kind::Reset(name) => {
-                block.reread |= PLANNING.contains(&name.as_str());
+            // What it returns to is known at the end of the block.
+            Kind::Reset(_) => {
+                block.reread = true;
                 None
             }
             Kind::ResetAll => {
@@ -428,7 +458,18 @@ impl Coordinator {
         }
     }
 
+    /// What a setting is now, as the home shard says. No query: that would take the transaction's snapshot.
+    pub(super) async fn shown(&mut self, name: &str) -> Go<String> {
+        let home = self.home();
+        let mut link = self.join(home).await?;
+        let answer = self.run_on(&mut link, &show(name)).await?;
+        self.put_link(home, link);
+        let value = super::own::text_rows(&answer.good()?).pop().and_then(|mut row| row.pop().flatten());
+        Ok(value.unwrap_or_default())
+    }
+
     /// What `set_config` has set, for planning and for shards that join later.
+    /// Reset ones have their value by now.
     pub(super) fn note_configured(&mut self, sets: &[super::configure::Setting], script: String) {
         let before = self.session_settings();
         let Some(block) = &mut self.block else { return };
@@ -438,17 +479,17 @@ impl Coordinator {
                     let event = Event::Set(name.to_ascii_lowercase(), Value::Config(value.clone()));
                     block.settings.get_or_insert_with(|| Tracker::new(before.clone())).apply(&event);
                 }
-                (Some(name), None) => block.reread |= PLANNING.contains(&name.to_ascii_lowercase().as_str()),
+                (Some(_), None) => block.reread = true,
                 _ => {}
             }
         }
         block.journal.push(script);
     }
 
-    /// Every shard's part of a transaction is still there.
+    /// Every shard's part of a transaction is still there, and sees the same.
     pub(super) fn whole(&self, block: &Block) -> bool {
         let joined = |shard: &usize| self.links.get(*shard).and_then(Option::as_ref).is_some_and(|link| link.joined);
-        block.members.iter().all(joined)
+        !block.torn && block.members.iter().all(joined)
     }
 
     /// Runs a statement of our own on all shards that joined.
@@ -538,6 +579,21 @@ fn set_transaction(modes: TransactionModes) -> Option<String> {
     let access = modes.read_only.map(|only| if only { "READ ONLY" } else { "READ WRITE" });
     let words: Vec<&str> = isolation.into_iter().chain(access).collect();
     (!words.is_empty()).then(|| format!("SET TRANSACTION {}", words.join(", ")))
+}
+
+/// A setting that a statement changes to a value that it doesn't say, unless statements are planned by it.
+fn unstated(kind: &Kind) -> Option<&str> {
+    let name = match kind {
+        Kind::Set(set) if !matches!(set.value, SetValue::List(_)) => &set.name,
+        Kind::Reset(name) => name,
+        _ => return None,
+    };
+    (!is_planned_by(name)).then_some(name)
+}
+
+/// Whether statements are planned by a setting.
+pub(super) fn is_planned_by(name: &str) -> bool {
+    PLANNING.contains(&name)
 }
 
 /// Settings that hang together with how a statement is planned.

@@ -1,5 +1,6 @@
 //! `SELECT set_config(…)` in a transaction over shards: what SET is, and told to all shards as SET is.
 
+use super::block::is_planned_by;
 use super::describe::Prepared;
 use super::multi::{Bind, Extra, Question, all_types, put_question};
 use super::welcome::put_body;
@@ -54,6 +55,13 @@ impl Coordinator {
                 let told = self.run_on(&mut link, &script).await?;
                 self.put_link(shard, link);
                 told.good()?;
+            }
+        }
+        for (name, value, _) in &mut sets {
+            // NULL is what RESET is.
+            let reset = name.as_ref().filter(|_| value.is_none()).map(|name| name.to_ascii_lowercase());
+            if let Some(name) = reset.filter(|name| !is_planned_by(name)) {
+                *value = Some(self.shown(&name).await?);
             }
         }
         self.note_configured(&sets, script);

@@ -431,6 +431,14 @@ async fn who_waits_can_be_stopped_and_holds_nobody_up() {
     assert!(said(&mut raw, sum).await.starts_with("57014"));
     assert!(said(&mut raw, sum).await.starts_with("25P02"), "the block has failed");
     said(&mut raw, "ROLLBACK").await;
+    // What could be had before isn't lost: ROLLBACK TO, and the snapshots are taken together all the same.
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SAVEPOINT a";
+    assert_eq!(said(&mut raw, begin).await, "SAVEPOINT");
+    assert!(said(&mut raw, sum).await.starts_with("57014"));
+    assert_eq!(said(&mut raw, "ROLLBACK TO a").await, "ROLLBACK");
+    let told = said(&mut raw, sum).await;
+    assert!(told.starts_with("57014"), "it takes no snapshots without the gates: {told}");
+    said(&mut raw, "ROLLBACK").await;
     said(&mut raw, "RESET statement_timeout").await;
 
     let (mut waiting, frames) = Raw::login_with(&target, &[]).await.unwrap();

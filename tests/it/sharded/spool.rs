@@ -161,6 +161,7 @@ async fn whatever_dies_nothing_stays_behind() {
     refused_where_tables_cant_be_made(&world, &mut raw).await;
     reference_tables_come_too(&mut raw).await;
     the_rest_may_do_what_the_transaction_may(&mut raw).await;
+    the_rest_has_the_settings_that_were_reset(&world, &mut raw).await;
     a_cursor_keeps_its_tables(&world, &mut raw).await;
     world.clean("before anything dies").await;
     for moment in [Moment::Filling, Moment::Running] {
@@ -316,6 +317,45 @@ async fn the_rest_may_do_what_the_transaction_may(raw: &mut Raw) {
         }
         assert_eq!(said(raw, "ROLLBACK").await, "ROLLBACK");
     }
+}
+
+/// In a block what RESET and its like return to is known to the servers only.
+async fn the_rest_has_the_settings_that_were_reset(world: &World, raw: &mut Raw) {
+    let sql = "SELECT to_timestamp(max(r))::text FROM (SELECT rank() OVER (ORDER BY owner, id) AS r FROM accounts) t";
+    for reset in [
+        "RESET timezone",
+        "SET timezone TO DEFAULT",
+        "SET TIME ZONE LOCAL",
+        "SET LOCAL TIME ZONE DEFAULT",
+        "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
+        "SELECT set_config('TimeZone', NULL, false)",
+    ] {
+        let mut other = world.client().await;
+        let local = reset.starts_with("SET LOCAL");
+        said(&mut other, if local { "SELECT 1" } else { reset }).await;
+        let expected = other.value(&sql.replace("max(r)", &format!("0 * max(r) + {MANY}"))).await;
+        for begin in ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"] {
+            assert_eq!(said(raw, "SET timezone = 'Asia/Tokyo'").await, "SET");
+            let before = raw.value(sql).await;
+            assert_ne!(before, expected);
+            assert_eq!(said(raw, &format!("{begin}; SAVEPOINT s")).await, "SAVEPOINT");
+            let told = said(raw, reset).await;
+            assert!(["RESET", "SET", "SELECT 1"].contains(&told.as_str()), "{reset}: {told}");
+            assert_eq!(raw.value(sql).await, expected, "{begin}; {reset}");
+            assert_eq!(said(raw, "ROLLBACK TO s").await, "ROLLBACK");
+            assert_eq!(raw.value(sql).await, before, "{begin}; {reset}; ROLLBACK TO s");
+            assert_eq!(said(raw, "ROLLBACK").await, "ROLLBACK");
+        }
+    }
+    // A setting that nobody has set has a value too.
+    for reset in ["RESET pgbraid_test.never", "SET pgbraid_test.never_either TO DEFAULT", "RESET \"DateStyle\""] {
+        assert_eq!(said(raw, "BEGIN").await, "BEGIN");
+        let told = said(raw, reset).await;
+        assert!(["RESET", "SET"].contains(&told.as_str()), "{reset}: {told}");
+        assert_eq!(said(raw, sql).await, "SELECT 1", "{reset}");
+        assert_eq!(said(raw, "COMMIT").await, "COMMIT", "{reset}");
+    }
+    said(raw, "RESET timezone").await;
 }
 
 async fn a_cursor_keeps_its_tables(world: &World, raw: &mut Raw) {
