@@ -59,4 +59,10 @@ INSERT INTO readings
 SELECT 'device ' || d, n, timestamp '2024-01-01' + n * interval '1 hour', CASE WHEN n % 7 = 0 THEN NULL ELSE d * n / 3.0 END,
     (d * n % 16)::bit(4)
 FROM generate_series(1, 12) d, generate_series(1, 9) n;
+INSERT INTO things
+SELECT g, CASE g % 9 WHEN 0 THEN NULL WHEN 1 THEN 'Word' WHEN 2 THEN 'wORD' WHEN 3 THEN 'other' WHEN 4 THEN 'Other' ELSE 'w' || g % 11 END,
+    CASE WHEN g % 7 = 0 THEN NULL ELSE hstore(ARRAY['a', 'b'], ARRAY[(g % 3)::text, CASE WHEN g % 4 > 0 THEN 'x' END]) END,
+    ('top.p' || g % 3 || '.q' || g % 5)::ltree, ROW (g % 4, CASE WHEN g % 5 > 0 THEN 'b' || g % 2 END)::pair, 1 + g % 6,
+    CASE WHEN g % 8 > 0 THEN stretch(g % 5, g % 5 + 1.5) END, ARRAY[ROW (g % 2, 'z'), ROW (g % 3, NULL)]::pair[]
+FROM generate_series(1, 90) g;
 ANALYZE;

@@ -83,6 +83,22 @@ CREATE TABLE readings (
     flags bit(4),
     PRIMARY KEY (device, n)
 );
+CREATE EXTENSION citext;
+CREATE EXTENSION hstore;
+CREATE EXTENSION ltree;
+CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TYPE stretch AS RANGE (subtype = float8);
+CREATE TABLE things (
+    id bigint PRIMARY KEY,
+    word citext,
+    attrs hstore,
+    path ltree,
+    two pair,
+    size positive,
+    reach stretch,
+    pairs pair[]
+);
 CREATE VIEW paid_orders AS SELECT id, customer_id, status, total FROM orders WHERE paid;
 CREATE VIEW order_sums AS SELECT customer_id, count(*) AS n, sum(total) AS total FROM orders GROUP BY customer_id;
 CREATE VIEW status_sums AS SELECT status, count(*) AS n, sum(total) AS total FROM orders GROUP BY status;
@@ -92,3 +108,4 @@ CREATE VIEW customer_orders AS
     FROM customers c JOIN orders o ON o.customer_id = c.id;
 CREATE VIEW top_orders AS SELECT id, customer_id, total FROM orders ORDER BY total DESC NULLS LAST, customer_id, id LIMIT 10;
 CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n * 2';
+CREATE AGGREGATE product_of(int8) (sfunc = int8mul, stype = int8, initcond = '1');

@@ -21,6 +21,7 @@ orders    = { key = \"customer_id\", with = \"customers\" }
 items     = { key = \"customer_id\", with = \"customers\" }
 events    = { key = \"id\" }
 readings  = { key = \"device\" }
+things    = { key = \"id\" }
 countries = { reference = true }
 products  = { reference = true }
 ";
@@ -32,6 +33,7 @@ pub const SHARDED: &[(&str, &str)] = &[
     ("items", "hashint4extended(customer_id, 0)"),
     ("events", "uuid_hash_extended(id, 0)"),
     ("readings", "hashtextextended(device, 0)"),
+    ("things", "hashint8extended(id, 0)"),
 ];
 
 /// The other tables.
