@@ -35,16 +35,24 @@ pub struct Kinds {
 impl Kinds {
     pub fn of(analysis: &Analysis, inside: std::ops::Range<usize>) -> Self {
         let mut kinds = Self::default();
-        for item in analysis.refs.get(inside).unwrap_or_default() {
+        kinds.add(analysis, inside);
+        kinds
+    }
+
+    fn add(&mut self, analysis: &Analysis, inside: std::ops::Range<usize>) {
+        for (id, item) in analysis.refs.iter().enumerate().take(inside.end).skip(inside.start) {
             match &item.source {
-                Source::Table { home: Home::Sharded(..) } => kinds.sharded = true,
-                Source::Table { home: Home::Reference, .. } => kinds.reference = true,
-                Source::Table { home: Home::Unsharded, .. } => kinds.home = true,
-                Source::Table { home: Home::Catalog, .. } => kinds.catalog = true,
+                Source::Table { home: Home::Sharded(..) } => self.sharded = true,
+                Source::Table { home: Home::Reference, .. } => self.reference = true,
+                Source::Table { home: Home::Unsharded, .. } => self.home = true,
+                Source::Table { home: Home::Catalog, .. } => self.catalog = true,
+                // A WITH query that stands before: what reads it reads its tables.
+                Source::Cte { inside: before } if before.end <= id && before.start < inside.start => {
+                    self.add(analysis, before.clone());
+                }
                 _ => {}
             }
         }
-        kinds
     }
 }
 

@@ -573,3 +573,10 @@ SELECT DISTINCT customer_id % 7 FROM orders ORDER BY 1 LIMIT 3 OFFSET 1;
 
 -- name: LIMIT isn't pushed under windows
 SELECT id, rank() OVER (ORDER BY total DESC NULLS LAST, id) FROM orders ORDER BY 2 LIMIT 4;
+
+-- name: a WITH query over sharded tables, read within a sub-query
+WITH w AS (SELECT <<0 AS c FROM customers|small AS c FROM orders>>) SELECT <<count(*)|a.id, count(b.c)>> FROM orders a <<LEFT JOIN|JOIN>> <<LATERAL|>> (SELECT c FROM w WHERE c = 0) b ON a.small = b.c <<GROUP BY a.id ORDER BY 1, 2|GROUP BY a.customer_id, a.id ORDER BY 1, 2>> LIMIT 9;
+
+WITH w AS (SELECT small AS c FROM orders), v AS (SELECT c FROM w) SELECT a.id FROM customers a WHERE <<EXISTS (SELECT FROM v WHERE c = a.id % 5)|a.id % 7 IN (SELECT c FROM v)|(SELECT count(*) FROM v) > 100 AND a.id < 9>> ORDER BY 1;
+
+WITH w AS (SELECT 0 AS c FROM customers) SELECT interval '1 day' FROM orders a LEFT JOIN LATERAL (SELECT 0 AS c, 0 AS d FROM w x) b ON a.small = b.c;
