@@ -1,12 +1,7 @@
 //! Rows of shards in temporary tables: what makes them, and rows as COPY takes them in binary.
 
 use super::arrays::{Column, items};
-
-/// What binary COPY data begins with (`BinarySignature`, flags, length of the extension).
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-
-/// What it ends with.
-const TRAILER: &[u8] = &[0xff, 0xff];
+use super::copy::{BINARY_END, BINARY_HEAD};
 
 /// The name of the table of an input.
 pub fn name(input: usize) -> String {
@@ -54,7 +49,7 @@ impl Chunk {
 
     fn begin_row(&mut self, columns: usize) {
         if self.data.is_empty() {
-            self.data.extend_from_slice(SIGNATURE);
+            self.data.extend_from_slice(BINARY_HEAD);
         }
         self.data.extend_from_slice(&(columns as u16).to_be_bytes());
         self.rows += 1;
@@ -72,7 +67,7 @@ impl Chunk {
     /// All of it as one COPY's data, and its rows. What was there is gone.
     pub fn take(&mut self) -> (Vec<u8>, u64) {
         let mut data = std::mem::take(&mut self.data);
-        data.extend_from_slice(TRAILER);
+        data.extend_from_slice(BINARY_END);
         (data, std::mem::take(&mut self.rows))
     }
 }
@@ -133,7 +128,7 @@ mod tests {
         let (data, count) = one.take();
         assert_eq!((data.clone(), count), two.take());
         assert_eq!(count, 2);
-        let tuples = data.strip_prefix(SIGNATURE).and_then(|data| data.strip_suffix(TRAILER)).unwrap();
+        let tuples = data.strip_prefix(BINARY_HEAD).and_then(|data| data.strip_suffix(BINARY_END)).unwrap();
         assert_eq!(
             tuples,
             [0, 2, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255, 0, 2, 255, 255, 255, 255, 0, 0, 0, 1, b'x']

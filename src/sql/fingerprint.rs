@@ -34,8 +34,8 @@ const BITS: u8 = 5;
 /// [`Step::span`](crate::plan::Step::span).
 ///
 /// `None`: don't cache. It is too long, has a lexical error or several statements; or its plan hangs on what a literal
-/// holds (SET, `set_config`, `current_setting`, `U&"…" UESCAPE`, code in DO and CALL) or names bytes of the text (PREPARE, EXECUTE,
-/// DEALLOCATE).
+/// holds (SET, `set_config`, `current_setting`, `U&"…" UESCAPE`, code that DO and CALL are given) or names bytes of the
+/// text (PREPARE, EXECUTE, DEALLOCATE).
 pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> Option<u128> {
     if sql.len() > limits::PLAN_CACHE_TEXT || memchr::memchr(0, sql).is_some() {
         return None;
@@ -43,6 +43,8 @@ pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> 
     let mut hash = SipHash::<1, 3>::new((key.0, key.1));
     let mut first = true;
     let mut ended = false;
+    // Its literals may be code.
+    let mut runs_code = false;
     for token in Lexer::new(sql, standard_strings) {
         let bytes = token.bytes(sql);
         match token.kind {
@@ -65,6 +67,7 @@ pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> 
                 if literal_decides(bytes, first) {
                     return None;
                 }
+                runs_code |= first && (bytes.eq_ignore_ascii_case(b"do") || bytes.eq_ignore_ascii_case(b"call"));
                 hash.bytes(bytes);
                 hash.byte(END);
             }
@@ -84,6 +87,7 @@ pub fn fingerprint(sql: &[u8], key: &FingerprintKey, standard_strings: bool) -> 
                 hash.bytes(bytes);
                 hash.byte(END);
             }
+            TokenKind::Text if runs_code => return None,
             TokenKind::Text => hash.byte(TEXT),
             TokenKind::Bits => hash.byte(BITS),
             TokenKind::Number => hash.byte(NUMBER),
@@ -106,9 +110,7 @@ pub(crate) fn has_hint(comment: &[u8]) -> bool {
 fn literal_decides(word: &[u8], first: bool) -> bool {
     let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
     match word.len() {
-        2 => first && is("do"),
         3 => first && is("set"),
-        4 => first && is("call"),
         5 => first && is("reset"),
         7 => is("execute") || is("prepare"),
         10 => is("set_config") || is("deallocate"),

@@ -241,6 +241,7 @@ fn no_fingerprint_where_text_decides() {
     }
     assert_eq!(print(&format!("select '{}'", "x".repeat(1 << 20))), None);
     assert!(print("update t set a = 1").is_some());
+    assert!(print("call run(1, $1)").is_some());
 }
 
 /// Pieces that lexers stumble on.

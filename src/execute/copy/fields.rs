@@ -32,14 +32,7 @@ pub fn put(out: &mut Vec<u8>, value: Option<&[u8]>, format: &CopyFormat) -> bool
         return true;
     };
     if format.kind == CopyKind::Csv {
-        out.push(format.quote);
-        for &byte in value {
-            if byte == format.quote || byte == format.escape {
-                out.push(format.escape);
-            }
-            out.push(byte);
-        }
-        out.push(format.quote);
+        put_quoted(out, value, format);
         return true;
     }
     let begin = out.len();
@@ -62,6 +55,18 @@ pub fn put(out: &mut Vec<u8>, value: Option<&[u8]>, format: &CopyFormat) -> bool
         out.extend_from_slice(&rest);
     }
     true
+}
+
+/// A value of CSV in quotes.
+pub fn put_quoted(out: &mut Vec<u8>, value: &[u8], format: &CopyFormat) {
+    out.push(format.quote);
+    for &byte in value {
+        if byte == format.quote || byte == format.escape {
+            out.push(format.escape);
+        }
+        out.push(byte);
+    }
+    out.push(format.quote);
 }
 
 /// The row without its first `count` fields, as far as they are well formed.

@@ -15,6 +15,11 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
+/// What streams in binary that we write begin with: signature, flags, no extension (`BinarySignature`).
+pub const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What they end with.
+pub const BINARY_END: &[u8] = &[0xff, 0xff];
+
 /// What the bytes at hand begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {

@@ -3,15 +3,12 @@
 //! Values are what the query's answer has: COPY writes what types' output functions give, as answers do. Around them stands
 //! what PostgreSQL's `CopyAttributeOutText` and `CopyAttributeOutCSV` put there.
 
+use super::fields::put_quoted;
+use super::{BINARY_END, BINARY_HEAD};
 use crate::plan::sharded::copy_options::{CopyFormat, CopyKind, Forced};
 use crate::wire::frame::{HEADER, back, split_cstr};
 use crate::wire::message;
 use crate::wire::reader::Reader;
-
-/// What every stream in binary begins with: signature, flags, no extension (`DoCopyTo`).
-pub const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What it ends with.
-pub const BINARY_END: &[u8] = &[0xff, 0xff];
 
 /// A COPY whose rows come as a query's.
 pub struct Writer {
@@ -164,14 +161,7 @@ impl Writer {
             out.extend_from_slice(value);
             return;
         }
-        out.push(format.quote);
-        for &byte in value {
-            if byte == format.quote || byte == format.escape {
-                out.push(format.escape);
-            }
-            out.push(byte);
-        }
-        out.push(format.quote);
+        put_quoted(out, value, format);
     }
 }
 

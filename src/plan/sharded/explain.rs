@@ -2,6 +2,8 @@
 
 use super::access::Bound as BoundValue;
 use super::confine::{sentence, shown_value};
+use super::prior::Prior;
+use super::splice::text;
 use super::{Access, Bound, FedInto, Feed, Finish, KeyCondition, Piece, Plan, Refusal, Scatter, Work, access};
 use crate::topology::placement::{KeyPlace, Placement, ShardIndex, TablePlace};
 
@@ -94,6 +96,23 @@ fn fed(feed: &Feed, names: &str, once: &[String]) -> Vec<String> {
         let inputs = scatter.inputs.iter().enumerate();
         lines.extend(inputs.map(|(at, input)| format!("  Input {}: {}", at + 1, pieces(&input.sql, &scatter.once))));
     }
+    lines
+}
+
+/// A statement that writes whose sub-queries are answered before it.
+pub fn prior(prior: &Prior) -> Vec<String> {
+    let mut lines = vec!["Answer sub-queries, then write with their values".to_string()];
+    lines.push("  Because: they name nothing of the statement around them, and are answered once".to_string());
+    lines.push(match (&prior.target, prior.needs_snapshot()) {
+        (_, true) => "  In one snapshot (REPEATABLE READ)".to_string(),
+        (Some(target), false) => format!("  Under a lock of {target}, unless the transaction keeps one snapshot"),
+        (None, false) => "  In one transaction".to_string(),
+    });
+    let queries = prior.queries.iter().enumerate();
+    lines
+        .extend(queries.map(|(at, asked)| format!("  Query {}: {}", at + 1, pieces(&[text(asked.sql.as_str())], &[]))));
+    let values: Vec<String> = (1..=prior.queries.len()).map(|at| format!("<value {at}>")).collect();
+    lines.push(format!("  Then: {}", pieces(&prior.sql, &values)));
     lines
 }
 

@@ -17,6 +17,8 @@ use crate::sql::ast::*;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prior {
     pub queries: Vec<Asked>,
+    /// The tag before its count: `UPDATE`, `DELETE`, `INSERT 0`.
+    pub word: &'static str,
     /// Nothing else of the statement reads but its target: what it finds hangs on the sub-query's moment alone.
     pub alone: bool,
     /// The table whose rows are found by them, as SQL has it. `None`: new rows only.
@@ -36,10 +38,17 @@ pub struct Asked {
     pub plain: bool,
 }
 
+impl Prior {
+    /// One snapshot must serve for all that it reads.
+    pub fn needs_snapshot(&self) -> bool {
+        self.queries.len() > 1 || !self.alone
+    }
+}
+
 /// UPDATE, DELETE and INSERT … VALUES with sub-queries that stand by themselves. `None`: there is none.
 pub fn prior(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Option<Prior> {
     let mut finder = Finder { sql, context, params, edits: Edits::default(), queries: Vec::new(), others: false };
-    let (span, target) = match statement {
+    let (word, span, target) = match statement {
         Statement::Update(update) if update.with.is_none() => {
             finder.others = update.from.is_some() || returned(update.returning.as_ref()).any(has_query);
             // `(a) = (SELECT …)` takes a row.
@@ -47,12 +56,12 @@ pub fn prior(sql: &str, statement: &Statement, context: &Context<'_>, params: &[
             update.assignments.iter().filter(plain).for_each(|assignment| finder.look(&assignment.value));
             finder.others |= update.assignments.iter().any(|it| !plain(&it) && has_query(&it.value));
             update.filter.iter().for_each(|filter| finder.look(&filter.expr));
-            (update.span, Some(&update.table))
+            ("UPDATE", update.span, Some(&update.table))
         }
         Statement::Delete(delete) if delete.with.is_none() => {
             finder.others = delete.using.is_some() || returned(delete.returning.as_ref()).any(has_query);
             delete.filter.iter().for_each(|filter| finder.look(&filter.expr));
-            (delete.span, Some(&delete.table))
+            ("DELETE", delete.span, Some(&delete.table))
         }
         Statement::Insert(insert) if insert.with.is_none() => {
             let conflict = insert.on_conflict.as_ref();
@@ -61,14 +70,14 @@ pub fn prior(sql: &str, statement: &Statement, context: &Context<'_>, params: &[
                 || conflict.and_then(|conflict| conflict.filter.as_ref()).is_some_and(|filter| has_query(&filter.expr))
                 || returned(insert.returning.as_ref()).any(has_query);
             values(insert)?.rows.iter().flat_map(|row| &row.values).for_each(|value| finder.look(value));
-            (insert.span, None)
+            ("INSERT 0", insert.span, None)
         }
         _ => return None,
     };
     let target = target.map(|table| table.name.span.of(sql).to_owned());
     let alone = !finder.others;
     let sql = finder.edits.apply(sql, span);
-    (!finder.queries.is_empty()).then_some(Prior { alone, target, sql, queries: finder.queries })
+    (!finder.queries.is_empty()).then_some(Prior { word, alone, target, sql, queries: finder.queries })
 }
 
 struct Finder<'a> {

@@ -23,6 +23,8 @@ pub(super) struct Block {
     pub explicit: bool,
     /// It was begun for one statement that reads, which sees one snapshot in it.
     pub single: bool,
+    /// It was begun for the statement that comes next, whose own it is to end.
+    pub handed: bool,
     /// Settings that statements are planned by were changed in it: what they are isn't known before it ends.
     pub reread: bool,
     pub failed: bool,
@@ -58,6 +60,7 @@ impl Block {
             since: SystemTime::now(),
             explicit,
             single: false,
+            handed: false,
             reread: false,
             failed: false,
             isolation: modes.isolation,

@@ -104,14 +104,14 @@ impl Coordinator {
         }
     }
 
-    /// Outside a block, begins one for a statement that writes. Whether it did.
+    /// Outside a block, begins one for a statement that writes. Whether it did, or one was begun for it.
     pub(super) fn begin_own(&mut self) -> bool {
         self.worker.metrics.scattered.inc();
-        let own = self.block.is_none();
-        if own {
-            self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
+        if let Some(block) = &mut self.block {
+            return std::mem::take(&mut block.handed);
         }
-        own
+        self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
+        true
     }
 
     /// Tells the tag of such a statement; commits before, if the block is its own and no Sync will.
@@ -203,15 +203,22 @@ impl Coordinator {
 
     /// Two writers of a reference table take turns on every shard in the same order, the home shard's first.
     pub(super) async fn lock_copies(&mut self, table: &str, order: &[usize]) -> Go {
+        let answer = self.lock(table, "SHARE ROW EXCLUSIVE", order).await?;
+        self.good_or_told(answer).map(|_| ())
+    }
+
+    /// Locks a table on these shards, one after another: the last answer, which has the error if there is one.
+    pub(super) async fn lock(&mut self, table: &str, mode: &str, order: &[usize]) -> Go<Answer> {
+        let mut last = Answer::default();
         for &shard in order {
             let mut link = self.engage(shard).await?;
-            let answer = self.run_on(&mut link, &format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
+            last = self.run_on(&mut link, &format!("LOCK TABLE {table} IN {mode} MODE")).await?;
             self.put_link(shard, link);
-            if let Some(error) = answer.error {
-                return Err(self.tell_frame(&error, &answer.error_frame));
+            if last.error.is_some() {
+                break;
             }
         }
-        Ok(())
+        Ok(last)
     }
 
     /// What each shard is told.
@@ -321,11 +328,22 @@ impl Coordinator {
 /// 0A000 for one that does.
 pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool, PgError> {
     let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_));
-    if changes && prepared.described.get().is_some_and(|described| described.row.is_some()) {
-        let text = "rows of RETURNING over several shards can't be fetched in parts";
-        return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."));
+    if changes {
+        in_one_piece(prepared)?;
     }
     Ok(changes)
+}
+
+/// A write that several shards carry out gives its rows at once.
+///
+/// # Errors
+/// 0A000 where it gives some.
+pub(super) fn in_one_piece(prepared: &Prepared) -> Result<(), PgError> {
+    if prepared.described.get().is_none_or(|described| described.row.is_none()) {
+        return Ok(());
+    }
+    let text = "rows of RETURNING over several shards can't be fetched in parts";
+    Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."))
 }
 
 /// The statement with these of its rows.

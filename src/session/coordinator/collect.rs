@@ -17,6 +17,8 @@ pub(super) struct Answer {
     pub params: Option<Vec<u8>>,
     /// Body of RowDescription.
     pub row: Option<Vec<u8>>,
+    /// That of a second one: a portal's behind its statement's.
+    pub portal: Option<Vec<u8>>,
     /// Bodies of DataRows.
     pub rows: Vec<Vec<u8>>,
     /// The last CommandComplete's.
@@ -81,6 +83,7 @@ impl Coordinator {
             let body = bytes.get(HEADER..).unwrap_or_default();
             match frame.tag {
                 back::PARAMETER_DESCRIPTION => answer.params = Some(body.to_vec()),
+                back::ROW_DESCRIPTION if answer.row.is_some() => answer.portal = Some(body.to_vec()),
                 back::ROW_DESCRIPTION => answer.row = Some(body.to_vec()),
                 back::DATA_ROW => {
                     let room = match keep {

@@ -11,7 +11,8 @@ use super::relay::shard_lost;
 use super::{Coordinator, Go, Stop};
 
 use crate::base::{PgError, SqlState, limits};
-use crate::execute::copy::writer::{BINARY_END, BINARY_HEAD, Writer};
+use crate::execute::copy::writer::Writer;
+use crate::execute::copy::{BINARY_END, BINARY_HEAD};
 use crate::plan::sharded::copy_options::{self, CopyFormat, CopyKind, Forced};
 use crate::plan::sharded::{self, Finish};
 use crate::sql::ast::{self, CopySource, Span};

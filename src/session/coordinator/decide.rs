@@ -44,7 +44,7 @@ pub(super) enum Decision {
     /// `set_config` in a block.
     Configure(Vec<Call>),
     /// Its sub-queries are answered first. As it is it would be refused.
-    Prior(Box<Prior>, Box<PgError>),
+    Prior(Box<Prior>),
     /// With the reason's label.
     Refused(Box<PgError>, &'static str),
 }
@@ -265,18 +265,18 @@ impl Coordinator {
                 let prior = || self.prior(sql, &statement, view, params).map(Box::new);
                 match plan(&statement) {
                     Ok(plan) => {
-                        let refusal = match &plan.work {
-                            Work::Refuse(refusal) => Some(refusal),
-                            Work::Route { otherwise } => Some(otherwise).filter(|_| plan.access == Access::All),
-                            Work::Scatter(_) => None,
+                        let refused = match &plan.work {
+                            Work::Refuse(_) => true,
+                            Work::Route { .. } => plan.access == Access::All,
+                            Work::Scatter(_) => false,
                         };
-                        match refusal.and_then(|refusal| Some((prior()?, refusal_error(refusal)))) {
-                            Some((prior, error)) => Decision::Prior(prior, Box::new(error)),
+                        match if refused { prior() } else { None } {
+                            Some(prior) => Decision::Prior(prior),
                             None => Decision::Planned(plan),
                         }
                     }
                     Err((error, reason)) => match prior() {
-                        Some(prior) => Decision::Prior(prior, error),
+                        Some(prior) => Decision::Prior(prior),
                         None => Decision::Refused(error, reason),
                     },
                 }

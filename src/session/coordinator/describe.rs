@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::collect::Answer;
 use super::decide::Decision;
 use super::multi::{Bind, put_bound};
 use super::reads::Reads;
@@ -196,23 +197,26 @@ impl Coordinator {
         if self.links.get(home).and_then(Option::as_ref).is_some_and(|link| link.open) {
             self.hold_segment().await?;
         }
+        // It is about to run: what PostgreSQL finds wrong in planning it is its error. Parameters are only told of.
+        let runs = !self.in_extended();
+        let bare = runs && !prepared.sql.contains('$');
         let mut link = self.connect(home).await?;
         message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
         message::describe_statement(&mut link.out, b"");
+        if bare {
+            bind_and_describe(&mut link.out, &Bind::default());
+        }
         link.unnamed = 0;
         link.sync();
         let answer = self.ask(&mut link).await?;
         self.put_link(home, link);
-        if let Some(error) = answer.error {
-            return Err(self.tell_frame(&error, &answer.error_frame));
-        }
+        let answer = self.good_or_told(answer)?;
         let params = answer.params.as_deref().map(read_oids).unwrap_or_default();
         let columns = answer.row.as_deref().map(read_columns).unwrap_or_default();
-        let described = Described { params, row: answer.row, portal: OnceCell::new(), columns };
-        let runs = described.row.is_some() && described.params.is_empty() && !self.in_extended();
-        let _ = prepared.described.set(described);
-        // It is about to run: what PostgreSQL finds wrong in planning it is its error.
-        if runs { self.describe_portal(prepared, &Bind::default()).await } else { Ok(()) }
+        let portal = answer.portal.map(|row| OnceCell::from(with_formats(&row, &[]))).unwrap_or_default();
+        let later = runs && !bare && params.is_empty();
+        let _ = prepared.described.set(Described { params, row: answer.row, portal, columns });
+        if later { self.describe_portal(prepared, &Bind::default()).await } else { Ok(()) }
     }
 
     /// The description that stands before rows, as the home shard plans the statement.
@@ -220,31 +224,30 @@ impl Coordinator {
     /// # Errors
     /// PostgreSQL's own, told as it came.
     pub(super) async fn describe_portal(&mut self, prepared: &Prepared, bind: &Bind) -> Go {
-        let Some(described) = prepared.described.get().filter(|described| described.portal.get().is_none()) else {
-            return Ok(());
-        };
-        if described.row.is_none() {
+        let Some(described) = prepared.described.get() else { return Ok(()) };
+        if described.portal.get().is_some() || described.row.is_none() {
             return Ok(());
         }
         let home = self.home();
         let mut link = self.connect(home).await?;
         message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
-        message::put(&mut link.out, front::BIND, |out| {
-            out.extend_from_slice(b"\0\0");
-            put_bound(out, bind);
-        });
-        message::put(&mut link.out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));
+        bind_and_describe(&mut link.out, bind);
         link.unnamed = 0;
         link.sync();
         let answer = self.ask(&mut link).await?;
         self.put_link(home, link);
-        if let Some(error) = answer.error {
-            return Err(self.tell_frame(&error, &answer.error_frame));
-        }
-        if let Some(row) = answer.row {
+        if let Some(row) = self.good_or_told(answer)?.row {
             let _ = described.portal.set(with_formats(&row, &[]));
         }
         Ok(())
+    }
+
+    /// The answer; or its error, told as it came.
+    pub(super) fn good_or_told(&mut self, answer: Answer) -> Go<Answer> {
+        match &answer.error {
+            Some(error) => Err(self.tell_frame(error, &answer.error_frame)),
+            None => Ok(answer),
+        }
     }
 
     /// Tells an error of PostgreSQL's with its place in the text and all.
@@ -256,6 +259,15 @@ impl Coordinator {
         }
         super::Stop::Told
     }
+}
+
+/// The unnamed portal of the unnamed statement, and its description.
+fn bind_and_describe(out: &mut Vec<u8>, bind: &Bind) {
+    message::put(out, front::BIND, |out| {
+        out.extend_from_slice(b"\0\0");
+        put_bound(out, bind);
+    });
+    message::put(out, front::DESCRIBE, |out| out.extend_from_slice(b"P\0"));
 }
 
 /// The OIDs in a ParameterDescription's body.

@@ -45,7 +45,9 @@ impl Coordinator {
         let view = self.view().await?;
         let shown = match &*decision {
             Decision::Planned(plan) => self.explained(&inner, plan, &head, explain, bind, &view).await?,
-            Decision::Refused(error, _) | Decision::Prior(_, error) => {
+            Decision::Prior(..) if analyzes(explain) => return Err(not_analyzed().into()),
+            Decision::Prior(prior) => shown(crate::plan::sharded::explain::prior(prior), &[], &view, format(explain)?),
+            Decision::Refused(error, _) => {
                 let refusal = Refusal {
                     code: error.code(),
                     message: error.message().to_owned(),
@@ -93,10 +95,7 @@ impl Coordinator {
             (Some(Scatter { finish: Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_), .. }), _)
                 if analyzes(explain) =>
             {
-                let text = "EXPLAIN ANALYZE of a write over several shards isn't supported";
-                return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
-                    .hint("Leave ANALYZE away, or confine the statement to one shard.")
-                    .into());
+                return Err(not_analyzed().into());
             }
             (Some(scatter), _) => {
                 let told = self.explain_scatter(inner, scatter, &shards, head, explain, bind, view, &mut parts).await?;
@@ -235,6 +234,12 @@ impl Coordinator {
         }
         Ok(Part { shard, what, sql: sql.split_whitespace().collect::<Vec<_>>().join(" "), rows })
     }
+}
+
+fn not_analyzed() -> PgError {
+    let text = "EXPLAIN ANALYZE of a write over several shards isn't supported";
+    PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+        .hint("Leave ANALYZE away, or confine the statement to one shard.")
 }
 
 /// What the inputs gave, and what the rest had them as.

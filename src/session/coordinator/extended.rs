@@ -463,7 +463,7 @@ impl Coordinator {
             }
             Place::Here | Place::Define => {
                 let (bind, done) = (portal.bind.clone(), std::mem::replace(&mut portal.done, true));
-                self.execute_here(&prepared, &bind, done).await
+                self.execute_here(&prepared, &bind, (done, limit)).await
             }
             Place::Shards(shards) => {
                 let (shards, bind) = (shards.clone(), portal.bind.clone());
@@ -491,13 +491,18 @@ impl Coordinator {
     }
 
     /// Execute of what is answered here.
-    async fn execute_here(&mut self, prepared: &Rc<Prepared>, bind: &Bind, done: bool) -> Go {
+    async fn execute_here(&mut self, prepared: &Rc<Prepared>, bind: &Bind, (done, limit): (bool, u32)) -> Go {
         self.settle().await?;
         self.hold_segment().await?;
         match &*self.decide(prepared).await? {
             Decision::Define(definition) if !done => self.define(prepared, definition, true).await,
             Decision::Configure(calls) if !done => self.configure(prepared, calls, bind, false).await,
-            Decision::Prior(prior, _) if !done => self.run_prior(prepared, prior, bind, false).await,
+            Decision::Prior(prior) if !done => {
+                if limit > 0 {
+                    super::change::in_one_piece(prepared)?;
+                }
+                self.run_prior(prepared, prior, bind, false).await
+            }
             Decision::Explain(explain) if !done => self.explain(prepared, explain, bind, false).await,
             Decision::CopyOut(plan, copy) if !done => {
                 let view = self.view().await?;

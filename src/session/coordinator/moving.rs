@@ -10,7 +10,6 @@ use super::deal::{Deal, insert_text};
 use super::describe::{Described, Prepared};
 use super::gather::{Into, made_columns};
 use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
-
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -42,15 +41,8 @@ impl Coordinator {
         describe: bool,
     ) -> Go<String> {
         let order = self.home_first();
-        for &shard in &order {
-            let mut link = self.engage(shard).await?;
-            let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE", moved.table);
-            let answer = self.run_on(&mut link, &lock).await?;
-            self.put_link(shard, link);
-            if let Some(error) = answer.error {
-                return Err(self.tell_frame(&error, &answer.error_frame));
-            }
-        }
+        let answer = self.lock(&moved.table, "EXCLUSIVE", &order).await?;
+        self.good_or_told(answer)?;
         let view = self.view().await?;
         let extra = self.once(scatter, &order).await?;
         let mut held = self.database.shared.memory.hold();

@@ -191,14 +191,12 @@ impl Coordinator {
             let mut link = self.engage(home).await?;
             let answer = self.run_on(&mut link, sql).await?;
             self.put_link(home, link);
-            match answer.error {
-                // Those behind the first may stand within it, where its owner's privileges count.
-                Some(error) if at > 0 && error.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
-                    return Err(owners(&error).into());
-                }
-                Some(error) => return Err(self.tell_frame(&error, &answer.error_frame)),
-                None => {}
+            // Those behind the first may stand within it, where its owner's privileges count.
+            let denied = |error: &&PgError| at > 0 && error.code() == SqlState::INSUFFICIENT_PRIVILEGE;
+            if let Some(error) = answer.error.as_ref().filter(denied) {
+                return Err(owners(error).into());
             }
+            self.good_or_told(answer)?;
         }
         Ok(())
     }

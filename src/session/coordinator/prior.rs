@@ -25,7 +25,7 @@ impl Coordinator {
     /// Where each statement has a snapshot of its own, the table that is written is locked first: so the rows that are found
     /// are those that there were when the sub-query was answered. With several sub-queries only one snapshot for all does.
     pub(super) async fn run_prior(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
-        let several = prior.queries.len() > 1 || !prior.alone;
+        let several = prior.needs_snapshot();
         if several && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
             let text = "in a READ COMMITTED transaction the parts of this statement that read could see rows of different moments";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
@@ -39,21 +39,15 @@ impl Coordinator {
                 let modes = TransactionModes { read_only: None, isolation: Some(Isolation::RepeatableRead) };
                 block = self.new_block("BEGIN ISOLATION LEVEL REPEATABLE READ", modes, false);
             }
+            block.handed = true;
             self.block = Some(block);
         }
-        let told = self.output.len();
         let result = self.run_with_values(prepared, prior, bind, describe).await;
-        if own
-            && !self.in_extended()
-            && !matches!(result, Err(Stop::Over))
-            && let Some(block) = self.block.take()
+        // The statement ended it, if it was come to.
+        if !matches!(result, Err(Stop::Over))
+            && let Some(block) = self.block.take_if(|block| block.handed)
         {
-            let ended = self.end_own(&block, result.is_ok()).await;
-            if result.is_ok() && ended.is_err() {
-                // Not acknowledged before it is committed.
-                self.output.truncate(told);
-            }
-            return result.and(ended);
+            let _ = self.end_own(&block, false).await;
         }
         result
     }
@@ -99,7 +93,7 @@ impl Coordinator {
             (Work::Scatter(scatter), Target::One(shard)) => (scatter, vec![shard]),
             (Work::Scatter(scatter), Target::Many(shards)) => (scatter, shards),
             (Work::Route { .. }, Target::One(shard)) => {
-                alone = on_one(&inner, plan.access.clone());
+                alone = on_one(&inner, prior.word, plan.access.clone());
                 (&alone, vec![shard])
             }
             (Work::Route { otherwise } | Work::Refuse(otherwise), _) => {
@@ -111,24 +105,15 @@ impl Coordinator {
 
     /// Locks the table that is written. LOCK asks for privileges on the whole table; who has them on columns only is refused.
     async fn lock_target(&mut self, target: &str, order: &[usize]) -> Go {
-        for &shard in order {
-            let mut link = self.engage(shard).await?;
-            let answer = self.run_on(&mut link, &format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")).await?;
-            self.put_link(shard, link);
-            match answer.error {
-                Some(error) if error.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
-                    let text =
-                        format!("the table {target} must be locked for this statement's sub-query, and you may not");
-                    return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
-                        .detail(error.message().to_owned())
-                        .hint("Grant UPDATE or DELETE on the whole table, or BEGIN ISOLATION LEVEL REPEATABLE READ.")
-                        .into());
-                }
-                Some(error) => return Err(self.tell_frame(&error, &answer.error_frame)),
-                None => {}
-            }
+        let answer = self.lock(target, "SHARE ROW EXCLUSIVE", order).await?;
+        if let Some(error) = answer.error.as_ref().filter(|error| error.code() == SqlState::INSUFFICIENT_PRIVILEGE) {
+            let text = format!("the table {target} must be locked for this statement's sub-query, and you may not");
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .detail(error.message().to_owned())
+                .hint("Grant UPDATE or DELETE on the whole table, or BEGIN ISOLATION LEVEL REPEATABLE READ.")
+                .into());
         }
-        Ok(())
+        self.good_or_told(answer).map(|_| ())
     }
 
     /// A sub-query's value, as SQL writes it with its type.
@@ -182,9 +167,9 @@ impl Coordinator {
         let exact = match inner {
             oid::BOOL | oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC | oid::UUID | oid::BYTEA => true,
             oid::TEXT | oid::VARCHAR | oid::BPCHAR => plain,
-            oid::DATE | oid::TIMESTAMP | oid::TIMESTAMPTZ => self.shows("DateStyle").await?.starts_with("ISO"),
+            oid::DATE | oid::TIMESTAMP | oid::TIMESTAMPTZ => self.shown("DateStyle").await?.starts_with("ISO"),
             oid::FLOAT4 | oid::FLOAT8 => {
-                self.shows("extra_float_digits").await?.parse::<i32>().is_ok_and(|digits| digits > 0)
+                self.shown("extra_float_digits").await?.parse::<i32>().is_ok_and(|digits| digits > 0)
             }
             _ => view.schema.types.get(&inner).is_some_and(|known| known.kind == b'e'),
         };
@@ -192,18 +177,6 @@ impl Coordinator {
             Some(known) if exact => Ok(format!("{}.{}", ident(&known.schema), ident(&known.name))),
             _ => Err(inexact().into()),
         }
-    }
-
-    /// A setting as it is in force, in the client's transaction.
-    async fn shows(&mut self, setting: &str) -> Go<String> {
-        let home = self.home();
-        let mut link = self.engage(home).await?;
-        let answer = self.run_on(&mut link, &format!("SHOW {setting}")).await?;
-        self.put_link(home, link);
-        let answer = answer.good()?;
-        let row = answer.rows.first().and_then(|row| message::read_data_row(row));
-        let value = row.as_ref().and_then(|row| row.first().copied().flatten()).unwrap_or_default();
-        Ok(String::from_utf8_lossy(value).into_owned())
     }
 }
 
@@ -214,12 +187,7 @@ fn inexact() -> PgError {
 }
 
 /// A statement for one shard.
-fn on_one(inner: &Rc<Prepared>, access: Access) -> Scatter {
-    let word = match inner.sql.trim_start().get(..6).map(str::to_ascii_uppercase).as_deref() {
-        Some("UPDATE") => "UPDATE",
-        Some("DELETE") => "DELETE",
-        _ => "INSERT 0",
-    };
+fn on_one(inner: &Rc<Prepared>, word: &'static str, access: Access) -> Scatter {
     let input = Input { sql: vec![Piece::Text(inner.sql.clone())], access, columns: Vec::new() };
     Scatter::new(vec![input], Finish::Changed(Changed { word, split: None, copies: None }), Vec::new())
 }
