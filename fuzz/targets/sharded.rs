@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pgbraid::plan::sharded::prior::prior;
 use pgbraid::plan::sharded::{Access, Context, Finish, Piece, Plan, Vouched, Work, plan, shards};
 use pgbraid::sql::parse::parse;
 use pgbraid::{catalog, topology, value};
@@ -76,5 +77,11 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(planned, plan(sql, &statement, &context, &[]));
     if let Ok(plan) = planned {
         check(&plan, sql);
+    }
+    if let Some(prior) = prior(sql, &statement, &context, &[]) {
+        again(&prior.sql, &[], sql);
+        for asked in &prior.queries {
+            assert!(parse(&asked.sql, true).is_ok(), "{asked:?} of {sql:?}");
+        }
     }
 });
