@@ -24,11 +24,22 @@ pub const PIPELINE_DEPTH: usize = 10_000;
 /// How many relay buffers a worker keeps for reuse.
 pub const SPARE_BUFFERS: usize = 256;
 
+/// What a link to a server may have grown to and be kept for the next one: bytes to send, and expected answers.
+pub const SPARE_OUT: usize = 4 << 10;
+pub const SPARE_QUEUE: usize = 64;
+
 /// Statement texts whose plan a worker remembers.
 pub const PLAN_CACHE: usize = 4_096;
 
 /// Bytes of one statement's text that the plan cache will hold.
 pub const PLAN_CACHE_TEXT: usize = 16 << 10;
+
+/// Texts that a worker knows by their looks, in sets of [`OUTLINES_ALIKE`] that begin alike.
+pub const OUTLINE_SETS: usize = 128;
+pub const OUTLINES_ALIKE: usize = 4;
+
+/// Bytes of the longest of them.
+pub const OUTLINE_TEXT: usize = 1 << 10;
 
 /// Prepared statements that one client may hold; PostgreSQL has no limit, memory has.
 pub const SESSION_STATEMENTS: usize = 50_000;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::coordinator::LocalSharded;
+use super::familiar::Familiar;
+use super::link::Spare;
 use crate::backend::database::{PoolKey, Purpose, pool_limits};
 use crate::backend::login::Identity;
 use crate::backend::statements::Registry;
@@ -27,6 +29,7 @@ pub struct Worker {
     pub registry: Arc<Registry>,
     pub key: FingerprintKey,
     buffers: RefCell<Vec<Buffer>>,
+    spares: RefCell<Vec<Spare>>,
     databases: RefCell<HashMap<Arc<str>, Rc<LocalDatabase>>>,
     sharded: RefCell<HashMap<Arc<str>, Rc<LocalSharded>>>,
     next: Cell<u64>,
@@ -41,6 +44,7 @@ impl Worker {
             registry,
             key,
             buffers: RefCell::default(),
+            spares: RefCell::default(),
             databases: RefCell::default(),
             sharded: RefCell::default(),
             next: Cell::new(1),
@@ -64,6 +68,20 @@ impl Worker {
         if buffer.capacity() <= limits::RELAY_BUFFER && buffers.len() < limits::SPARE_BUFFERS {
             buffer.clear();
             buffers.push(buffer);
+        }
+    }
+
+    /// What the link before allocated.
+    #[inline]
+    pub(super) fn take_spare(&self) -> Spare {
+        self.spares.borrow_mut().pop().unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn give_spare(&self, spare: Spare) {
+        let mut spares = self.spares.borrow_mut();
+        if spares.len() < limits::SPARE_BUFFERS {
+            spares.extend(spare.kept());
         }
     }
 
@@ -129,6 +147,7 @@ pub struct LocalDatabase {
 struct PlanCache {
     generation: u64,
     plans: FxHashMap<u128, Rc<Plan>>,
+    familiar: Familiar,
 }
 
 /// Settings on which the meaning of a statement's text hangs.
@@ -142,25 +161,35 @@ impl LocalDatabase {
     /// The plan of a query string, from the cache where its fingerprint is known.
     #[inline]
     pub fn plan(&self, sql: &[u8], reading: Reading, key: &FingerprintKey) -> Rc<Plan> {
+        let generation = self.shared.generation();
+        {
+            let cache = self.plans.borrow();
+            if cache.generation == generation
+                && let Some(plan) = cache.familiar.find(sql, reading)
+            {
+                return plan.clone();
+            }
+        }
+        self.plan_by_print(sql, reading, key, generation)
+    }
+
+    fn plan_by_print(&self, sql: &[u8], reading: Reading, key: &FingerprintKey, generation: u64) -> Rc<Plan> {
         let Some(print) = fingerprint(sql, key, reading.standard_strings) else {
             return Rc::new(self.plan_anew(sql, reading));
         };
         // Nothing that the key leaves out may change the plan: the settings go into it.
         let print = print ^ u128::from(reading.search_path_is_default) ^ (u128::from(reading.standard_strings) << 1);
-        let generation = self.shared.generation();
-        {
-            let cache = self.plans.borrow();
-            if cache.generation == generation
-                && let Some(plan) = cache.plans.get(&print)
-            {
-                return plan.clone();
-            }
+        let mut cache = self.plans.borrow_mut();
+        if cache.generation != generation {
+            *cache = PlanCache { generation, ..PlanCache::default() };
+        }
+        if let Some(plan) = cache.plans.get(&print).cloned() {
+            cache.familiar.note(sql, reading, &plan);
+            return plan;
         }
         let plan = Rc::new(self.plan_anew(sql, reading));
-        let mut cache = self.plans.borrow_mut();
-        if cache.generation != generation || cache.plans.len() >= limits::PLAN_CACHE {
+        if cache.plans.len() >= limits::PLAN_CACHE {
             cache.plans.clear();
-            cache.generation = generation;
         }
         cache.plans.insert(print, plan.clone());
         plan

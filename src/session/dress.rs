@@ -58,7 +58,7 @@ impl Session {
         self.need_output();
         self.client.set_link(Some(conn.cancel.clone()));
         pool.metrics.assignments.inc();
-        let mut link = Box::new(Link::new(conn, pool, side));
+        let mut link = Box::new(Link::new(conn, pool, side, self.worker.take_spare()));
         if side == Side::Replica {
             let (kept, reported) = (self.ready, self.reported.clone());
             link.retry = Some(Retry { kept, reported, ..Retry::default() });

@@ -10,6 +10,7 @@ use crate::backend::conn::Parameters;
 use crate::backend::settings::Tracker;
 use crate::backend::statements::Statement;
 use crate::backend::{LocalPool, ServerConn};
+use crate::base::limits;
 use crate::plan::Plan;
 
 /// An answer to come, in the order in which its request was sent.
@@ -166,17 +167,34 @@ pub struct Retry {
     pub reported: Arc<Parameters>,
 }
 
+/// What a link allocates, for the next one to use again.
+#[derive(Debug, Default)]
+pub struct Spare {
+    out: Vec<u8>,
+    queue: VecDeque<Expect>,
+}
+
+impl Spare {
+    /// Emptied; not what had to grow.
+    pub fn kept(mut self) -> Option<Self> {
+        self.out.clear();
+        self.queue.clear();
+        let modest = self.out.capacity() <= limits::SPARE_OUT && self.queue.capacity() <= limits::SPARE_QUEUE;
+        modest.then_some(self)
+    }
+}
+
 impl Link {
-    pub fn new(conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side) -> Self {
+    pub fn new(conn: Box<ServerConn>, pool: Rc<LocalPool>, side: Side, spare: Spare) -> Self {
         let now = Instant::now();
         Self {
             _working: Working::new(pool.clone(), side),
             conn,
             pool,
             side,
-            out: Vec::new(),
+            out: spare.out,
             written: 0,
-            queue: VecDeque::new(),
+            queue: spare.queue,
             segment: 1,
             segment_open: false,
             skipping: false,
@@ -196,8 +214,8 @@ impl Link {
     }
 
     /// The connection and its pool, without what was noted of this use.
-    pub fn into_parts(self) -> (Box<ServerConn>, Rc<LocalPool>) {
-        (self.conn, self.pool)
+    pub fn into_parts(self) -> (Box<ServerConn>, Rc<LocalPool>, Spare) {
+        (self.conn, self.pool, Spare { out: self.out, queue: self.queue })
     }
 
     /// Everything that was sent is answered.

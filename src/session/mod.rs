@@ -8,6 +8,7 @@ mod coordinator;
 mod downstream;
 mod dress;
 mod effects;
+mod familiar;
 mod link;
 mod listed;
 mod lost;

@@ -29,9 +29,20 @@ pub enum End {
     ServerLost(PgError),
 }
 
+/// What came of asking a server for more.
+enum Heard {
+    Something,
+    /// It will wake us.
+    Nothing,
+    /// It wasn't asked: there is no room.
+    Full,
+}
+
 impl Session {
     /// Moves bytes until something ends it.
     pub(super) fn poll_relay(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<End> {
+        // Who will wake us needs no second look: nothing becomes ready while we look.
+        let (mut server_waits, mut client_waits) = (false, false);
         loop {
             // Whether another turn can do more than this one. What was only written frees nothing, unless for lack of its
             // room something was left alone.
@@ -51,9 +62,14 @@ impl Session {
                 Err(error) => link.doomed = link.doomed || error.kind() != io::ErrorKind::WouldBlock,
             }
             let full = self.output.spare().is_empty();
-            match self.poll_server(link, cx) {
-                Ok(progress) => moved |= progress,
-                Err(end) => return Poll::Ready(end),
+            // What was doomed meanwhile ends here.
+            if !server_waits || link.doomed {
+                match self.poll_server(link, cx) {
+                    Ok(Heard::Something) => moved = true,
+                    Ok(Heard::Nothing) => server_waits = true,
+                    Ok(Heard::Full) => {}
+                    Err(end) => return Poll::Ready(end),
+                }
             }
             if let Some(end) = self.settled(link) {
                 return Poll::Ready(end);
@@ -62,14 +78,14 @@ impl Session {
                 Ok(progress) => moved |= full && progress,
                 Err(_) => return Poll::Ready(End::ClientGone(None)),
             }
-            if self.passing_room(link) {
+            if !client_waits && self.passing_room(link) {
                 match poll_fill(&mut self.stream, &mut self.input, cx) {
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(End::ClientGone(None)),
                     Poll::Ready(Ok(count)) => {
                         link.pool.metrics.from_client.add(count as u64);
                         moved = true;
                     }
-                    Poll::Pending => {}
+                    Poll::Pending => client_waits = true,
                 }
             }
             if !moved {
@@ -90,7 +106,7 @@ impl Session {
     pub(super) fn poll_idle(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Option<End>> {
         loop {
             let heard = match self.poll_server(link, cx) {
-                Ok(heard) => heard,
+                Ok(heard) => matches!(heard, Heard::Something),
                 Err(end) => return Poll::Ready(Some(end)),
             };
             if self.poll_client_out(link, cx).is_err() {
@@ -125,24 +141,24 @@ impl Session {
     }
 
     /// Reads what the server sent, if the client takes it fast enough.
-    fn poll_server(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<bool, End> {
+    fn poll_server(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<Heard, End> {
         if self.output.spare().is_empty() {
             // Full: a slow client stops its server, not us. What waits for a retry waits no longer, unless it has failed
             // already: then all of this is older, and goes out.
             if !link.discarding {
                 link.retry = None;
             }
-            return Ok(false);
+            return Ok(Heard::Full);
         }
         match poll_fill(&mut link.conn.stream, &mut self.output, cx) {
             Poll::Pending if link.doomed => Err(self.server_lost(link, "it closed the connection")),
-            Poll::Pending => Ok(false),
+            Poll::Pending => Ok(Heard::Nothing),
             Poll::Ready(Ok(0)) => Err(self.server_lost(link, "it closed the connection")),
             Poll::Ready(Err(error)) => Err(self.server_lost(link, &error.to_string())),
             Poll::Ready(Ok(count)) => {
                 link.pool.metrics.from_server.add(count as u64);
                 match self.scan_output(link) {
-                    Ok(()) => Ok(true),
+                    Ok(()) => Ok(Heard::Something),
                     Err(what) => Err(self.server_misbehaved(link, &what)),
                 }
             }

@@ -530,7 +530,8 @@ impl Session {
         }
         let done = link.ended;
         link.conn.cancel.set_prepared(link.conn.statements.len());
-        let (conn, pool) = link.into_parts();
+        let (conn, pool, spare) = link.into_parts();
+        self.worker.give_spare(spare);
         if conn.cancel.is_threatened() {
             // A cancel request is on its way to it: it must not hit the next user.
             tokio::task::spawn_local(async move {
@@ -612,7 +613,7 @@ impl Session {
         if self.transaction_wrote() {
             self.raise_tokens();
         }
-        let (mut conn, pool) = link.into_parts();
+        let (mut conn, pool, _) = link.into_parts();
         if conn.cancel.is_threatened() {
             return;
         }

@@ -5,6 +5,7 @@ pub mod custom;
 pub mod fingerprint;
 pub mod lexer;
 pub mod literal;
+pub mod outline;
 pub mod parse;
 pub mod quote;
 pub mod siphash;
