@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use pgbraid::catalog::{Catalog, QUERIES, Rows};
 use pgbraid::plan::{Context, Kind, Plan, Role, WriteSet, plan};
+use pgbraid::sql::outline::Outline;
 use pgbraid::sql::{FingerprintKey, Lexer, TokenKind, fingerprint};
 use std::sync::LazyLock;
 
@@ -52,6 +53,11 @@ fuzz_target!(|data: &[u8]| {
     let key = FingerprintKey::new(1);
     if let Some(print) = fingerprint(sql, &key, standard_conforming_strings) {
         let other = other_values(sql, standard_conforming_strings);
+        let outline = Outline::new(sql, standard_conforming_strings);
+        assert!(outline.fits(sql));
+        if outline.fits(&other) {
+            assert_eq!(fingerprint(&other, &key, standard_conforming_strings), Some(print));
+        }
         if fingerprint(&other, &key, standard_conforming_strings) == Some(print) {
             assert_eq!(blank(planned), blank(plan(&other, &context)));
         }
