@@ -16,6 +16,7 @@ impl SqlState {
     pub const FEATURE_NOT_SUPPORTED: Self = Self(*b"0A000");
     pub const INVALID_PARAMETER_VALUE: Self = Self(*b"22023");
     pub const BAD_COPY_FILE_FORMAT: Self = Self(*b"22P04");
+    pub const CARDINALITY_VIOLATION: Self = Self(*b"21000");
     pub const INVALID_ROW_COUNT_IN_LIMIT: Self = Self(*b"2201W");
     pub const INVALID_ROW_COUNT_IN_OFFSET: Self = Self(*b"2201X");
     pub const READ_ONLY_SQL_TRANSACTION: Self = Self(*b"25006");

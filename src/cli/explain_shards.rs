@@ -9,7 +9,7 @@ use crate::catalog::schema::Schema;
 use crate::catalog::{READING, SCHEMA_QUERIES};
 use crate::config::Database;
 use crate::config::model::Reads;
-use crate::plan::sharded::{self, Access, ShardSet, Vouched, Work, explain};
+use crate::plan::sharded::{self, Access, Finish, ShardSet, Vouched, Work, explain};
 use crate::sql::parse;
 
 /// What a plan is made by.
@@ -68,10 +68,14 @@ pub fn told(config: &Database, known: &Known, sql: &str) -> Result<String, Failu
             })
         },
     };
-    let prior = || sharded::prior::prior(sql, &statement, &context, &[]).map(|prior| explain::prior(&prior));
+    let first = || sharded::prior::prior(sql, &statement, &context, &[]);
+    let prior = || first().map(|prior| explain::prior(&prior));
+    let serves = first().is_some_and(|prior| prior.serves(true));
+    let finds = |plan: &sharded::Plan| matches!(&plan.work, Work::Scatter(scatter) if matches!(scatter.finish, Finish::Found(_)));
     let lines = match sharded::plan(sql, &statement, &context, &[]) {
         Err(refusal) => prior().unwrap_or_else(|| explain::refused(&refusal, &[])),
         Ok(plan) if matches!(plan.work, Work::Refuse(_)) && prior().is_some() => prior().unwrap_or_default(),
+        Ok(plan) if finds(&plan) && serves => prior().unwrap_or_default(),
         Ok(plan) => {
             let shards = match sharded::shards(&plan.access, &placement, &|_| None) {
                 ShardSet::Home | ShardSet::Any => vec![placement.home],

@@ -43,6 +43,8 @@ pub struct Analysis {
     pub locks: bool,
     /// Code beside a write is right on one shard only: elsewhere this is said.
     pub one_shard: Option<Refusal>,
+    /// What `*` in RETURNING of the statement itself stands for.
+    pub stars: FxHashMap<Span, Vec<Vec<Target>>>,
     /// Names of columns with a schema, and what follows the item's name.
     pub long_names: Vec<(Span, RefId, String)>,
 }

@@ -4,7 +4,7 @@ use super::access::Bound as BoundValue;
 use super::confine::{sentence, shown_value};
 use super::prior::Prior;
 use super::splice::text;
-use super::{Access, Bound, FedInto, Feed, Finish, KeyCondition, Piece, Plan, Refusal, Scatter, Work, access};
+use super::{Access, Bound, FedInto, Feed, Finish, Found, KeyCondition, Piece, Plan, Refusal, Scatter, Work, access};
 use crate::topology::placement::{KeyPlace, Placement, ShardIndex, TablePlace};
 
 /// Rung, proof, keys, questions and what becomes of the answers. `shards`: where it runs with these values.
@@ -41,6 +41,7 @@ pub fn lines<'a>(
             vec![format!("{how} {names}, in one transaction")]
         }
         Some((Finish::Fed(feed), scatter)) => fed(feed, &names, &scatter.once),
+        Some((Finish::Found(found), scatter)) => self::found(found, &names, &scatter.once),
         Some((Finish::Moved(moved), scatter)) => {
             let words = |(before, behind): &(Vec<Piece>, Vec<Piece>)| {
                 format!("{} <rows>{}", pieces(before, &scatter.once), pieces(behind, &scatter.once))
@@ -90,12 +91,31 @@ fn fed(feed: &Feed, names: &str, once: &[String]) -> Vec<String> {
         pieces(&feed.insertion.before, once),
         pieces(&feed.insertion.after, once)
     ));
-    lines.push(format!("  Query: {}", feed.query.split_whitespace().collect::<Vec<_>>().join(" ")));
-    lines.extend(feed.plan.proof.iter().map(|proof| format!("  Because: {proof}")));
-    if let Work::Scatter(scatter) = &feed.plan.work {
+    queried(&feed.query, &feed.plan, &mut lines);
+    lines
+}
+
+/// A query whose rows are written.
+fn queried(query: &str, plan: &Plan, lines: &mut Vec<String>) {
+    lines.push(format!("  Query: {}", query.split_whitespace().collect::<Vec<_>>().join(" ")));
+    lines.extend(plan.proof.iter().map(|proof| format!("  Because: {proof}")));
+    if let Work::Scatter(scatter) = &plan.work {
         let inputs = scatter.inputs.iter().enumerate();
         lines.extend(inputs.map(|(at, input)| format!("  Input {}: {}", at + 1, pieces(&input.sql, &scatter.once))));
     }
+}
+
+/// UPDATE and DELETE whose rows a query finds.
+fn found(found: &Found, names: &str, once: &[String]) -> Vec<String> {
+    let mut lines = vec![match &found.into {
+        FedInto::Home => "Find the rows by a query, then write them on the home shard".to_string(),
+        FedInto::Copies(_) => format!("Find the rows by a query, then write them in every copy, on {names}"),
+        FedInto::Shards { .. } => format!("Find the rows by a query, then write each on its shard, over {names}"),
+    }];
+    lines.push(format!("  Under a lock of {}, unless the transaction keeps one snapshot", found.table));
+    let (before, after) = (pieces(&found.before, once), pieces(&found.after, once));
+    lines.push(format!("  Write: {before} <rows> {after}"));
+    queried(&found.query, &found.plan, &mut lines);
     lines
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `names` and `from` resolve a statement; `confine` finds the keys that route it; `scatter` proves that shards' answers
 //! together are the whole answer; `aggregate` splits groups into partials and their rest; `gather` collects rows for
-//! PostgreSQL to finish. What none of them proves is refused.
+//! PostgreSQL to finish; `found` writes what is found so. What none of them proves is refused.
 
 mod access;
 mod aggregate;
@@ -17,6 +17,7 @@ mod defaults;
 pub mod explain;
 mod facts;
 mod feed;
+mod found;
 mod from;
 mod functions;
 mod gather;

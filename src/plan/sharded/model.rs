@@ -118,6 +118,11 @@ impl Scatter {
     pub fn new(inputs: Vec<Input>, finish: Finish, once: Vec<String>) -> Self {
         Self { inputs, finish, once, rest_reads: false, within: None, views: Vec::new() }
     }
+
+    /// Whether shards change rows by what they are told.
+    pub fn changes(&self) -> bool {
+        matches!(self.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Found(_) | Finish::Moved(_))
+    }
 }
 
 /// One question, asked of each shard of its access.
@@ -173,6 +178,8 @@ pub enum Finish {
     Changed(Changed),
     /// The rows of a query are inserted.
     Fed(Box<Feed>),
+    /// Rows that a query finds are changed where they are.
+    Found(Box<Found>),
     /// Rows get other keys, and go to other shards for it.
     Moved(Box<Moved>),
     /// The rows of `COPY … FROM STDIN`, which the client sends, are dealt out.
@@ -207,6 +214,32 @@ pub struct Insertion {
     pub added: Vec<Piece>,
     /// `ON CONFLICT …`, `RETURNING …`
     pub after: Vec<Piece>,
+}
+
+/// UPDATE or DELETE of rows that a query finds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The tag before its count.
+    pub word: &'static str,
+    /// As SQL has it, to be locked.
+    pub table: String,
+    /// Where its rows are, those that are written among them.
+    pub access: Access,
+    /// The query, and how it runs.
+    pub query: String,
+    pub plan: Box<Plan>,
+    /// Its first columns: the table's that tell a row from all others.
+    pub identity: Vec<String>,
+    /// So many of its last ones count the rows of a sub-query that may give one; they aren't sent.
+    pub single: usize,
+    /// What the shards are told, before the rows as an item of FROM, and behind.
+    pub before: Vec<Piece>,
+    pub after: Vec<Piece>,
+    pub into: FedInto,
+    /// What the query gives is assigned: it is converted for each row that it finds, though one of a key counts.
+    pub assigns: bool,
+    /// Triggers may leave some out.
+    pub some_left_out: bool,
 }
 
 /// UPDATE of the sharding key: rows that stay are changed where they are, others inserted on their new shard and then

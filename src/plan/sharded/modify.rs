@@ -18,12 +18,31 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
     if let Some(plan) = super::feed::plan(sql, statement, &resolver) {
         return plan;
     }
+    let planned = by_shards(sql, statement, &resolver);
+    let routed = match &planned {
+        Ok(Plan { work: Work::Scatter(_), .. } | Plan { access: Access::Home | Access::Any, .. }) => return planned,
+        Ok(Plan { work: Work::Route { .. }, .. }) => true,
+        Ok(_) | Err(_) => false,
+    };
+    match (super::found::plan(sql, statement, &resolver), planned) {
+        (None, planned) => planned,
+        (Some(Ok(found)), Ok(planned)) if routed => Ok(Plan { work: found.work, ..planned }),
+        (Some(Ok(found)), _) => Ok(found),
+        (Some(Err(refusal)), Ok(planned)) if routed => Ok(Plan { work: Work::Route { otherwise: refusal }, ..planned }),
+        (Some(Err(refusal)), Ok(planned)) => Ok(Plan { work: Work::Refuse(refusal), ..planned }),
+        (Some(Err(refusal)), Err(_)) => Err(refusal),
+    }
+}
+
+/// A statement that shards carry out, each by what it has.
+fn by_shards(sql: &str, statement: &Statement, resolver: &Resolver<'_>) -> Result<Plan, Refusal> {
+    let context = resolver.context;
     let analysis = &resolver.out;
     if let [write] = analysis.writes.as_slice()
         && analysis.is_reference(write.id)
     {
         functions::admissible(analysis, context, true)?;
-        let writing = Writing { sql, statement, resolver: &resolver, access: Access::All };
+        let writing = Writing { sql, statement, resolver, access: Access::All };
         let work = Work::Scatter(writing.copies()?);
         let proof = vec!["every shard does the same to its copy of the reference table".to_string()];
         return Ok(Plan { access: Access::All, work, writes: true, proof });
@@ -39,7 +58,7 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
         };
         return Ok(plan);
     }
-    let writing = Writing { sql, statement, resolver: &resolver, access: plan.access.clone() };
+    let writing = Writing { sql, statement, resolver, access: plan.access.clone() };
     match writing.sharded() {
         Ok(scatter) => {
             plan.proof.push("each row is changed by what is on its own shard".to_string());

@@ -59,7 +59,7 @@ impl Resolver<'_> {
 }
 
 /// Each column with its value.
-fn pairs(assignment: &Assignment) -> Result<Vec<(&str, &Expr)>, Refusal> {
+pub fn pairs(assignment: &Assignment) -> Result<Vec<(&str, &Expr)>, Refusal> {
     let unread = || key_update("pgbraid can't change the sharding key together with what this SET does");
     if assignment.columns.iter().any(|column| column.part) {
         return Err(unread());

@@ -39,6 +39,12 @@ pub struct Asked {
 }
 
 impl Prior {
+    /// Whether its sub-queries' values serve, where the rows could be found by a query as well. `keeps`: one snapshot may
+    /// serve for all that it reads.
+    pub fn serves(&self, keeps: bool) -> bool {
+        self.alone && (keeps || !self.needs_snapshot())
+    }
+
     /// One snapshot must serve for all that it reads.
     pub fn needs_snapshot(&self) -> bool {
         self.queries.len() > 1 || !self.alone

@@ -412,6 +412,10 @@ impl Resolver<'_> {
                 }
                 SelectItemKind::Star(name) => {
                     let columns = self.star(name.as_ref())?;
+                    if self.text == 0 {
+                        let targets = columns.iter().map(|(_, targets)| targets.clone()).collect();
+                        self.out.stars.insert(item.span, targets);
+                    }
                     outputs.extend(self.star_outputs(&columns));
                 }
             }

@@ -108,7 +108,7 @@ impl Coordinator {
     }
 
     /// The same without a look at snapshots.
-    async fn join(&mut self, shard: usize) -> Go<Box<ShardLink>> {
+    pub(super) async fn join(&mut self, shard: usize) -> Go<Box<ShardLink>> {
         let mut link = self.connect(shard).await?;
         let Some(block) = &self.block else { return Ok(link) };
         if link.joined {

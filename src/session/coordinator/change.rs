@@ -36,6 +36,9 @@ impl Coordinator {
         bind: &Bind,
         describe: bool,
     ) -> Go {
+        if let Finish::Found(found) = &scatter.finish {
+            return self.write_found(prepared, scatter, found, bind, describe).await;
+        }
         let mut tasks = None;
         if let (Finish::Changed(changed), None, Some(input)) = (&scatter.finish, &self.block, scatter.inputs.first())
             && changed.split.is_some()
@@ -54,7 +57,7 @@ impl Coordinator {
             }
             Finish::Fed(feed) => self.feed(prepared, scatter, feed, bind, describe).await,
             Finish::Moved(moved) => self.move_rows(prepared, scatter, moved, bind, describe).await,
-            Finish::Stream { .. } | Finish::Rest { .. } | Finish::Copied(_) => {
+            Finish::Stream { .. } | Finish::Rest { .. } | Finish::Found(_) | Finish::Copied(_) => {
                 Err(super::multi::nothing_asked().into())
             }
         };
@@ -327,7 +330,7 @@ impl Coordinator {
 /// # Errors
 /// 0A000 for one that does.
 pub(super) fn runs_whole(prepared: &Prepared, scatter: &Scatter) -> Result<bool, PgError> {
-    let changes = matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_));
+    let changes = scatter.changes() || matches!(scatter.finish, Finish::Copied(_));
     if changes {
         in_one_piece(prepared)?;
     }

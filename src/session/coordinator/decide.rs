@@ -13,7 +13,7 @@ use crate::config::model::Reads;
 use crate::plan::Kind;
 use crate::plan::definition::{Definition, definition};
 use crate::plan::sharded::prior::Prior;
-use crate::plan::sharded::{self, Access, Refusal, Scatter, Vouched, Work};
+use crate::plan::sharded::{self, Access, Finish, Refusal, Scatter, Vouched, Work};
 use crate::plan::sharded::{BoundValue, ShardSet, shards};
 use crate::sql::ast::{self, Explain, Statement};
 use crate::sql::parse;
@@ -43,8 +43,8 @@ pub(super) enum Decision {
     Explain(Box<Explain>),
     /// `set_config` in a block.
     Configure(Vec<Call>),
-    /// Its sub-queries are answered first. As it is it would be refused.
-    Prior(Box<Prior>),
+    /// Its sub-queries are answered first. As it is it would be refused, or would find its rows by a query.
+    Prior(Box<Prior>, Option<Box<sharded::Plan>>),
     /// With the reason's label.
     Refused(Box<PgError>, &'static str),
 }
@@ -265,18 +265,18 @@ impl Coordinator {
                 let prior = || self.prior(sql, &statement, view, params).map(Box::new);
                 match plan(&statement) {
                     Ok(plan) => {
-                        let refused = match &plan.work {
-                            Work::Refuse(_) => true,
-                            Work::Route { .. } => plan.access == Access::All,
-                            Work::Scatter(_) => false,
+                        let (refused, finds) = match &plan.work {
+                            Work::Refuse(_) => (true, false),
+                            Work::Route { .. } => (plan.access == Access::All, false),
+                            Work::Scatter(scatter) => (false, matches!(scatter.finish, Finish::Found(_))),
                         };
-                        match if refused { prior() } else { None } {
-                            Some(prior) => Decision::Prior(prior),
+                        match if refused || finds && plan.access == Access::All { prior() } else { None } {
+                            Some(prior) => Decision::Prior(prior, finds.then_some(plan)),
                             None => Decision::Planned(plan),
                         }
                     }
                     Err((error, reason)) => match prior() {
-                        Some(prior) => Decision::Prior(prior),
+                        Some(prior) => Decision::Prior(prior, None),
                         None => Decision::Refused(error, reason),
                     },
                 }

@@ -46,7 +46,13 @@ impl Coordinator {
         let shown = match &*decision {
             Decision::Planned(plan) => self.explained(&inner, plan, &head, explain, bind, &view).await?,
             Decision::Prior(..) if analyzes(explain) => return Err(not_analyzed().into()),
-            Decision::Prior(prior) => shown(crate::plan::sharded::explain::prior(prior), &[], &view, format(explain)?),
+            Decision::Prior(prior, instead) => {
+                let keeps = self.block.as_ref().is_none_or(super::block::Block::keeps_snapshot);
+                match instead.as_deref().filter(|_| !prior.serves(keeps)) {
+                    Some(plan) => self.explained(&inner, plan, &head, explain, bind, &view).await?,
+                    None => shown(crate::plan::sharded::explain::prior(prior), &[], &view, format(explain)?),
+                }
+            }
             Decision::Refused(error, _) => {
                 let refusal = Refusal {
                     code: error.code(),
@@ -92,9 +98,12 @@ impl Coordinator {
         let refused = own.first().is_some_and(|line| line.starts_with("Refused"));
         match (scattered(plan, shards.len()), shards.as_slice()) {
             _ if refused => {}
-            (Some(Scatter { finish: Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_), .. }), _)
-                if analyzes(explain) =>
-            {
+            (
+                Some(Scatter {
+                    finish: Finish::Changed(_) | Finish::Fed(_) | Finish::Found(_) | Finish::Moved(_), ..
+                }),
+                _,
+            ) if analyzes(explain) => {
                 return Err(not_analyzed().into());
             }
             (Some(scatter), _) => {

@@ -497,11 +497,11 @@ impl Coordinator {
         match &*self.decide(prepared).await? {
             Decision::Define(definition) if !done => self.define(prepared, definition, true).await,
             Decision::Configure(calls) if !done => self.configure(prepared, calls, bind, false).await,
-            Decision::Prior(prior) if !done => {
+            Decision::Prior(prior, instead) if !done => {
                 if limit > 0 {
                     super::change::in_one_piece(prepared)?;
                 }
-                self.run_prior(prepared, prior, bind, false).await
+                self.run_prior(prepared, (prior, instead.as_deref()), bind, false).await
             }
             Decision::Explain(explain) if !done => self.explain(prepared, explain, bind, false).await,
             Decision::CopyOut(plan, copy) if !done => {

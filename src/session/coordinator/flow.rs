@@ -81,7 +81,7 @@ impl Coordinator {
         let extra = self.once(scatter, shards).await?;
         let visible = prepared.described.get().map_or(0, |described| described.columns.len());
         let rest = match &scatter.finish {
-            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_) => {
+            Finish::Changed(_) | Finish::Fed(_) | Finish::Found(_) | Finish::Moved(_) | Finish::Copied(_) => {
                 return Err(super::multi::nothing_asked().into());
             }
             Finish::Rest { sql } => sql,

@@ -25,6 +25,7 @@ mod extended;
 mod feed;
 mod fetch;
 mod flow;
+mod found;
 mod gather;
 mod moving;
 mod multi;

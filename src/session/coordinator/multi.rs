@@ -107,7 +107,7 @@ impl Coordinator {
         describe: bool,
     ) -> Go {
         self.hold_segment().await?;
-        if matches!(scatter.finish, Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_)) {
+        if scatter.changes() {
             return self.change(prepared, scatter, shards, bind, describe).await;
         }
         if let Finish::Copied(copied) = &scatter.finish {
@@ -235,7 +235,9 @@ impl Coordinator {
                 }
             }
             Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
-            Finish::Changed(_) | Finish::Fed(_) | Finish::Moved(_) | Finish::Copied(_) => Err(nothing_asked().into()),
+            Finish::Changed(_) | Finish::Fed(_) | Finish::Found(_) | Finish::Moved(_) | Finish::Copied(_) => {
+                Err(nothing_asked().into())
+            }
         }
     }
 

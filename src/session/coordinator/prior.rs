@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::block::Block;
 use super::decide::{Decision, Target, refusal_error};
 use super::describe::Prepared;
 use super::flow::To;
@@ -12,7 +13,7 @@ use crate::backend::settings::push_literal;
 use crate::base::{PgError, SqlState, limits};
 use crate::catalog::schema::Oid;
 use crate::plan::sharded::prior::{Asked, Prior};
-use crate::plan::sharded::{Access, Changed, Finish, Input, Piece, Scatter, Work};
+use crate::plan::sharded::{Access, Changed, Finish, Input, Piece, Plan, Scatter, Work};
 use crate::plan::{Isolation, TransactionModes};
 use crate::sql::quote::ident;
 use crate::value::oid;
@@ -24,8 +25,18 @@ impl Coordinator {
     ///
     /// Where each statement has a snapshot of its own, the table that is written is locked first: so the rows that are found
     /// are those that there were when the sub-query was answered. With several sub-queries only one snapshot for all does.
-    pub(super) async fn run_prior(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
+    pub(super) async fn run_prior(
+        &mut self,
+        prepared: &Prepared,
+        (prior, instead): (&Prior, Option<&Plan>),
+        bind: &Bind,
+        describe: bool,
+    ) -> Go {
         let several = prior.needs_snapshot();
+        let keeps = self.block.as_ref().is_none_or(Block::keeps_snapshot);
+        if let Some(plan) = instead.filter(|_| !prior.serves(keeps)) {
+            return self.run_instead(prepared, plan, bind, describe).await;
+        }
         if several && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot()) {
             let text = "in a READ COMMITTED transaction the parts of this statement that read could see rows of different moments";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
@@ -49,10 +60,29 @@ impl Coordinator {
         {
             let _ = self.end_own(&block, false).await;
         }
-        result
+        match (result?, instead) {
+            (None, _) => Ok(()),
+            (Some(_), Some(plan)) => self.run_instead(prepared, plan, bind, describe).await,
+            (Some(error), None) => Err(error.into()),
+        }
     }
 
-    async fn run_with_values(&mut self, prepared: &Prepared, prior: &Prior, bind: &Bind, describe: bool) -> Go {
+    /// The same with its rows found by a query.
+    async fn run_instead(&mut self, prepared: &Prepared, plan: &Plan, bind: &Bind, describe: bool) -> Go {
+        let scatter = super::decide::scatter_of(plan).map_err(refusal_error)?;
+        let shards = self.home_first();
+        self.describe(prepared).await?;
+        Box::pin(self.scatter(prepared, (scatter, plan.writes), &shards, bind, describe)).await
+    }
+
+    /// Some: a value can't be handed on, and nothing was written.
+    async fn run_with_values(
+        &mut self,
+        prepared: &Prepared,
+        prior: &Prior,
+        bind: &Bind,
+        describe: bool,
+    ) -> Go<Option<PgError>> {
         self.describe(prepared).await?;
         let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
         let types = types_tail(&params);
@@ -65,7 +95,10 @@ impl Coordinator {
         let mut values = Vec::new();
         let mut held = self.database.shared.memory.hold();
         for asked in &prior.queries {
-            let value = self.value_of(asked, &types, bind).await?;
+            let value = match self.value_of(asked, &types, bind).await? {
+                Ok(value) => value,
+                Err(error) => return Ok(Some(error)),
+            };
             held.add(value.len())?;
             values.push(value);
         }
@@ -100,7 +133,8 @@ impl Coordinator {
                 return Err(self.refuse(refusal_error(otherwise), otherwise.reason));
             }
         };
-        Box::pin(self.scatter(&inner, (scatter, plan.writes), &shards, bind, describe)).await
+        Box::pin(self.scatter(&inner, (scatter, plan.writes), &shards, bind, describe)).await?;
+        Ok(None)
     }
 
     /// Locks the table that is written. LOCK asks for privileges on the whole table; who has them on columns only is refused.
@@ -116,22 +150,22 @@ impl Coordinator {
         self.good_or_told(answer).map(|_| ())
     }
 
-    /// A sub-query's value, as SQL writes it with its type.
-    async fn value_of(&mut self, asked: &Asked, types: &[u8], bind: &Bind) -> Go<String> {
+    /// A sub-query's value, as SQL writes it with its type; or why it can't be handed on.
+    async fn value_of(&mut self, asked: &Asked, types: &[u8], bind: &Bind) -> Go<Result<String, PgError>> {
         let view = self.view().await?;
         if let Some(elements) = &asked.elements {
             let source = self.text(elements, types, true);
             self.describe(&source).await?;
             let element = source.described.get().and_then(|described| Some(described.columns.first()?.type_oid));
             if element.and_then(|oid| view.schema.types.get(&oid)).is_none_or(|known| known.element != 0) {
-                return Err(inexact().into());
+                return Ok(Err(inexact()));
             }
         }
         let source = self.text(&asked.sql, types, true);
         self.describe(&source).await?;
         let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
         let type_oid = described.first().map_or(0, |column| column.type_oid);
-        let name = self.constant_type(type_oid, asked.plain, &view).await?;
+        let Some(name) = self.constant_type(type_oid, asked.plain, &view).await? else { return Ok(Err(inexact())) };
         let decision = self.decide(&source).await?;
         let plan = match &*decision {
             Decision::Planned(plan) => plan,
@@ -145,9 +179,9 @@ impl Coordinator {
         self.close_flow(&mut flow);
         let row = rows.first().and_then(|row| message::read_data_row(row.get(HEADER..)?));
         let value = row.as_ref().and_then(|row| row.first().copied()).ok_or_else(super::multi::nothing_asked)?;
-        let Some(value) = value else { return Ok(format!("NULL::{name}")) };
+        let Some(value) = value else { return Ok(Ok(format!("NULL::{name}"))) };
         if value.len() > limits::PRIOR_VALUE {
-            return Err(too_long(value.len()).into());
+            return Ok(Err(too_long(value.len())));
         }
         if !value.is_ascii() && !self.reads_utf8() {
             return Err(super::simple::not_utf8().into());
@@ -156,11 +190,11 @@ impl Coordinator {
         push_literal(&mut literal, std::str::from_utf8(value).map_err(|_| super::stream::malformed())?);
         literal.push_str("::");
         literal.push_str(&name);
-        Ok(literal)
+        Ok(Ok(literal))
     }
 
     /// A type whose values mean the same when they are read as text again, with the session's settings.
-    async fn constant_type(&mut self, type_oid: Oid, plain: bool, view: &View) -> Go<String> {
+    async fn constant_type(&mut self, type_oid: Oid, plain: bool, view: &View) -> Go<Option<String>> {
         let known = view.schema.types.get(&type_oid);
         let element = known.map(|known| known.element).filter(|element| *element != 0);
         let inner = element.unwrap_or(type_oid);
@@ -173,10 +207,7 @@ impl Coordinator {
             }
             _ => view.schema.types.get(&inner).is_some_and(|known| known.kind == b'e'),
         };
-        match known {
-            Some(known) if exact => Ok(format!("{}.{}", ident(&known.schema), ident(&known.name))),
-            _ => Err(inexact().into()),
-        }
+        Ok(known.filter(|_| exact).map(|known| format!("{}.{}", ident(&known.schema), ident(&known.name))))
     }
 }
 

@@ -120,7 +120,9 @@ impl Coordinator {
             Decision::Configure(calls) => self.configure(prepared, calls, &Bind::default(), true).await,
             Decision::Shard(shard) => self.pass_text(*shard, &prepared.sql, true).await,
             Decision::Cursor => self.cursor(prepared).await,
-            Decision::Prior(prior) => self.run_prior(prepared, prior, &Bind::default(), true).await,
+            Decision::Prior(prior, instead) => {
+                self.run_prior(prepared, (prior, instead.as_deref()), &Bind::default(), true).await
+            }
             Decision::Refused(error, reason) => {
                 self.own_words_of_copy(prepared).await?;
                 Err(self.refuse((**error).clone(), reason))

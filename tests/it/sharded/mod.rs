@@ -14,6 +14,7 @@ mod demo;
 mod dump;
 mod dump_data;
 mod explain;
+mod found;
 mod maintenance;
 mod moves;
 mod placement;

@@ -6,7 +6,7 @@ use super::defined::{PLACES, Three, all, said};
 use crate::support::raw::PATIENCE;
 
 /// Waits until somebody waits for a lock on some shard.
-async fn somebody_waits(three: &Three) {
+pub async fn somebody_waits(three: &Three) {
     let begin = Instant::now();
     loop {
         for shard in ["s1", "s2", "s3"] {

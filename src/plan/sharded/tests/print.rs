@@ -55,6 +55,21 @@ fn fed(feed: &Feed) -> String {
     out
 }
 
+fn found(found: &Found) -> String {
+    let mut out = format!("\n  found under a lock of {} on {}", found.table, access(&found.access));
+    out.push_str(&format!("\n  written to {}", into(&found.into)));
+    out.push_str(&format!("\n  {} ?{}\n  query {}", shown(&found.before), shown(&found.after), found.query));
+    out.push_str(&format!(
+        "\n  {} of it identify a row, {} count, assigned: {}",
+        found.identity.len(),
+        found.single,
+        found.assigns
+    ));
+    let inner = print(&found.plan);
+    out.extend(inner.lines().map(|line| format!("\n    {line}")));
+    out
+}
+
 fn moved(moved: &Moved) -> String {
     let mut out = String::new();
     let read = &moved.read;
@@ -135,6 +150,7 @@ fn print(plan: &Plan) -> String {
                     }
                 }
                 Finish::Fed(feed) => out.push_str(&fed(feed)),
+                Finish::Found(found) => out.push_str(&self::found(found)),
                 Finish::Moved(moved) => out.push_str(&self::moved(moved)),
                 Finish::Copied(copied) => {
                     match &copied.deal {
