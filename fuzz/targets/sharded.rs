@@ -54,6 +54,11 @@ fn check(plan: &Plan, sql: &str) {
         Finish::Stream { .. } | Finish::Changed(_) => assert_eq!(scatter.inputs.len(), 1, "{sql:?}"),
         Finish::Moved(moved) => again(&moved.read.sql, &[], sql),
         Finish::Fed(feed) => check(&feed.plan, &feed.query),
+        Finish::Found(found) => {
+            check(&found.plan, &found.query);
+            let rows = Piece::Text("(SELECT 1)".to_owned());
+            again(&[found.before.as_slice(), &[rows], &found.after].concat(), &[], sql);
+        }
         Finish::Copied(_) => {}
     }
     for once in &scatter.once {

@@ -42,7 +42,17 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &super::names::Resolver<
     let plain = values(insert).is_some();
     let mine = fits(insert)
         && match home {
-            Home::Sharded(..) => !plain || matches!(write.rows, Rows::Given(_)),
+            Home::Sharded(..) => {
+                // A row with sub-queries is read as they are, unless one shard has all that it names.
+                let queries = || {
+                    values(insert).is_some_and(|values| values.rows.iter().any(|row| row.values.iter().any(has_query)))
+                };
+                let routed = || {
+                    let plan = super::modify::route(&resolver.out, resolver.context);
+                    plan.is_ok_and(|plan| matches!(plan.access, Access::Keys(_)))
+                };
+                !plain || matches!(write.rows, Rows::Given(_)) || queries() && !routed()
+            }
             Home::Reference => !plain || writing.copies().is_err(),
             Home::Unsharded => Kinds::of(&resolver.out, 0..resolver.out.refs.len()).sharded,
             Home::Catalog => false,

@@ -18,14 +18,14 @@ use crate::sql::ast::*;
 use crate::value::oid;
 
 /// What an INSERT of a MERGE gives a column.
-enum Given<'a> {
+pub enum Given<'a> {
     Value(&'a Expr),
     /// Its default.
     Nothing,
 }
 
 /// The value of a column, whose position in the table is given.
-fn given<'a>(columns: Option<&[TargetColumn]>, values: Option<&'a [Expr]>, at: usize, name: &str) -> Given<'a> {
+pub fn given<'a>(columns: Option<&[TargetColumn]>, values: Option<&'a [Expr]>, at: usize, name: &str) -> Given<'a> {
     let at = match columns {
         Some(columns) => columns.iter().position(|column| column.name.value == name),
         None => Some(at),

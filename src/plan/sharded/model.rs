@@ -216,7 +216,7 @@ pub struct Insertion {
     pub after: Vec<Piece>,
 }
 
-/// UPDATE or DELETE of rows that a query finds.
+/// UPDATE, DELETE or MERGE of rows that a query finds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The tag before its count.
@@ -230,16 +230,35 @@ pub struct Found {
     pub plan: Box<Plan>,
     /// Its first columns: the table's that tell a row from all others.
     pub identity: Vec<String>,
-    /// So many of its last ones count the rows of a sub-query that may give one; they aren't sent.
-    pub single: usize,
+    /// Its last columns, which aren't sent.
+    pub unsent: Unsent,
     /// What the shards are told, before the rows as an item of FROM, and behind.
     pub before: Vec<Piece>,
     pub after: Vec<Piece>,
     pub into: FedInto,
-    /// What the query gives is assigned: it is converted for each row that it finds, though one of a key counts.
-    pub assigns: bool,
+    pub repeats: Repeats,
     /// Triggers may leave some out.
     pub some_left_out: bool,
+}
+
+/// Columns of a query that finds rows which are for the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// Each counts the rows of a sub-query that may give one.
+    Counts(usize),
+    /// Of a row that is to be inserted: which INSERT does it, from 1 (0: none; NULL: it is there); then each INSERT's key.
+    Inserts(usize),
+}
+
+/// Which of the rows that a query finds for one key are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// One: they give it nothing.
+    One,
+    /// Those that differ: what they give is converted for each of them, and one of them counts.
+    Different,
+    /// All of them: each counts.
+    All,
 }
 
 /// UPDATE of the sharding key: rows that stay are changed where they are, others inserted on their new shard and then

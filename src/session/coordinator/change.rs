@@ -210,11 +210,12 @@ impl Coordinator {
         self.good_or_told(answer).map(|_| ())
     }
 
-    /// Locks a table on these shards, one after another: the last answer, which has the error if there is one.
+    /// Locks a table on these shards, one after another: the last answer, which has the error if there is one. LOCK takes no
+    /// snapshot: one that the transaction keeps is taken behind it.
     pub(super) async fn lock(&mut self, table: &str, mode: &str, order: &[usize]) -> Go<Answer> {
         let mut last = Answer::default();
         for &shard in order {
-            let mut link = self.engage(shard).await?;
+            let mut link = self.join(shard).await?;
             last = self.run_on(&mut link, &format!("LOCK TABLE {table} IN {mode} MODE")).await?;
             self.put_link(shard, link);
             if last.error.is_some() {

@@ -1,4 +1,4 @@
-//! UPDATE and DELETE of rows that a query over all shards finds: it is asked first, then each shard is told its rows' keys
+//! UPDATE, DELETE and MERGE of rows that a query over all shards finds: it is asked first, then each shard is told its rows' keys
 //! and new values.
 //!
 //! What the query has found must be true of the rows when they are written. In a transaction that keeps its snapshot
@@ -24,7 +24,7 @@ use crate::backend::memory::Held;
 use crate::backend::settings::push_literal;
 use crate::base::{PgError, SqlState};
 use crate::execute::arrays::{Column, from_item, travels_binary};
-use crate::plan::sharded::{FedInto, Found, Scatter};
+use crate::plan::sharded::{FedInto, Found, Repeats, Scatter, Unsent};
 use crate::plan::{Isolation, TransactionModes};
 use crate::value::oid;
 use crate::wire::frame::{HEADER, back};
@@ -38,6 +38,8 @@ struct Rows {
     columns: Vec<Vec<Column>>,
     /// How many of them are different rows of the table.
     counts: Vec<u64>,
+    /// The one that is being taken is such a one.
+    first: bool,
     keys: FxHashSet<Vec<u8>>,
     /// Where different values may come for one key.
     given: FxHashSet<Vec<u8>>,
@@ -172,7 +174,8 @@ impl Coordinator {
             }
         };
         if locks {
-            self.lock_first(&found.table, &shards).await?;
+            let answer = self.lock(&found.table, "SHARE ROW EXCLUSIVE", &shards).await?;
+            self.good_or_told(answer)?;
         }
         // Clocks that the query asks for, and those of what is told, are one.
         let link = self.engage(home).await?;
@@ -182,30 +185,30 @@ impl Coordinator {
         self.write_rows(prepared, found, rows, &shards, (bind, &extra), describe).await
     }
 
-    /// Locks the table before anything is seen. LOCK by itself takes no snapshot.
-    async fn lock_first(&mut self, table: &str, shards: &[usize]) -> Go {
-        for &shard in shards {
-            let mut link = self.join(shard).await?;
-            let answer = self.run_on(&mut link, &format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
-            self.put_link(shard, link);
-            self.good_or_told(answer)?;
-        }
-        Ok(())
-    }
-
     /// The rows to write, each once.
     async fn find(&mut self, source: &Rc<Prepared>, found: &Found, bind: &Bind, view: &View) -> Go<Rows> {
         let described = source.described.get().map(|described| described.columns.clone()).unwrap_or_default();
-        let width = described.len().saturating_sub(found.single);
-        let (sent, counted) = described.split_at_checked(width).unwrap_or_default();
-        debug_assert!(counted.iter().all(|column| column.type_oid == oid::INT8));
-        let deal = match &found.into {
-            FedInto::Shards { key, at } => self.deal_by(source, key, *at, sent, bind, view)?,
-            FedInto::Home | FedInto::Copies(_) => Deal::All(Vec::new()),
+        let width = described.len().saturating_sub(match found.unsent {
+            Unsent::Counts(count) => count,
+            Unsent::Inserts(0) => 0,
+            Unsent::Inserts(count) => count + 1,
+        });
+        let sent = described.get(..width).unwrap_or_default();
+        let deals = match &found.into {
+            FedInto::Shards { key, at } => {
+                let mut places = vec![*at];
+                if let Unsent::Inserts(count) = found.unsent {
+                    places.extend((1..=count).map(|number| Some(width + number)));
+                }
+                let deal = |at| self.deal_by(source, key, at, &described, bind, view);
+                places.into_iter().map(deal).collect::<Go<Vec<Deal>>>()?
+            }
+            FedInto::Home | FedInto::Copies(_) => vec![Deal::All(Vec::new())],
         };
         let mut rows = Rows {
             columns: Vec::new(),
             counts: Vec::new(),
+            first: false,
             keys: FxHashSet::default(),
             given: FxHashSet::default(),
             held: self.database.shared.memory.hold(),
@@ -222,7 +225,7 @@ impl Coordinator {
             let given = self.flow_rows(&mut flow, STEP, &mut To::Kept(&mut some, false)).await?;
             for row in &some {
                 let body = row.get(HEADER..).unwrap_or_default();
-                rows.take(body, width, found, &deal, view)?;
+                rows.take(body, width, found, &deals, view)?;
             }
             if given < STEP {
                 break;
@@ -244,7 +247,8 @@ impl Coordinator {
     ) -> Go<String> {
         let Rows { columns, counts, mut held, .. } = rows;
         let to_all = !matches!(found.into, FedInto::Shards { .. });
-        let none = counts.iter().all(|count| *count == 0);
+        let many = |columns: &[Column]| columns.first().map_or(0, Column::rows);
+        let none = columns.iter().all(|columns| many(columns) == 0);
         let own = prepared.described.get().map_or(0, |described| described.params.len());
         let mut tasks = Vec::new();
         let mut expected = Vec::new();
@@ -255,7 +259,7 @@ impl Coordinator {
             } else if none {
                 shards.first() == Some(&at)
             } else {
-                counts.get(at) != Some(&0)
+                many(&columns) > 0
             };
             if !told {
                 continue;
@@ -306,13 +310,41 @@ impl Coordinator {
 
 impl Rows {
     /// Takes a row, unless the like has come before. `width`: of what is sent.
-    fn take(&mut self, body: &[u8], width: usize, found: &Found, deal: &Deal, view: &View) -> Go {
+    fn take(&mut self, body: &[u8], width: usize, found: &Found, deals: &[Deal], view: &View) -> Go {
         let values = message::read_data_row(body).ok_or_else(super::stream::malformed)?;
-        let (sent, counted) = values.split_at_checked(width).ok_or_else(super::stream::malformed)?;
-        if counted.iter().flatten().any(|count| *count != 1i64.to_be_bytes()) {
-            let text = "more than one row returned by a subquery used as an expression";
-            return Err(PgError::error(SqlState::CARDINALITY_VIOLATION, text).into());
+        let (sent, unsent) = values.split_at_checked(width).ok_or_else(super::stream::malformed)?;
+        let deal = match found.unsent {
+            Unsent::Counts(_) if unsent.iter().flatten().any(|count| *count != 1i64.to_be_bytes()) => {
+                let text = "more than one row returned by a subquery used as an expression";
+                return Err(PgError::error(SqlState::CARDINALITY_VIOLATION, text).into());
+            }
+            Unsent::Counts(_) => deals.first(),
+            Unsent::Inserts(_) => match unsent.first().copied().flatten() {
+                None => deals.first(),
+                Some(number) => match <[u8; 4]>::try_from(number).map_or(0, i32::from_be_bytes) {
+                    // No WHEN fits it.
+                    0 => return Ok(()),
+                    number => deals.get(usize::try_from(number).unwrap_or(0)),
+                },
+            },
+        };
+        if found.repeats != Repeats::All && !self.is_wanted(body, sent, found)? {
+            return Ok(());
         }
+        let place = match deal.ok_or_else(uneven)? {
+            Deal::All(_) => 0,
+            Deal::ByKey(key) => key.shard(&values, view)?,
+        };
+        self.held.add(body.len())?;
+        if let (Some(columns), Some(count)) = (self.columns.get_mut(place), self.counts.get_mut(place)) {
+            columns.iter_mut().zip(sent).for_each(|(column, value)| column.push(*value));
+            *count += u64::from(std::mem::take(&mut self.first));
+        }
+        Ok(())
+    }
+
+    /// Whether a row gives one that it has to be told what it hasn't been told yet.
+    fn is_wanted(&mut self, body: &[u8], sent: &[Option<&[u8]>], found: &Found) -> Go<bool> {
         let mut key = Vec::new();
         for value in sent.iter().take(found.identity.len()) {
             // A row without a key is none of the table's.
@@ -320,30 +352,23 @@ impl Rows {
             key.extend_from_slice(&(value.len() as u32).to_be_bytes());
             key.extend_from_slice(value);
         }
-        let first = !self.keys.contains(&key);
-        let other = found.assigns && !self.given.contains(body);
-        if other && !first && matches!(found.into, FedInto::Copies(_)) {
+        let different = found.repeats == Repeats::Different && !self.given.contains(body);
+        self.first = !self.keys.contains(&key);
+        if different && !self.first && matches!(found.into, FedInto::Copies(_)) {
             let text =
                 "several rows give a row of a reference table different values, of which its copies must take the same";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                 .hint("Let one row of FROM meet each row: by a condition, or DISTINCT ON in a sub-query.")
                 .into());
         }
-        if !first && !other {
-            return Ok(());
-        }
-        let place = match deal {
-            Deal::All(_) => 0,
-            Deal::ByKey(key) => key.shard(sent, view)?,
-        };
-        self.held.add(body.len() * if found.assigns { 2 } else { 1 } + key.len())?;
-        if found.assigns {
+        if different {
+            self.held.add(body.len())?;
             self.given.insert(body.to_vec());
         }
-        if let (Some(columns), Some(count)) = (self.columns.get_mut(place), self.counts.get_mut(place)) {
-            columns.iter_mut().zip(sent).for_each(|(column, value)| column.push(*value));
-            *count += u64::from(self.keys.insert(key));
+        if self.first {
+            self.held.add(key.len())?;
+            self.keys.insert(key);
         }
-        Ok(())
+        Ok(self.first || different)
     }
 }

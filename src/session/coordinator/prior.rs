@@ -24,7 +24,8 @@ impl Coordinator {
     /// Runs it. Outside a block it is a transaction of its own.
     ///
     /// Where each statement has a snapshot of its own, the table that is written is locked first: so the rows that are found
-    /// are those that there were when the sub-query was answered. With several sub-queries only one snapshot for all does.
+    /// are those that there were when the sub-query was answered. With several sub-queries only one snapshot for all does;
+    /// that of a statement by itself is taken behind the lock.
     pub(super) async fn run_prior(
         &mut self,
         prepared: &Prepared,
@@ -87,7 +88,7 @@ impl Coordinator {
         let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
         let types = types_tail(&params);
         if let Some(target) = &prior.target
-            && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot())
+            && self.block.as_ref().is_some_and(|block| block.handed || !block.keeps_snapshot())
         {
             let order = self.home_first();
             self.lock_target(target, &order).await?;

@@ -429,6 +429,8 @@ pub struct Merge {
 /// `WHEN [NOT] MATCHED [BY SOURCE] [AND condition] THEN action`
 #[derive(Clone, Debug, PartialEq)]
 pub struct MergeWhen {
+    /// MATCHED, without NOT.
+    pub matched: bool,
     /// `NOT MATCHED BY SOURCE`
     pub by_source: bool,
     pub condition: Option<Expr>,

@@ -265,7 +265,7 @@ impl Parser<'_> {
             self.want(K::Set)?;
             MergeAction::Update(self.list(Self::assignment)?)
         };
-        Ok(MergeWhen { by_source: not && !inserts, condition, action })
+        Ok(MergeWhen { matched: !not, by_source: not && !inserts, condition, action })
     }
 
     fn merge_insert(&mut self) -> Read<MergeAction> {

@@ -117,7 +117,7 @@ BEGIN;
 INSERT INTO orders (id, customer_id, quantity) VALUES (9001, 5, 3), (9002, 6, 3), (9003, 7, 4);
 INSERT INTO items (order_id, customer_id, line, price) VALUES (9001, 6, 1, 5), (9003, 5, 1, 6);
 DELETE FROM items WHERE order_id < 100;
-UPDATE orders o SET total = i.price FROM items i WHERE i.order_id = o.id RETURNING o.id, o.total, i.line;
+UPDATE orders o SET total = i.price FROM items i WHERE i.order_id = o.id AND i.line = 1 RETURNING o.id, o.total, i.line;
 SAVEPOINT s;
 UPDATE orders SET note = 'gone' WHERE EXISTS (SELECT FROM items WHERE order_id = orders.id);
 ROLLBACK TO s;
@@ -199,4 +199,107 @@ DELETE FROM items WHERE EXISTS (SELECT FROM orders o WHERE o.id = items.order_id
 -- params: ?=2, ?=5
 UPDATE orders SET (quantity, note) = (SELECT level, kind FROM events WHERE level = $1 AND id = md5('event' || orders.id)::uuid) WHERE id > $2;
 SELECT count(*), sum(quantity) FROM orders;
+ROLLBACK;
+
+-- class: write found merge
+
+-- name: joined off the key
+BEGIN;
+MERGE INTO orders t USING <<(SELECT order_id, sum(price) AS price FROM items GROUP BY 1) s|(SELECT order_id, max(price) AS price FROM items WHERE product_id < 9 GROUP BY order_id) AS s>> ON t.id = s.order_id WHEN MATCHED AND t.paid THEN DELETE WHEN MATCHED AND s.price > 20 THEN UPDATE SET total = s.price, note = upper(t.note), quantity = t.quantity + 1 WHEN MATCHED THEN DO NOTHING;
+SELECT note, count(*), sum(total), sum(quantity) FROM orders GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING events s ON s.id = md5('event' || t.id)::uuid WHEN MATCHED THEN DELETE;
+MERGE INTO customers c USING (SELECT DISTINCT quantity, status FROM orders WHERE status = 'new') s ON c.id = s.quantity WHEN MATCHED THEN UPDATE SET name = s.status WHEN NOT MATCHED THEN INSERT (id, name, credit) VALUES (coalesce(s.quantity, 99) + 5000, s.status, 7.5);
+SELECT id, name, credit FROM customers WHERE id > 4000 OR name = 'new' ORDER BY id;
+ROLLBACK;
+
+-- name: rows that meet none
+BEGIN;
+MERGE INTO customers t USING events s ON t.id = s.level + 58 WHEN MATCHED AND s.kind = 'nothing' THEN DELETE WHEN NOT MATCHED AND s.level = 5 AND s.customer_id % 7 = 0 THEN INSERT (id, name, joined) VALUES (s.customer_id + 7000 + extract(minute FROM s.at)::int * 1000, s.kind, s.at) WHEN NOT MATCHED AND s.level = 4 THEN DO NOTHING WHEN NOT MATCHED AND s.level = 4 THEN INSERT (id) VALUES (1) WHEN NOT MATCHED AND s.customer_id = 10 THEN INSERT (name, id) VALUES ('ten', s.level * 1000 + 100000);
+SELECT id, name, joined FROM customers WHERE id > 4000 ORDER BY id;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO orders t USING events s ON t.id = s.customer_id AND s.level = 3 WHEN MATCHED THEN UPDATE SET note = 'm' WHEN NOT MATCHED AND s.level = 2 THEN INSERT VALUES (s.customer_id + 1000, extract(day FROM s.at) * 100 + extract(hour FROM s.at), s.kind);
+SELECT count(*), sum(id), sum(customer_id) FROM orders WHERE note = 'm' OR id > 1000;
+ROLLBACK;
+
+-- name: from VALUES
+BEGIN;
+MERGE INTO customers t USING (VALUES (5, 'a'), (6, 'b'), (7, 'c'), (4005, 'd'), (4006, NULL)) s(id, name) ON t.id = s.id WHEN MATCHED AND t.vip THEN DELETE WHEN MATCHED THEN UPDATE SET name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name);
+SELECT id, name FROM customers WHERE id IN (5, 6, 7, 4005, 4006) ORDER BY id;
+MERGE INTO customers t USING (VALUES (8, 'a'), (9, 'b')) s(id, name) ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name, nick = s.name, city = t.name;
+MERGE INTO readings t USING (VALUES ('device 2', 1, 5.5), ('device 3', 99, 6.5), ('device 4', 98, NULL)) s(device, n, value) ON t.device = s.device AND t.n = s.n WHEN MATCHED THEN UPDATE SET value = s.value WHEN NOT MATCHED THEN INSERT (device, n, value) VALUES (s.device, s.n, s.value);
+SELECT device, n, value FROM readings WHERE n > 50 OR device = 'device 2' ORDER BY device, n;
+SELECT id, name, nick, city FROM customers WHERE id IN (8, 9) ORDER BY id;
+ROLLBACK;
+
+BEGIN;
+-- params: int8=5, text=p, int8=4010 | int8=4011, text=q, int8=4012
+MERGE INTO customers t USING (SELECT $1::bigint AS id, $2::text AS name UNION ALL SELECT $3, 'other') s ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name || $2 WHEN NOT MATCHED THEN INSERT (id, name, city) VALUES (s.id, s.name, $2);
+SELECT id, name, city FROM customers WHERE id > 4000 OR id = 5 ORDER BY id;
+ROLLBACK;
+
+-- name: from reference tables and tables of the home shard
+BEGIN;
+MERGE INTO customers t USING countries s ON t.country = s.code WHEN NOT MATCHED THEN INSERT (id, name) VALUES (length(s.name) + 5000, s.name);
+MERGE INTO customers t USING settings s ON t.id = s.n WHEN MATCHED THEN UPDATE SET name = s.value WHEN NOT MATCHED THEN INSERT (id, name) VALUES (6000, s.name);
+SELECT id, name FROM customers WHERE id > 4000 OR id < 6 ORDER BY id;
+ROLLBACK;
+
+-- name: into reference tables and tables of the home shard
+BEGIN;
+MERGE INTO settings t USING orders s ON t.n = s.id WHEN MATCHED THEN UPDATE SET value = s.status, n = s.small WHEN NOT MATCHED AND s.id < 9 THEN INSERT VALUES ('s' || s.id, s.note, s.quantity);
+SELECT * FROM settings ORDER BY name;
+MERGE INTO products t USING (SELECT product_id, max(price) AS price FROM items GROUP BY 1) s ON t.id = s.product_id WHEN MATCHED AND s.price > 49 THEN DELETE WHEN MATCHED THEN UPDATE SET price = s.price WHEN NOT MATCHED THEN INSERT (id, name, price) VALUES (s.product_id, 'new', s.price);
+SELECT * FROM products ORDER BY id;
+ROLLBACK;
+
+-- name: errors
+BEGIN;
+<<MERGE INTO customers t USING events s ON t.id = s.level WHEN MATCHED THEN UPDATE SET name = s.kind|MERGE INTO customers t USING events s ON t.id = s.level WHEN MATCHED THEN DELETE|MERGE INTO customers t USING (VALUES (4001), (4001), (5)) s(id) ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)|MERGE INTO customers t USING (VALUES (1, NULL), (5, 4)) s(a, b) ON t.id = s.a + 1000 WHEN NOT MATCHED THEN INSERT (id) VALUES (s.b)|MERGE INTO orders t USING events s ON t.id = s.customer_id WHEN NOT MATCHED THEN INSERT (id) VALUES (5)|MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level WHEN MATCHED THEN UPDATE SET code = 'much too long'|MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level WHEN MATCHED THEN UPDATE SET credit = 1 / (s.level - 3)>>;
+SELECT count(*) FROM customers;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING events s ON t.id = s.level WHEN MATCHED AND s.id = md5('event7')::uuid THEN UPDATE SET name = s.kind WHEN MATCHED THEN DO NOTHING;
+SELECT id, name FROM customers WHERE id < 7 ORDER BY id;
+ROLLBACK;
+
+-- name: what the transaction wrote before, and outside of blocks
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE events SET level = 9 WHERE level = 2;
+MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level WHEN MATCHED THEN UPDATE SET credit = s.level WHEN NOT MATCHED THEN INSERT (id, credit) VALUES (4000 + s.level, s.level);
+SELECT id, credit FROM customers WHERE id < 10 OR id > 3999 ORDER BY id;
+ROLLBACK;
+
+MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level + 57 WHEN MATCHED THEN UPDATE SET credit = s.level, seen = NULL WHEN NOT MATCHED THEN INSERT (id, credit) VALUES (4000 + s.level, s.level);
+SELECT id, credit FROM customers WHERE id > 50 ORDER BY id;
+MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level + 4000 WHEN MATCHED THEN DELETE;
+
+-- name: sub-queries and clocks
+BEGIN;
+MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level AND t.credit < (SELECT max(total) FROM orders) WHEN MATCHED AND t.id > (SELECT min(level) FROM events) THEN UPDATE SET credit = (SELECT max(n) FROM readings), joined = now() WHEN NOT MATCHED THEN INSERT (id, joined) VALUES (9000 + s.level + (SELECT max(level) FROM events), now());
+SELECT id, credit, joined = now() FROM customers WHERE id < 7 OR id > 8000 ORDER BY id;
+ROLLBACK;
+
+-- name: WITH queries
+BEGIN;
+WITH s AS (SELECT customer_id AS id, max(level) AS level FROM events WHERE customer_id > 3 GROUP BY 1) MERGE INTO customers t USING s ON t.id = s.id + 3 WHEN MATCHED THEN UPDATE SET credit = s.level WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id + 3);
+SELECT count(*), sum(credit), max(id) FROM customers;
+ROLLBACK;
+
+-- name: not proven
+BEGIN;
+MERGE INTO customers t USING events s ON t.id = s.level WHEN MATCHED AND random() < 0 THEN DELETE;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING events s ON t.id = s.level WHEN MATCHED AND <<EXISTS (SELECT FROM orders WHERE customer_id = t.id AND false)|t.ctid IS NULL>> THEN DELETE;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO customers t USING orders s ON t.id = s.quantity WHEN MATCHED AND false THEN UPDATE SET id = s.id;
 ROLLBACK;

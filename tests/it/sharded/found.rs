@@ -19,7 +19,7 @@ const MADE: &[&str] = &[
 ];
 
 /// Statements that write customer `n` by an order on another shard, each with the tag's word.
-fn writes(n: usize) -> [(String, &'static str); 4] {
+fn writes(n: usize) -> [(String, &'static str); 5] {
     [
         (
             format!("UPDATE customers SET name = o.note FROM orders o WHERE o.about = customers.id AND n = {n}"),
@@ -37,6 +37,13 @@ fn writes(n: usize) -> [(String, &'static str); 4] {
             ),
             "UPDATE",
         ),
+        (
+            format!(
+                "MERGE INTO customers c USING orders o ON o.about = c.id AND c.n = {n} WHEN MATCHED THEN UPDATE SET name = o.note \
+                 WHEN NOT MATCHED AND o.about = 1000 THEN INSERT (id) VALUES (o.about)"
+            ),
+            "MERGE",
+        ),
         (format!("DELETE FROM customers USING orders o WHERE o.about = customers.id AND n = {n}"), "DELETE"),
     ]
 }
@@ -47,8 +54,8 @@ async fn others_wait_and_see_what_was_written() {
     let mut one = three.client().await;
     all(&mut one, MADE).await;
     let mut two = three.client().await;
-    for (turn, (sql, word)) in (1..=3).flat_map(writes).take(9).enumerate() {
-        let n = turn / 4 + 1;
+    for (turn, (sql, word)) in (1..=3).flat_map(writes).take(11).enumerate() {
+        let n = turn / 5 + 1;
         all(&mut one, &["BEGIN"]).await;
         assert_eq!(said(&mut one, &sql).await, format!("{word} 1"), "{sql}");
         // Who only reads doesn't wait.
@@ -122,6 +129,8 @@ async fn a_lost_shard_undoes_all() {
         for sql in [
             "UPDATE customers SET name = o.note FROM orders o WHERE o.about = customers.id",
             "DELETE FROM customers WHERE EXISTS (SELECT FROM orders WHERE about = customers.id)",
+            "MERGE INTO customers c USING orders o ON o.about = c.id AND c.id < 20 WHEN MATCHED THEN DELETE WHEN NOT MATCHED \
+             THEN INSERT (id) VALUES (o.about + 100)",
         ] {
             all(&mut raw, &["BEGIN", sql]).await;
             assert_ne!(cluster().value(PRIMARY, "postgres", &end).await.unwrap(), "0");

@@ -60,10 +60,10 @@ fn found(found: &Found) -> String {
     out.push_str(&format!("\n  written to {}", into(&found.into)));
     out.push_str(&format!("\n  {} ?{}\n  query {}", shown(&found.before), shown(&found.after), found.query));
     out.push_str(&format!(
-        "\n  {} of it identify a row, {} count, assigned: {}",
+        "\n  {} of it identify a row; {:?} of a key; {:?}",
         found.identity.len(),
-        found.single,
-        found.assigns
+        found.repeats,
+        found.unsent
     ));
     let inner = print(&found.plan);
     out.extend(inner.lines().map(|line| format!("\n    {line}")));

@@ -1,4 +1,4 @@
-//! Plans UPDATE and DELETE whose rows no shard can find by what it has: a query over all shards finds them, and each is
+//! Plans UPDATE, DELETE and MERGE whose rows no shard can find by what it has: a query over all shards finds them, and each is
 //! written by its primary key on its own shard.
 //!
 //! PostgreSQL changes a row once, by any one of the rows that it is joined with, and gives it what it finds in one snapshot.
@@ -6,21 +6,26 @@
 //! choice, and it converts the values of all, as PostgreSQL does. What hangs on the row alone (`SET n = n + 1`,
 //! `RETURNING id`) stays in the statement that its shard is told, and is evaluated there.
 
-use super::analysis::*;
-use super::confine::confined;
-use super::defaults;
-use super::feed::untyped;
-use super::functions::{self, Behaviour};
-use super::moving::pairs;
-use super::names::Resolver;
-use super::query::{self, Kinds};
-use super::refuse::{refuse, unsupported};
-use super::several::{Writing, nothing};
-use super::splice::{Edits, push, text};
-use super::walk::{Part, bare, has_query, parts};
-use super::writes::{Rows, Write, key_update};
-use super::{Access, Assigned, FedInto, Finish, Found, KeyCondition, Piece, Plan, Refusal, Scatter, Work};
+mod merge;
+mod returning;
+
 use crate::catalog::schema::{FIRST_USER_OID, Relation, RelationKind};
+use crate::plan::sharded::analysis::*;
+use crate::plan::sharded::confine::confined;
+use crate::plan::sharded::defaults;
+use crate::plan::sharded::feed::untyped;
+use crate::plan::sharded::functions::{self, Behaviour};
+use crate::plan::sharded::moving::pairs;
+use crate::plan::sharded::names::Resolver;
+use crate::plan::sharded::query::{self, Kinds};
+use crate::plan::sharded::refuse::{refuse, unsupported};
+use crate::plan::sharded::several::{Writing, nothing, returned};
+use crate::plan::sharded::splice::{Edits, push, text};
+use crate::plan::sharded::walk::{Part, bare, has_query, parts};
+use crate::plan::sharded::writes::{Rows, Write, key_update};
+use crate::plan::sharded::{
+    Access, Assigned, FedInto, Finish, Found, KeyCondition, Piece, Plan, Refusal, Repeats, Scatter, Unsent, Work,
+};
 use crate::sql::ast::*;
 use crate::sql::parse;
 use crate::sql::quote::ident;
@@ -40,6 +45,7 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &Resolver<'_>) -> Option
             from: update.from.as_ref(),
             filter: update.filter.as_ref(),
             returning: update.returning.as_ref(),
+            merge: None,
         },
         Statement::Delete(delete) => Parts {
             word: "DELETE",
@@ -49,6 +55,17 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &Resolver<'_>) -> Option
             from: delete.using.as_ref(),
             filter: delete.filter.as_ref(),
             returning: delete.returning.as_ref(),
+            merge: None,
+        },
+        Statement::Merge(merge) => Parts {
+            word: "MERGE",
+            with: merge.with.as_ref(),
+            table: &merge.table,
+            assignments: &[],
+            from: None,
+            filter: None,
+            returning: merge.returning.as_ref(),
+            merge: Some(merge),
         },
         _ => return None,
     };
@@ -67,14 +84,14 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &Resolver<'_>) -> Option
         writing: &writing,
         columns: Vec::new(),
         laterals: Vec::new(),
-        single: Vec::new(),
+        unsent: Vec::new(),
         edits: Edits::default(),
         kept: Vec::new(),
     };
     Some(finding.plan())
 }
 
-/// UPDATE and DELETE alike.
+/// UPDATE and DELETE alike; MERGE as far as it is like them.
 struct Parts<'a> {
     word: &'static str,
     with: Option<&'a With>,
@@ -83,15 +100,20 @@ struct Parts<'a> {
     from: Option<&'a From>,
     filter: Option<&'a Clause>,
     returning: Option<&'a Returning>,
+    merge: Option<&'a Merge>,
 }
 
 impl Parts<'_> {
     /// Whether it reads anything but its own row.
     fn reads(&self) -> bool {
         let set = self.assignments.iter().map(|assignment| &assignment.value);
-        let mut exprs =
-            set.chain(self.filter.iter().map(|filter| &filter.expr)).chain(super::several::returned(self.returning));
-        self.from.is_some() || self.with.is_some() || exprs.any(has_query)
+        let mut exprs = set.chain(self.filter.iter().map(|filter| &filter.expr)).chain(returned(self.returning));
+        self.joins() || self.with.is_some() || exprs.any(has_query)
+    }
+
+    /// Whether other tables stand beside the one that is written.
+    fn joins(&self) -> bool {
+        self.from.is_some() || self.merge.is_some()
     }
 }
 
@@ -109,6 +131,15 @@ struct Column {
     collation: Option<String>,
 }
 
+/// What the shards are told, before the rows and behind.
+struct Texts {
+    before: Vec<Piece>,
+    after: Vec<Piece>,
+    /// What is evaluated once for it.
+    once: Vec<String>,
+    repeats: Repeats,
+}
+
 struct Finding<'a> {
     sql: &'a str,
     parts: Parts<'a>,
@@ -120,8 +151,8 @@ struct Finding<'a> {
     columns: Vec<Column>,
     /// Sub-queries that give several columns, as items of its FROM.
     laterals: Vec<String>,
-    /// Columns that count the rows of such a sub-query.
-    single: Vec<String>,
+    /// What it gives besides, for the proxy: how many rows such a sub-query has; which INSERT of a MERGE takes the row.
+    unsent: Vec<String>,
     /// In the statement that the shards are told.
     edits: Edits,
     /// What stays in it of the client's words.
@@ -140,13 +171,10 @@ impl Finding<'_> {
         for name in &keys {
             self.columns.push(Column { sql: format!("{}.{}", ident(&self.item.name), ident(name)), collation: None });
         }
-        let mut set = Vec::new();
-        for assignment in self.parts.assignments {
-            set.extend(self.assigned(assignment)?);
-        }
-        let assigns = set.iter().any(|(_, told)| matches!(told, Told::Text(_)));
-        let returned = self.returned()?;
-        let once = self.once()?;
+        let Texts { before, after, once, repeats } = match self.parts.merge {
+            Some(merge) => self.merged(merge, &keys)?,
+            None => self.changed(&keys)?,
+        };
         let query = self.query();
         let unread = || unsupported("query", "the search for the rows to write");
         let parsed = parse::parse(&query, context.standard_strings).map_err(|_| unread())?;
@@ -155,22 +183,25 @@ impl Finding<'_> {
         if let Work::Refuse(refusal) = found.work {
             return Err(refusal);
         }
-        let (before, after) = (self.before(set), self.after(returned, &keys));
         let found = Found {
             word: self.parts.word,
             table: self.parts.table.name.span.of(self.sql).to_owned(),
             query,
             plan: Box::new(found),
             identity: keys,
-            single: self.single.len(),
+            unsent: match self.parts.merge {
+                Some(_) => Unsent::Inserts(self.unsent.len().saturating_sub(1)),
+                None => Unsent::Counts(self.unsent.len()),
+            },
             before,
             after,
             into: self.goes()?,
-            assigns,
+            repeats,
             access: confined(self.analysis(), self.write.id)
+                .filter(|_| !matches!(self.write.rows, Rows::Merged(_)))
                 .map_or(Access::All, |condition| Access::Keys(vec![condition])),
-            some_left_out: matches!(self.item.source, Source::Table { home: Home::Unsharded })
-                && self.relation.triggers,
+            some_left_out: self.parts.merge.is_some()
+                || matches!(self.item.source, Source::Table { home: Home::Unsharded }) && self.relation.triggers,
         };
         let proof = vec![
             "the rows to write are found by one query over all shards, and each is written once, by its primary key"
@@ -180,6 +211,19 @@ impl Finding<'_> {
         Ok(Plan { access: Access::All, work, writes: true, proof })
     }
 
+    /// UPDATE and DELETE: what the shards are told, before the rows and behind; what is evaluated once.
+    fn changed(&mut self, keys: &[String]) -> Result<Texts, Refusal> {
+        let mut set = Vec::new();
+        for assignment in self.parts.assignments {
+            set.extend(self.assigned(assignment)?);
+        }
+        let assigns = set.iter().any(|(_, told)| matches!(told, Told::Text(_)));
+        let returned = self.returned()?;
+        let once = self.once()?;
+        let repeats = if assigns { Repeats::Different } else { Repeats::One };
+        Ok(Texts { before: self.before(set), after: self.after(returned, keys), once, repeats })
+    }
+
     /// What must hold of the statement.
     fn fit(&self) -> Result<(), Refusal> {
         let (analysis, context) = (self.analysis(), self.writing.resolver.context);
@@ -187,7 +231,7 @@ impl Finding<'_> {
             return Err(refusal.clone());
         }
         functions::admissible(analysis, context, true)?;
-        if !matches!(self.write.rows, Rows::Known) {
+        if !matches!(self.write.rows, Rows::Known | Rows::Merged(_)) {
             return Err(key_update("pgbraid can't change the sharding key by what other tables have"));
         }
         if analysis.moments {
@@ -219,7 +263,10 @@ impl Finding<'_> {
                 "Confine the statement to one shard by its sharding key.",
             ));
         }
-        let same = |other: &&Ref| other.scope == self.item.scope && other.name == self.item.name;
+        let around = analysis.scopes.get(self.item.scope).copied().flatten().filter(|_| self.parts.merge.is_some());
+        let same = |other: &&Ref| {
+            (other.scope == self.item.scope || Some(other.scope) == around) && other.name == self.item.name
+        };
         if analysis.refs.iter().filter(same).count() > 1 || self.hidden() {
             return Err(unsupported(
                 "name",
@@ -309,7 +356,7 @@ impl Finding<'_> {
              AS p ({names}) LIMIT 1) AS q ({names}, pgbraid_n) ON true) AS pgbraid_r{number}",
             query.span.of(self.sql)
         ));
-        self.single.push(format!("pgbraid_r{number}.pgbraid_n"));
+        self.unsent.push(format!("pgbraid_r{number}.pgbraid_n"));
         let given = columns.iter().enumerate().map(|(at, column)| {
             (column.name.value.clone(), Told::Text(self.give(format!("pgbraid_r{number}.pgbraid_x{at}"), None)))
         });
@@ -346,10 +393,10 @@ impl Finding<'_> {
                 Some([target]) => out.push((name.span, *target)),
                 // Merged by USING, a whole row, or unknown.
                 Some(_) => return Err(unsupported("name", "a column merged by USING in a write on several shards")),
-                None if self.parts.from.is_some() => return Err(row()),
+                None if self.parts.joins() => return Err(row()),
                 None => {}
             },
-            ExprKind::WholeRow(_) if self.parts.from.is_some() => return Err(row()),
+            ExprKind::WholeRow(_) if self.parts.joins() => return Err(row()),
             _ => {}
         }
         for part in parts(expr) {
@@ -369,93 +416,6 @@ impl Finding<'_> {
         match self.analysis().calls.iter().filter(inside).find(volatile) {
             Some(call) => Err(functions::local(call)),
             None => Ok(()),
-        }
-    }
-
-    /// RETURNING, item by item: what the shards tell of the row as it is stored, with values that came with it.
-    fn returned(&mut self) -> Result<Vec<Told>, Refusal> {
-        let mut out = Vec::new();
-        let returning = self.parts.returning;
-        for item in returning.iter().flat_map(|returning| &returning.items) {
-            match &item.kind {
-                SelectItemKind::Expr(expr) => {
-                    self.returned_of(expr)?;
-                    self.kept.push(item.span);
-                    out.push(Told::Words(item.span));
-                }
-                SelectItemKind::Star(_) => {
-                    let star = self.analysis().stars.get(&item.span).cloned();
-                    let targets = star.ok_or_else(|| unsupported("star", "this RETURNING"))?;
-                    for target in targets {
-                        out.push(Told::Text(self.star(&target)?));
-                    }
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    /// One column that `*` stands for.
-    fn star(&mut self, targets: &[Target]) -> Result<String, Refusal> {
-        let merged = || unsupported("star", "* over joined tables in RETURNING");
-        let &[target] = targets else { return Err(merged()) };
-        let (item, column) = (self.analysis().refs.get(target.0), self.analysis().column(target));
-        let (Some(item), Some(column)) = (item, column) else { return Err(merged()) };
-        let named = format!("{}.{}", ident(&item.name), ident(&column.name));
-        if target.0 == self.write.id {
-            return Ok(named);
-        }
-        let aliased = |item: &FromItem| matches!(item, FromItem::Join(join) if join.alias.is_some());
-        if self.parts.from.is_some_and(|from| from.items.iter().any(aliased)) {
-            return Err(merged());
-        }
-        let collation = self.collation(target);
-        Ok(self.give(named, collation))
-    }
-
-    fn returned_of(&mut self, expr: &Expr) -> Result<(), Refusal> {
-        for (span, target) in self.others(expr)? {
-            let collation = self.collation(target);
-            let given = self.give(span.of(self.sql).to_owned(), collation);
-            self.edits.replace(span, given);
-        }
-        self.queries(expr)
-    }
-
-    /// Sub-queries of RETURNING that stand by themselves: PostgreSQL, too, answers each once.
-    fn queries(&mut self, expr: &Expr) -> Result<(), Refusal> {
-        if let ExprKind::Subquery(query) | ExprKind::Exists(query) | ExprKind::ArrayQuery(query) = &expr.kind {
-            let inside = self.analysis().queries.get(&(0, query.span)).map(|level| level.inside.clone());
-            let inside = inside.ok_or_else(|| unsupported("subquery", "a sub-query in RETURNING"))?;
-            let within = |span: &Span| span.start >= query.span.start && span.end <= query.span.end;
-            let apart = self.analysis().columns.iter().all(|((number, span), targets)| {
-                *number != 0 || !within(span) || targets.iter().all(|target| inside.contains(&target.0))
-            });
-            if !apart {
-                return Err(unsupported("subquery", "a sub-query in RETURNING that names columns around it"));
-            }
-            self.per_row(query.span)?;
-            let given = self.give(expr.span.of(self.sql).to_owned(), None);
-            self.edits.replace(expr.span, given);
-            return Ok(());
-        }
-        for part in parts(expr) {
-            match part {
-                Part::Expr(part) => self.queries(part)?,
-                Part::Query(_) => return Err(unsupported("subquery", "a sub-query in RETURNING")),
-            }
-        }
-        Ok(())
-    }
-
-    /// A column's collation, where it isn't the database's own.
-    fn collation(&self, column: Target) -> Option<String> {
-        match &self.analysis().column(column)?.collation {
-            Known::Collation(collation) => {
-                let own = collation.name == self.writing.resolver.context.schema.collation.name;
-                (!own).then(|| collation.name.clone())
-            }
-            _ => None,
         }
     }
 
@@ -503,9 +463,13 @@ impl Finding<'_> {
             sql.push_str(with.span.of(self.sql));
             sql.push(' ');
         }
-        let columns = self.columns.iter().map(|column| &column.sql).chain(&self.single);
+        let columns = self.columns.iter().map(|column| &column.sql).chain(&self.unsent);
         let columns: Vec<&str> = columns.map(String::as_str).collect();
-        sql.push_str(&format!("SELECT {} FROM {}", columns.join(", "), self.parts.table.span.of(self.sql)));
+        let from = match self.parts.merge {
+            Some(merge) => self.joined(merge),
+            None => self.parts.table.span.of(self.sql).to_owned(),
+        };
+        sql.push_str(&format!("SELECT {} FROM {from}", columns.join(", ")));
         if let Some(from) = self.parts.from {
             // FROM and USING have as many letters as they have.
             let word = if self.parts.word == "UPDATE" { "FROM".len() } else { "USING".len() };
@@ -538,14 +502,20 @@ impl Finding<'_> {
             self.put(&mut before, told);
         }
         push(&mut before, text(if self.parts.word == "UPDATE" { " FROM " } else { " USING " }));
-        if self.is_collated() {
-            let list = self.columns.iter().zip(self.names_there()).map(|(column, name)| match &column.collation {
-                Some(collation) => format!("{name} COLLATE {collation}"),
-                None => name,
-            });
-            push(&mut before, text(format!("(SELECT {} FROM ", list.collect::<Vec<_>>().join(", "))));
-        }
+        push(&mut before, text(self.rows_before()));
         before
+    }
+
+    /// What stands right before the rows.
+    fn rows_before(&self) -> String {
+        if !self.is_collated() {
+            return String::new();
+        }
+        let list = self.columns.iter().zip(self.names_there()).map(|(column, name)| match &column.collation {
+            Some(collation) => format!("{name} COLLATE {collation}"),
+            None => name,
+        });
+        format!("(SELECT {} FROM ", list.collect::<Vec<_>>().join(", "))
     }
 
     /// Arrays don't carry collations.
@@ -553,8 +523,8 @@ impl Finding<'_> {
         self.columns.iter().any(|column| column.collation.is_some())
     }
 
-    /// What stands behind the rows.
-    fn after(&self, returned: Vec<Told>, keys: &[String]) -> Vec<Piece> {
+    /// What stands behind the rows, up to the comparison of their keys: `word` is before it.
+    fn rows_after(&self, word: &str, keys: &[String]) -> String {
         let names = self.names_there().join(", ");
         let inner = if self.is_collated() { format!(" AS pgbraid_i ({names}))") } else { String::new() };
         let compared: Vec<String> = keys
@@ -567,7 +537,11 @@ impl Finding<'_> {
                 format!("{}.{} {equals} {ROWS}.pgbraid_{at}", ident(&self.item.name), ident(key))
             })
             .collect();
-        let mut after = vec![text(format!("{inner} AS {ROWS} ({names}) WHERE {}", compared.join(" AND ")))];
+        format!("{inner} AS {ROWS} ({names}) {word} {}", compared.join(" AND "))
+    }
+
+    fn after(&self, returned: Vec<Told>, keys: &[String]) -> Vec<Piece> {
+        let mut after = vec![text(self.rows_after("WHERE", keys))];
         for (turn, told) in returned.into_iter().enumerate() {
             push(&mut after, text(if turn == 0 { " RETURNING " } else { ", " }));
             self.put(&mut after, told);
