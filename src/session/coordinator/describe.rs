@@ -11,13 +11,14 @@ use super::decide::Decision;
 use super::multi::{Bind, put_bound};
 use super::reads::Reads;
 use super::route::Routes;
+use super::shard::ShardLink;
 use super::welcome::with_formats;
 use super::{Coordinator, Go};
 use crate::backend::ShardedDatabase;
 use crate::backend::gates::LocalGates;
 use crate::base::{PgError, limits};
 use crate::catalog::schema::Oid;
-use crate::plan;
+use crate::plan::{self, WriteSet};
 use crate::session::context::{Reading, Worker};
 use crate::session::is_default_path;
 use crate::wire::frame::{front, split_cstr};
@@ -201,6 +202,13 @@ impl Coordinator {
         let runs = !self.in_extended();
         let bare = runs && !prepared.sql.contains('$');
         let mut link = self.connect(home).await?;
+        // To read a statement that writes locks its table, until the transaction ends: who then asks for a stronger lock waits for
+        // others that have read theirs, and they for it.
+        let aside =
+            link.joined && link.status == b'T' && prepared.plan.steps.iter().any(|step| step.writes != WriteSet::None);
+        if aside {
+            link = self.put_aside(link, "SAVEPOINT pgbraid_described").await?;
+        }
         message::parse(&mut link.out, b"", prepared.sql.as_bytes(), &prepared.types);
         message::describe_statement(&mut link.out, b"");
         if bare {
@@ -209,6 +217,10 @@ impl Coordinator {
         link.unnamed = 0;
         link.sync();
         let answer = self.ask(&mut link).await?;
+        if aside && answer.error.is_none() {
+            let back = "ROLLBACK TO SAVEPOINT pgbraid_described; RELEASE SAVEPOINT pgbraid_described";
+            link = self.put_aside(link, back).await?;
+        }
         self.put_link(home, link);
         let answer = self.good_or_told(answer)?;
         let params = answer.params.as_deref().map(read_oids).unwrap_or_default();
@@ -217,6 +229,19 @@ impl Coordinator {
         let later = runs && !bare && params.is_empty();
         let _ = prepared.described.set(Described { params, row: answer.row, portal, columns });
         if later { self.describe_portal(prepared, &Bind::default()).await } else { Ok(()) }
+    }
+
+    /// Runs a statement of our own on this link.
+    async fn put_aside(&mut self, mut link: Box<ShardLink>, sql: &str) -> Go<Box<ShardLink>> {
+        let answer = self.run_on(&mut link, sql).await?;
+        let shard = link.shard;
+        match answer.good() {
+            Ok(_) => Ok(link),
+            Err(error) => {
+                self.put_link(shard, link);
+                Err(error.into())
+            }
+        }
     }
 
     /// The description that stands before rows, as the home shard plans the statement.

@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 pub mod compare;
 pub mod corpus;
+mod found;
 pub mod random;
 mod report;
 pub mod run;

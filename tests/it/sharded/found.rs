@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::defined::{PLACES, Three, all, cluster, said};
+use super::defined::{PLACES, Three, all, cluster, said, told};
 use super::moves::somebody_waits;
+use crate::support::build;
 use crate::support::raw::PATIENCE;
 use pgbraid::cli::cluster::PRIMARY;
 
@@ -239,5 +240,37 @@ async fn copies_stay_equal() {
     }
     let answer = said(&mut raw, "UPDATE countries SET n = c.n FROM customers c").await;
     assert!(answer.starts_with("0A000") && answer.contains("different values"), "{answer}");
+    three.same().await;
+}
+
+/// Reading a statement locks its table a little: two transactions that have read theirs don't wait for each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_were_described_take_turns() {
+    let three = Three::start("foundturns", PLACES).await;
+    let mut one = three.client().await;
+    all(&mut one, MADE).await;
+    let mut two = three.client().await;
+    for raw in [&mut one, &mut two] {
+        all(raw, &["BEGIN", "SELECT count(*) FROM countries"]).await;
+    }
+    let sql = |alias: &str| {
+        format!("UPDATE customers {alias} SET n = {alias}.n + 1 FROM orders o WHERE o.about = {alias}.id")
+    };
+    for (raw, alias) in [(&mut one, "a"), (&mut two, "b")] {
+        raw.send(&[build::parse("s", &sql(alias), &[]), build::describe(b'S', "s"), build::sync()].concat())
+            .await
+            .unwrap();
+        let frames = raw.until_ready(1).await.unwrap();
+        assert!(frames.iter().all(|frame| frame.kind != b'E'), "{frames:?}");
+    }
+    let run = || [build::bind("", "s", &[]), build::execute("", 0), build::sync()].concat();
+    one.send(&run()).await.unwrap();
+    assert_eq!(told(&one.until_ready(1).await.unwrap()), "UPDATE 30");
+    two.send(&run()).await.unwrap();
+    somebody_waits(&three).await;
+    assert_eq!(said(&mut one, "COMMIT").await, "COMMIT");
+    assert_eq!(told(&two.until_ready(1).await.unwrap()), "UPDATE 30");
+    assert_eq!(said(&mut two, "COMMIT").await, "COMMIT");
+    assert_eq!(one.value("SELECT sum(n) FROM customers").await, (465 + 60).to_string());
     three.same().await;
 }
