@@ -160,6 +160,10 @@ pub const SEMI_JOIN_BYTES: usize = 4 << 20;
 /// Keys go along where what they might save is more than so many times what they are.
 pub const SEMI_JOIN_PAYS: f64 = 4.0;
 
+/// What servers estimate of a statement's inputs is asked again after so many executions, or so long.
+pub const SIZES_KEPT: u32 = 32;
+pub const SIZES_KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Values of one statement that are evaluated in one SELECT: a target list has at most 1,664 entries.
 pub const DRAWN_COLUMNS: usize = 1_000;
 

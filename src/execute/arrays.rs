@@ -130,8 +130,7 @@ impl Column {
         if !self.binary {
             return None;
         }
-        let mut keys =
-            Self { element: self.element, binary: true, cast: None, elements: Vec::new(), count: 0, nulls: false };
+        let mut keys = self.emptied();
         let mut known: FxHashSet<&[u8]> = FxHashSet::default();
         let mut rest = self.values();
         while let Some((length, behind)) = rest.split_first_chunk::<4>() {
@@ -147,6 +146,24 @@ impl Column {
             }
         }
         Some(keys)
+    }
+
+    /// Its values by place, NULLs left out. `place`: `None` if it isn't known, `Some(None)` for a value that is nowhere.
+    /// `None`: one isn't known.
+    pub fn dealt(&self, place: impl Fn(&[u8]) -> Option<Option<usize>>) -> Option<Vec<(usize, Self)>> {
+        let mut out: Vec<(usize, Self)> = Vec::new();
+        let mut rest = self.values();
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+            let (value, behind) = behind.split_at_checked(length.unwrap_or(0))?;
+            rest = behind;
+            let Some(at) = length.map_or(Some(None), |_| place(value))? else { continue };
+            if !out.iter().any(|(known, _)| *known == at) {
+                out.push((at, self.emptied()));
+            }
+            out.iter_mut().filter(|(known, _)| *known == at).for_each(|(_, column)| column.push(Some(value)));
+        }
+        Some(out)
     }
 
     /// Bytes held.
@@ -224,6 +241,12 @@ mod tests {
         let keys = more.keys(16).unwrap().into_array();
         assert_eq!(keys[12..], [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 8]);
         assert!(more.keys(15).is_none());
+        let odd = |value: &[u8]| Some(value.last().filter(|last| **last > 0).map(|last| usize::from(last % 2)));
+        let dealt = more.keys(16).unwrap().dealt(odd).unwrap();
+        let shards: Vec<(usize, u32)> = dealt.iter().map(|(shard, column)| (*shard, column.rows())).collect();
+        assert_eq!(shards, [(1, 1), (0, 1)]);
+        assert!(more.dealt(|_| None).is_none());
+        assert!(more.dealt(|_| Some(None)).unwrap().is_empty());
         assert_eq!(
             column.into_array(),
             [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255]

@@ -301,9 +301,10 @@ impl Splitter<'_, '_> {
             }
             push(&mut input, text(format!(" AS {}", self.columns.get(at).map(String::as_str).unwrap_or_default())));
         }
+        let framed = self.planner.with_keys(self.base.clone());
         for span in std::iter::once(from.span).chain(select.filter.as_ref().map(|filter| filter.span)) {
             push(&mut input, text(" "));
-            for piece in self.base.apply(sql, span) {
+            for piece in framed.apply(sql, span) {
                 push(&mut input, piece);
             }
         }

@@ -26,6 +26,9 @@ pub struct Analysis {
     /// Each scope's parent.
     pub scopes: Vec<Option<ScopeId>>,
     pub facts: Vec<Fact>,
+    pub among: Vec<Among>,
+    /// `*` of the statement's own text in EXISTS: whatever it stands for, only rows are counted.
+    pub idle_stars: Vec<Span>,
     pub columns: FxHashMap<Place, Vec<Target>>,
     pub items: FxHashMap<Place, RefId>,
     pub joins: FxHashMap<Place, ScopeId>,
@@ -131,6 +134,8 @@ pub enum Known {
 pub struct Level {
     pub scope: ScopeId,
     pub outputs: Vec<OutColumn>,
+    /// By output, whether a condition on it may as well stand in the query's own WHERE.
+    pub free: Vec<bool>,
     /// `*` stands for columns that aren't known.
     pub open: bool,
     /// The FROM items within, nested ones too.
@@ -149,6 +154,24 @@ pub struct Fact {
 pub enum Is {
     Equal(Target),
     In(Vec<KeyValue>),
+}
+
+/// A column that equals one of a sub-query's values wherever a scope's conditions hold: for each row there is such a value,
+/// which is less than an equality of columns.
+#[derive(Clone, Debug)]
+pub struct Among {
+    pub scope: ScopeId,
+    pub column: Target,
+    pub rows: Rows,
+}
+
+/// Where the values are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rows {
+    /// An output of a query.
+    Output(Place, usize),
+    /// A column within it, in the rows that its own conditions leave.
+    Column(Target),
 }
 
 /// A function that is called.
@@ -200,13 +223,8 @@ impl Analysis {
 
     /// Whether equality between columns of these types carries the key's value over.
     fn same_family(&self, a: Target, b: Target) -> bool {
-        let family = |oid: Oid| match oid {
-            21 | 23 => 20,
-            1043 => 25,
-            other => other,
-        };
         match (self.column(a), self.column(b)) {
-            (Some(a), Some(b)) => a.type_oid != 0 && family(a.type_oid) == family(b.type_oid) && plain(a) && plain(b),
+            (Some(a), Some(b)) => comparable(a, b),
             _ => false,
         }
     }
@@ -245,6 +263,16 @@ impl Analysis {
             _ => String::new(),
         }
     }
+}
+
+/// Whether one operator family compares columns of these types, under deterministic collations.
+pub fn comparable(a: &OutColumn, b: &OutColumn) -> bool {
+    let family = |oid: Oid| match oid {
+        21 | 23 => 20,
+        1043 => 25,
+        other => other,
+    };
+    a.type_oid != 0 && family(a.type_oid) == family(b.type_oid) && plain(a) && plain(b)
 }
 
 /// Whether equal values of the column are the same bytes.

@@ -197,7 +197,10 @@ pub fn pieces(pieces: &[Piece], once: &[String]) -> String {
         Piece::Text(text) => text.clone(),
         Piece::Once(at) => once.get(*at).cloned().unwrap_or_default(),
         Piece::Input(at) => format!("<input {}>", at + 1),
-        Piece::Semi(semi) => format!(" [AND {} = ANY (<keys of input {}>)]", semi.test, semi.input + 1),
+        Piece::Semi(semi) => {
+            let own = if semi.key.is_some() { "own " } else { "" };
+            format!(" [AND {} = ANY (<{own}keys of input {}>)]", semi.test, semi.input + 1)
+        }
     };
     pieces.iter().map(part).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -61,13 +61,25 @@ impl Reader<'_> {
         vec![Fact { scope, column, is }]
     }
 
-    /// `k = 1 OR k IN (2, 3)`: the column that every branch confines.
+    /// `k = 1 OR k IN (2, 3)`: the column that every branch confines; and the equality that each of them says.
     fn alternatives(&self, branches: &[Expr], scope: ScopeId) -> Vec<Fact> {
         let facts: Vec<Vec<Fact>> = branches.iter().map(|branch| self.facts(branch, scope)).collect();
         let Some((first, rest)) = facts.split_first() else { return Vec::new() };
         let mut out = Vec::new();
         for fact in first {
-            let Is::In(values) = &fact.is else { continue };
+            let values = match &fact.is {
+                Is::In(values) => values,
+                Is::Equal(other) => {
+                    let same = |fact: &Fact, one: Target, two: Target| {
+                        fact.column == one && matches!(fact.is, Is::Equal(is) if is == two)
+                    };
+                    let says = |known: &Fact| same(known, fact.column, *other) || same(known, *other, fact.column);
+                    if rest.iter().all(|branch| branch.iter().any(says)) {
+                        out.push(fact.clone());
+                    }
+                    continue;
+                }
+            };
             let mut all = values.clone();
             let every = rest.iter().all(|branch| {
                 branch.iter().any(|other| match &other.is {

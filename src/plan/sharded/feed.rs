@@ -130,6 +130,7 @@ impl Feeding<'_> {
             analysis: self.analysis(),
             access: Access::All,
             proof: Vec::new(),
+            keys: Vec::new(),
         }
     }
 

@@ -60,20 +60,21 @@ impl Resolver<'_> {
         if item.lateral {
             self.frames.pop();
         }
-        let inner = self.out.queries.get(&(self.text, item.query.span)).map(|level| level.scope);
+        let inner = self.out.queries.get(&(self.text, item.query.span)).cloned();
         let place = (self.text, item.span);
         let id = self.push(place, item.alias.as_ref(), "", outputs.clone(), Source::Query, (scope, level));
         if let Some(inner) = inner {
-            self.bridge(id, &outputs, inner, scope, transparent(&item.query));
+            self.bridge(id, &outputs, &inner, scope);
         }
         Ok(self.visible(id, None, item.alias.is_some()))
     }
 
     /// Carries equalities over between a sub-query's outputs and what is inside.
-    fn bridge(&mut self, id: RefId, outputs: &[OutColumn], inner: ScopeId, scope: ScopeId, transparent: bool) {
+    fn bridge(&mut self, id: RefId, outputs: &[OutColumn], level: &Level, scope: ScopeId) {
+        let inner = level.scope;
         for (at, output) in outputs.iter().enumerate() {
             let Some(origin) = output.origin else { continue };
-            if transparent {
+            if level.free.get(at).copied().unwrap_or(false) {
                 // What the outer query asks of the output, it asks of the column inside.
                 self.out.facts.push(Fact { scope: inner, column: (id, at), is: Is::Equal(origin) });
             }
@@ -283,14 +284,13 @@ impl Resolver<'_> {
             output.collation = column.collation;
         }
         let inside = start..self.out.refs.len();
-        let inner = self.out.queries.get(&(text, query.span)).map(|level| level.scope);
-        let open = transparent(&query);
+        let inner = self.out.queries.get(&(text, query.span)).cloned();
         let view = Rc::new(View { text, query: *query });
         let source = Source::View { inside, view };
         let place = (self.text, table.span);
         let id = self.push(place, table.alias.as_ref(), &relation.name, outputs.clone(), source, (scope, level));
         if let Some(inner) = inner {
-            self.bridge(id, &outputs, inner, scope, open);
+            self.bridge(id, &outputs, &inner, scope);
         }
         Ok(self.visible(id, Some(relation.schema.clone()), true))
     }

@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod among;
 mod analysis;
 mod beside;
 mod bodies;

@@ -156,6 +156,8 @@ pub struct Semi {
     /// The other input, and which of its columns.
     pub input: usize,
     pub column: usize,
+    /// The column is the sharding key, so that each shard need only be told its own keys: the condition without values.
+    pub key: Option<KeyCondition>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::among::only_rows;
 use super::analysis::*;
 use super::facts::Reader;
 use super::refuse::{unresolved, unsupported};
@@ -75,6 +76,8 @@ pub struct Resolver<'a> {
     pub open: bool,
     /// What is resolved is looked at as a row only, whatever type it has.
     pub row_only: bool,
+    /// The next query's `*` needs no columns.
+    idle: bool,
 }
 
 impl<'a> Resolver<'a> {
@@ -92,6 +95,7 @@ impl<'a> Resolver<'a> {
             views: 0,
             open: false,
             row_only: false,
+            idle: false,
         }
     }
 
@@ -102,6 +106,7 @@ impl<'a> Resolver<'a> {
 
     /// Resolves a query that stands in `scope`.
     pub fn query(&mut self, query: &Query, scope: ScopeId) -> Result<Vec<OutColumn>, Refusal> {
+        let idle = std::mem::take(&mut self.idle);
         let scope = self.child(scope);
         let start = self.out.refs.len();
         let ctes = self.ctes.len();
@@ -109,7 +114,9 @@ impl<'a> Resolver<'a> {
         if let Some(with) = &query.with {
             self.with(with)?;
         }
+        self.idle = idle;
         let (outputs, namespace) = self.body(&query.body, scope)?;
+        self.idle = false;
         // ORDER BY and LIMIT see what the body sees; plain output names come first.
         let frame = namespace.is_some();
         self.frames.extend(namespace);
@@ -133,7 +140,8 @@ impl<'a> Resolver<'a> {
         }
         self.ctes.truncate(ctes);
         let open = self.open;
-        let level = Level { scope, open, outputs: outputs.clone(), inside: start..self.out.refs.len() };
+        let free = (0..outputs.len()).map(|at| self.commutes(query, at)).collect();
+        let level = Level { scope, open, outputs: outputs.clone(), free, inside: start..self.out.refs.len() };
         self.out.queries.insert((self.text, query.span), level);
         Ok(outputs)
     }
@@ -236,6 +244,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn select(&mut self, select: &Select, scope: ScopeId) -> Result<(Vec<OutColumn>, Namespace), Refusal> {
+        let idle = std::mem::take(&mut self.idle);
         let mut namespace = Namespace::default();
         for item in select.from.iter().flat_map(|from| &from.items) {
             let next = self.from_item(item, scope, scope, &namespace)?;
@@ -252,6 +261,7 @@ impl<'a> Resolver<'a> {
                     self.expr(expr, scope)?;
                     outputs.push(self.output(expr, item.alias.as_ref()));
                 }
+                SelectItemKind::Star(_) if idle => self.out.idle_stars.push(item.span),
                 SelectItemKind::Star(name) => {
                     let columns = self.star(name.as_ref())?;
                     outputs.extend(self.star_outputs(&columns));
@@ -318,23 +328,8 @@ impl<'a> Resolver<'a> {
         let reader = Reader { analysis: &self.out, text: self.text, params: self.params };
         let facts = reader.facts(expr, scope);
         self.out.facts.extend(facts);
-        for conjunct in super::walk::conjuncts(expr) {
-            if let ExprKind::InQuery { operand, query, negated: false } = &conjunct.kind {
-                self.in_query(operand, query);
-            }
-        }
+        self.among(expr, scope);
         Ok(())
-    }
-
-    /// `column IN (SELECT …)`: only rows of the sub-query that equal the column matter.
-    fn in_query(&mut self, operand: &Expr, query: &Query) {
-        let reader = Reader { analysis: &self.out, text: self.text, params: self.params };
-        let Some(column) = reader.column(operand) else { return };
-        let Some(level) = self.out.queries.get(&(self.text, query.span)) else { return };
-        let (scope, origin) = (level.scope, level.outputs.first().and_then(|output| output.origin));
-        if let Some(origin) = origin.filter(|_| transparent(query)) {
-            self.out.facts.push(Fact { scope, column: origin, is: Is::Equal(column) });
-        }
     }
 
     /// Resolves an expression's names; its sub-queries stand in `scope`.
@@ -376,7 +371,9 @@ impl<'a> Resolver<'a> {
                     self.row_only = false;
                 }
                 Part::Query(query) => {
+                    self.idle = self.text == 0 && matches!(expr.kind, ExprKind::Exists(_)) && only_rows(query);
                     self.query(query, scope)?;
+                    self.idle = false;
                 }
             }
         }
@@ -601,28 +598,6 @@ pub fn renamed(mut columns: Vec<OutColumn>, names: &[Ident]) -> Vec<OutColumn> {
         column.name = name.value.clone();
     }
     columns
-}
-
-/// Whether a condition on outputs may as well stand in the query's own WHERE: no LIMIT, groups, windows, set operations.
-pub fn transparent(query: &Query) -> bool {
-    let QueryBody::Select(select) = &query.body else {
-        return match &query.body {
-            QueryBody::Nested(inner, _) => query.limit.is_none() && query.offset.is_none() && transparent(inner),
-            QueryBody::Table(_) => query.limit.is_none() && query.offset.is_none(),
-            _ => false,
-        };
-    };
-    let exprs = select.items.iter().filter_map(|item| match &item.kind {
-        SelectItemKind::Expr(expr) => Some(expr),
-        SelectItemKind::Star(_) => None,
-    });
-    query.limit.is_none()
-        && query.offset.is_none()
-        && query.locking.is_empty()
-        && select.distinct.as_ref().is_none_or(|distinct| distinct.on.is_none())
-        && select.group_by.is_none()
-        && select.having.is_none()
-        && !exprs.into_iter().any(|expr| super::walk::any(expr, &|part| matches!(&part.kind, ExprKind::Function(_))))
 }
 
 /// Whether a body names this table anywhere in its FROM items (used only to see recursion).

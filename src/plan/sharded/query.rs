@@ -21,6 +21,8 @@ pub struct Planner<'a> {
     /// The keys that confine all of its tables.
     pub access: Access,
     pub proof: Vec<String>,
+    /// Conditions to be known later that stand at the end of its WHERE: keys that it is to give rows for.
+    pub keys: Vec<Piece>,
 }
 
 /// What kinds of tables a statement reads.
@@ -80,6 +82,18 @@ pub fn plan_with(
     params: &[Oid],
     reach: Reach,
 ) -> Result<Plan, Refusal> {
+    plan_within(sql, query, context, params, reach, Vec::new())
+}
+
+/// The same of a query that is a part of another one. `keys`: see [`Planner::keys`].
+pub fn plan_within(
+    sql: &str,
+    query: &Query,
+    context: &Context<'_>,
+    params: &[Oid],
+    reach: Reach,
+    keys: Vec<Piece>,
+) -> Result<Plan, Refusal> {
     let mut resolver = Resolver::new(context, params, sql);
     resolver.query(query, 0)?;
     let analysis = resolver.out;
@@ -120,7 +134,7 @@ pub fn plan_with(
         _ => Access::All,
     };
     let access = plan.access.clone();
-    let mut planner = Planner { sql, query, context, params, analysis: &analysis, access, proof: Vec::new() };
+    let mut planner = Planner { sql, query, context, params, analysis: &analysis, access, proof: Vec::new(), keys };
     match planner.several(reach) {
         Ok(scatter) => {
             plan.proof.append(&mut planner.proof);
@@ -159,7 +173,7 @@ impl Planner<'_> {
         let scattered = if per_row && !simple {
             Err(unsupported("volatile", "a volatile function in a sub-query"))
         } else {
-            scatter::plan(self, edits.clone())
+            scatter::plan(self, self.with_keys(edits.clone()))
         };
         let refusal = match scattered {
             Ok(scatter) => return Ok(Scatter { once, ..scatter }),
@@ -171,7 +185,7 @@ impl Planner<'_> {
         }
         let by_parts = match refusal.reason {
             "aggregate" => aggregate::plan(self, edits.clone()),
-            "distinct" => aggregate::distinct(self, edits.clone()),
+            "distinct" => aggregate::distinct(self, self.with_keys(edits.clone())),
             _ => Err(refusal),
         };
         match by_parts {
@@ -190,6 +204,28 @@ impl Planner<'_> {
             scatter.within = within.map(|within| Box::new(Scatter { once: scatter.once.clone(), ..within }));
         }
         Ok(scatter)
+    }
+
+    /// The edits, and the keys at the end of WHERE.
+    pub fn with_keys(&self, mut edits: Edits) -> Edits {
+        let QueryBody::Select(select) = &self.query.body else { return edits };
+        if self.keys.is_empty() {
+            return edits;
+        }
+        let mut pieces = self.keys.clone();
+        match (&select.filter, &select.from) {
+            (Some(filter), _) => {
+                edits.insert(filter.expr.span.start, "(");
+                pieces.insert(0, Piece::Text(")".to_string()));
+                edits.pieces(Span::new(filter.expr.span.end, filter.expr.span.end), pieces);
+            }
+            (None, Some(from)) => {
+                pieces.insert(0, Piece::Text(" WHERE true".to_string()));
+                edits.pieces(Span::new(from.span.end, from.span.end), pieces);
+            }
+            (None, None) => {}
+        }
+        edits
     }
 
     /// Replaces what must be evaluated once; refuses what acts on one server.

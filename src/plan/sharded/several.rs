@@ -135,6 +135,7 @@ impl Writing<'_> {
             analysis: self.analysis(),
             access: self.access.clone(),
             proof: Vec::new(),
+            keys: Vec::new(),
         }
     }
 

@@ -75,7 +75,7 @@ impl Coordinator {
         &mut self,
         asked: Vec<(usize, Cow<'_, Question>)>,
         bind: &Bind,
-        extra: &Extra,
+        (extra, apart): (&Extra, &[(usize, Extra)]),
         again: bool,
     ) -> Go<Vec<(usize, Box<ShardLink>)>> {
         // All are reached before the first is asked.
@@ -96,7 +96,8 @@ impl Coordinator {
                 link.expect.push_back(Expect::Execute);
                 link.open = true;
             } else {
-                put_question(&mut link, &question, bind, extra, false, again);
+                let own = apart.iter().find(|(other, _)| *other == shard).map_or(extra, |(_, own)| own);
+                put_question(&mut link, &question, bind, own, false, again);
             }
             link.sync();
             links.push((shard, link));

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::collect::Answer;
 use super::decide::Decision;
+use super::gather::KnownSize;
 use super::multi::{Bind, put_bound};
 use super::reads::Reads;
 use super::route::Routes;
@@ -66,6 +67,8 @@ pub(super) struct Prepared {
     pub runs: Cell<u32>,
     /// Columns of questions to shards, by their text.
     pub inputs: RefCell<FxHashMap<String, Arc<Vec<Column>>>>,
+    /// What servers think that these have.
+    pub sizes: RefCell<FxHashMap<String, KnownSize>>,
 }
 
 /// What the home shard says of a statement.
@@ -175,6 +178,7 @@ impl Prepared {
             described: OnceCell::new(),
             runs: Cell::new(0),
             inputs: RefCell::default(),
+            sizes: RefCell::default(),
         }
     }
 }

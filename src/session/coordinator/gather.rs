@@ -2,6 +2,9 @@
 
 mod semi;
 
+pub(super) use semi::KnownSize;
+use semi::Narrowed;
+
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -19,7 +22,7 @@ use crate::base::footprint::WriteSet;
 use crate::base::{PgError, SqlState, limits};
 use crate::execute::arrays::{Column, travels_binary};
 use crate::execute::tables::Chunk;
-use crate::plan::sharded::{Finish, Input, Piece, Scatter};
+use crate::plan::sharded::{Finish, Input, Piece, Scatter, shown};
 use crate::wire::frame::{HEADER, back};
 use crate::wire::message;
 
@@ -176,8 +179,12 @@ impl Coordinator {
                 };
                 narrowed = self.narrowed(prepared, input, size(at), bind, extra, view, held).await?;
             }
-            let (input, extra) = narrowed.as_ref().map_or((input, extra), |(input, extra)| (input, extra));
-            let slot = self.collect_input(prepared, input, bind, extra, view, &mut gathering).await?;
+            let slot = match &narrowed {
+                Some(Narrowed { input, extra, apart }) => {
+                    self.collect_input(prepared, input, bind, (extra, apart.as_deref()), view, &mut gathering).await?
+                }
+                None => self.collect_input(prepared, input, bind, (extra, None), view, &mut gathering).await?,
+            };
             slots.iter_mut().skip(at).take(1).for_each(|place| *place = Some(slot));
             if gathering.over.is_some()
                 && let Some(wider) = wider.take()
@@ -205,18 +212,21 @@ impl Coordinator {
         Ok((gathering.add(made_columns(&described, view)?), described))
     }
 
-    /// One input's rows, from all its shards at once. Its slot.
+    /// One input's rows, from all its shards at once, or from those that are told something `apart`. Its slot.
     async fn collect_input(
         &mut self,
         prepared: &Prepared,
         input: &Input,
         bind: &Bind,
-        extra: &Extra,
+        (extra, apart): (&Extra, Option<&[(usize, Extra)]>),
         view: &View,
         gathering: &mut Gathering,
     ) -> Go<usize> {
         let (slot, described) = self.slot_of(prepared, input, extra, view, gathering).await?;
-        let shards = self.input_shards(prepared, input, bind, view)?;
+        let shards = match apart {
+            Some(apart) => apart.iter().map(|(shard, _)| *shard).collect(),
+            None => self.input_shards(prepared, input, bind, view)?,
+        };
         let question = Question {
             sql: text_of(&input.sql, prepared, &[]),
             types: all_types(prepared, extra),
@@ -224,7 +234,8 @@ impl Coordinator {
             named: None,
         };
         let asked = shards.iter().map(|&shard| (shard, self.question_for(shard, &question))).collect();
-        let links = self.put_questions(asked, bind, extra, prepared.runs.get() > 1).await?;
+        let links =
+            self.put_questions(asked, bind, (extra, apart.unwrap_or_default()), prepared.runs.get() > 1).await?;
         let links = links.into_iter().map(|(shard, link)| (shard, link, false)).collect();
         let on: Vec<Vec<usize>> =
             (0..self.links.len()).map(|shard| if shards.contains(&shard) { vec![slot] } else { Vec::new() }).collect();
@@ -353,9 +364,13 @@ fn wider(scatter: &Scatter) -> Option<Wider<'_>> {
 
 /// Whether two plans' inputs ask the same; what others' keys leave out of them isn't needed in either.
 fn same(one: &Input, other: &Input) -> bool {
-    let asked = |piece: &&Piece| !matches!(piece, Piece::Semi(_));
-    let (a, b) = (one.sql.iter().filter(asked), other.sql.iter().filter(asked));
-    a.eq(b) && one.access == other.access && one.columns == other.columns
+    // A WHERE of ours stands only where there are such keys.
+    let asked = |input: &Input| {
+        let asked = input.sql.iter().filter(|piece| !matches!(piece, Piece::Semi(_)));
+        let asked = shown(&asked.cloned().collect::<Vec<Piece>>());
+        asked.strip_suffix(" WHERE true").unwrap_or(&asked).to_string()
+    };
+    asked(one) == asked(other) && one.access == other.access && one.columns == other.columns
 }
 
 /// Where an input's values are collected.

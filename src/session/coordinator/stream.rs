@@ -133,7 +133,7 @@ impl Coordinator {
         let question = Question { sql, types: all_types(prepared, extra), results, named: None };
         let mut sources = Vec::new();
         let asked = shards.iter().map(|&shard| (shard, self.question_for(shard, &question))).collect();
-        for (shard, link) in self.put_questions(asked, bind, extra, prepared.runs.get() > 1).await? {
+        for (shard, link) in self.put_questions(asked, bind, (extra, &[]), prepared.runs.get() > 1).await? {
             let named = self.named_results(shard, described, bind);
             sources.push(Source { shard, link, state: State::Waiting, named });
         }

@@ -40,7 +40,7 @@ impl Coordinator {
             let question = question(prepared, scatter, inputs, &described, extra);
             questions.push((shard, Cow::Owned(self.question_for(shard, &question).into_owned())));
         }
-        let links = self.put_questions(questions, bind, extra, prepared.runs.get() > 1).await?;
+        let links = self.put_questions(questions, bind, (extra, &[]), prepared.runs.get() > 1).await?;
         let links = links.into_iter().map(|(shard, link)| (shard, link, false)).collect();
         self.collect_links(links, &mut Into::Gather(gathering, &on)).await?;
         self.end_spooling(gathering).await

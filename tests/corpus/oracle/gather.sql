@@ -167,3 +167,211 @@ SELECT o.id, e.kind FROM orders o, events e WHERE e.customer_id = o.id AND e.lev
 
 -- name: one sub-query twice, with keys
 SELECT DISTINCT ON ((SELECT max(r.n) FROM readings r JOIN items i ON r.n = i.line WHERE i.customer_id IN (3, 5) AND i.order_id <> a.order_id)) 0 AS x FROM items a ORDER BY (SELECT max(r.n) FROM readings r JOIN items i ON r.n = i.line WHERE i.customer_id IN (3, 5) AND i.order_id <> a.order_id), 1;
+
+-- name: keys out of a sub-query
+SELECT c.id, c.name FROM customers c WHERE c.id <<IN|NOT IN|= ANY|<> ALL>> (SELECT e.customer_id FROM events e WHERE e.level = 5 AND e.kind <<= 'view'|IS NULL>>) ORDER BY 1;
+
+-- name: keys out of a sub-query that may give NULL
+SELECT o.customer_id, o.id FROM orders o WHERE o.<<quantity|small|big>> <<IN|NOT IN>> (SELECT r.n FROM readings r WHERE r.device = 'device 3' UNION ALL SELECT NULL) ORDER BY 1, 2;
+
+-- name: keys out of EXISTS
+SELECT e.id FROM events e WHERE <<EXISTS|NOT EXISTS>> (SELECT <<*|1|o.id, o.note|o.*>> FROM orders o WHERE o.id = e.customer_id AND o.total > <<700|100000>>) ORDER BY 1;
+
+-- name: keys out of EXISTS with a bound
+SELECT e.id FROM events e WHERE EXISTS (SELECT * FROM orders o WHERE o.id = e.customer_id AND o.paid LIMIT <<1|0>>) ORDER BY 1;
+
+-- name: an aggregate in EXISTS is always a row
+SELECT count(*) FROM events e WHERE EXISTS (SELECT <<count(*)|max(o.total)>> FROM orders o WHERE o.id = e.customer_id AND o.id < 3);
+
+-- name: groups in EXISTS
+SELECT e.id FROM events e WHERE EXISTS (SELECT <<o.status|count(*)>> FROM orders o WHERE o.id = e.customer_id AND o.id < 60 GROUP BY o.status HAVING count(*) > <<0|1>>) ORDER BY 1;
+
+-- name: EXISTS with joined tables
+SELECT e.id FROM events e WHERE EXISTS (SELECT * FROM orders o JOIN items i ON i.customer_id = o.customer_id AND i.order_id = o.id WHERE o.id = e.customer_id AND i.product_id = 3) ORDER BY 1;
+
+-- name: EXISTS over a side that gets NULLs
+SELECT c.id FROM customers c WHERE EXISTS (SELECT * FROM events e LEFT JOIN orders o ON o.id = e.customer_id AND o.paid WHERE <<o.id|e.customer_id>> = c.id AND e.level = 4) ORDER BY 1;
+
+-- name: EXISTS over an outer join without keys
+SELECT c.id, (SELECT count(*) FROM orders x WHERE x.small = c.id) FROM customers c WHERE EXISTS (SELECT * FROM events e FULL JOIN readings r ON r.n = e.level WHERE e.level IS NULL OR r.n = c.id) ORDER BY 1;
+
+-- name: a sub-query of one side's ON
+SELECT c.id, e.id FROM customers c <<LEFT|RIGHT|FULL>> JOIN events e ON e.customer_id = c.id AND c.id IN (SELECT o.small FROM orders o WHERE o.id < 40) ORDER BY 1, 2;
+
+-- name: a sub-query of ON about the side that gets NULLs
+SELECT c.id, e.id FROM customers c LEFT JOIN events e ON e.customer_id = c.id AND EXISTS (SELECT * FROM readings r WHERE r.n = e.level AND r.device = 'device 2') ORDER BY 1, 2;
+
+-- name: sub-queries under OR and NOT
+SELECT c.id FROM customers c WHERE <<c.vip OR|NOT>> c.id IN (SELECT e.customer_id FROM events e WHERE e.level = 5) ORDER BY 1;
+
+-- name: a sub-query under IS NOT TRUE
+SELECT c.id FROM customers c WHERE (c.id IN (SELECT e.customer_id FROM events e WHERE e.level = 5)) IS NOT TRUE ORDER BY 1;
+
+-- name: sub-queries in sub-queries
+SELECT c.id FROM customers c WHERE c.id IN (SELECT e.customer_id FROM events e WHERE e.level IN (SELECT r.n FROM readings r WHERE r.value > 90)) ORDER BY 1;
+
+-- name: two sub-queries about one column
+SELECT c.id FROM customers c WHERE c.id IN (SELECT e.customer_id FROM events e WHERE e.level = 3) AND c.id IN (SELECT o.small FROM orders o WHERE o.paid) ORDER BY 1;
+
+-- name: rows in a sub-query
+SELECT o.customer_id, o.id FROM orders o WHERE (o.small, o.quantity) IN (SELECT e.level, r.n FROM events e, readings r WHERE r.n = e.level + 1) ORDER BY 1, 2;
+
+-- name: keys of char and text out of a sub-query
+SELECT count(*) FROM customers a WHERE <<a.code IN (SELECT b.code FROM customers b WHERE b.id < 9 AND b.id <> a.id)|a.code IN (SELECT b.label FROM orders b WHERE b.small = 2)|EXISTS (SELECT * FROM orders b WHERE b.label = a.code AND b.small = 2)|a.code::text IN (SELECT b.label FROM orders b WHERE b.small = 2)>>;
+
+-- name: keys under collations out of a sub-query
+SELECT count(*) FROM customers a WHERE a.<<handle|nick|city|email>> IN (SELECT b.<<handle|nick|city|email>> FROM customers b, events e WHERE e.customer_id = b.id AND e.level = 1);
+
+-- name: keys of other types out of a sub-query
+SELECT count(*), sum(i.line) FROM items i WHERE i.product_id IN (SELECT o.<<small|discount|weight|big>> FROM orders o WHERE o.id < 60);
+
+-- name: keys out of groups
+SELECT o.customer_id, o.id FROM orders o WHERE o.quantity IN (SELECT i.product_id FROM items i GROUP BY <<i.product_id|1>> HAVING <<sum(i.quantity) > 60|count(*) < 3>>) ORDER BY 1, 2;
+
+-- name: groups of the same key
+SELECT c.id, e.kind FROM customers c, events e WHERE e.customer_id = c.id AND c.id IN (SELECT o.customer_id FROM orders o GROUP BY o.customer_id HAVING count(*) > 6) ORDER BY 1, e.at;
+
+-- name: groups of another key are whole
+SELECT o.customer_id, o.id FROM orders o WHERE o.id IN (SELECT i.order_id FROM items i GROUP BY i.order_id HAVING sum(i.quantity) > 20) ORDER BY 1, 2;
+
+-- name: groups by more than the column
+SELECT o.customer_id, o.id FROM orders o WHERE o.small IN (SELECT e.level FROM events e GROUP BY e.level, e.kind HAVING count(*) > 8) ORDER BY 1, 2;
+
+-- name: grouping sets aren't cut
+SELECT o.customer_id, o.id FROM orders o WHERE o.small IN (SELECT coalesce(e.level, 2) FROM events e GROUP BY ROLLUP (e.level) HAVING count(*) > 150) ORDER BY 1, 2;
+
+-- name: windows over groups aren't cut
+SELECT c.id FROM customers c JOIN (SELECT e.customer_id, rank() OVER (ORDER BY count(*) DESC, e.customer_id) AS place FROM events e GROUP BY e.customer_id) s ON s.customer_id = c.id AND s.place < 9 WHERE c.vip ORDER BY 1;
+
+-- name: bounded rows aren't cut
+SELECT c.id FROM customers c WHERE c.id IN (SELECT e.customer_id FROM events e GROUP BY e.customer_id ORDER BY count(*) DESC, e.customer_id LIMIT 5) ORDER BY 1;
+
+-- name: groups that are joined off their key
+SELECT o.customer_id, o.id, s.n FROM orders o JOIN (SELECT e.level, count(*) AS n, max(e.at) AS last FROM events e GROUP BY e.level) s ON s.level = o.small WHERE o.id < 20 ORDER BY 1, 2;
+
+-- name: groups on the side that gets NULLs
+SELECT o.customer_id, o.id, s.n FROM orders o LEFT JOIN (SELECT e.level, count(*) AS n FROM events e GROUP BY e.level) s ON s.level = o.small + 1 AND s.level = o.quantity WHERE o.id < 20 ORDER BY 1, 2;
+
+-- name: DISTINCT rows that are joined off their key
+SELECT o.customer_id, o.id, s.level FROM orders o LEFT JOIN (SELECT DISTINCT e.level, e.kind FROM events e) s ON s.level = o.small WHERE o.id < 12 ORDER BY 1, 2, 3, s.kind;
+
+-- name: a condition on a group
+SELECT s.customer_id, s.n FROM (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id HAVING count(*) > 2) s WHERE s.customer_id <<= 5|IN (3, 4, 5)>> ORDER BY 1;
+
+-- name: an equality in every branch
+SELECT count(*), sum(o.total) FROM orders o, events e WHERE (e.customer_id = o.id AND e.level = 1 AND o.paid) OR (o.id = e.customer_id AND e.level = 2 AND NOT o.paid) OR (o.status = 'new' AND e.customer_id = o.id AND e.kind = 'buy');
+
+-- name: an equality in some branches
+SELECT count(*), sum(o.total) FROM orders o, events e WHERE (e.customer_id = o.id AND e.level = 1 AND o.paid) OR (e.customer_id = o.quantity AND e.level = 2 AND NOT o.paid AND o.id < 50);
+
+-- name: stars in EXISTS
+SELECT c.id FROM customers c WHERE <<EXISTS|NOT EXISTS>> (SELECT * FROM orders o JOIN events e USING (customer_id) WHERE e.customer_id = c.id AND o.small = e.level) ORDER BY 1;
+
+-- name: a star of groups in EXISTS
+SELECT c.id FROM customers c WHERE EXISTS (SELECT * FROM (SELECT level FROM events WHERE customer_id = c.id) e GROUP BY level HAVING count(*) > 1) ORDER BY 1;
+
+-- name: correlated aggregates over rows, none and NULLs
+SELECT e.id, <<(SELECT count(*) FROM orders o WHERE o.small = e.level)|(SELECT count(o.discount) FROM orders o WHERE o.small = e.level AND o.id < 30)|(SELECT sum(o.quantity) FROM orders o WHERE e.level = o.small AND o.total > 900)|(SELECT avg(o.total) FROM orders o WHERE o.small = e.level)|(SELECT min(o.label) FROM orders o WHERE o.small = e.level)|(SELECT max(o.took) FROM orders o WHERE o.small = e.level)>> FROM events e ORDER BY 1;
+
+-- name: correlated aggregates within expressions
+SELECT e.id FROM events e WHERE <<(SELECT count(*) FROM orders o WHERE o.quantity = e.customer_id) = 0|(SELECT count(*) + 1 FROM orders o WHERE o.quantity = e.customer_id) * 2 > e.level|e.level > (SELECT coalesce(sum(o.small), 1) / 2 FROM orders o WHERE o.quantity = e.customer_id)|(SELECT CASE WHEN count(*) > 1 THEN max(o.small) ELSE e.level END FROM orders o WHERE o.quantity = e.customer_id) > 2|NOT (SELECT bool_and(o.paid) FROM orders o WHERE o.quantity = e.customer_id)>> ORDER BY 1;
+
+-- name: a correlated aggregate by two columns
+SELECT e.id, (SELECT sum(o.total) FROM orders o WHERE o.small = e.level AND o.quantity = e.customer_id) AS s FROM events e ORDER BY 1;
+
+-- name: a correlated aggregate by two tables
+SELECT e.id, r.n FROM events e JOIN readings r ON r.n = e.level WHERE r.device = 'device 1' AND (SELECT count(*) FROM orders o WHERE o.small = e.level AND o.quantity = r.n + 0) >= 0 AND (SELECT max(o.id) FROM orders o WHERE o.small = e.level AND o.quantity = r.n) > 20 ORDER BY 1, 2;
+
+-- name: a correlated aggregate by more than equality
+SELECT e.id FROM events e WHERE e.level < (SELECT avg(o.quantity) FROM orders o WHERE o.small = e.level AND o.quantity > e.level) ORDER BY 1;
+
+-- name: correlated aggregates of joined tables
+SELECT e.id, (SELECT sum(i.price * i.quantity) FROM orders o JOIN items i ON i.customer_id = o.customer_id AND i.order_id = o.id WHERE o.small = e.level) AS worth, (SELECT max(i.price) FROM orders o JOIN items i ON i.customer_id = o.customer_id AND i.order_id = o.id WHERE o.small = e.level AND o.paid) AS most FROM events e ORDER BY 1;
+
+-- name: a correlated aggregate in an aggregate
+SELECT e.kind, sum((SELECT count(*) FROM orders o WHERE o.small = e.level)) AS n FROM events e GROUP BY e.kind ORDER BY 1;
+
+-- name: a correlated aggregate over groups
+SELECT e.level, count(*), (SELECT count(*) FROM orders o WHERE o.small = e.level) AS n FROM events e GROUP BY e.level ORDER BY 1;
+
+-- name: a correlated aggregate above groups
+SELECT e.level, count(*) FROM events e WHERE e.customer_id > (SELECT avg(o.quantity) FROM orders o WHERE o.small = e.level) GROUP BY e.level HAVING count(*) > (SELECT count(*) / 20 FROM orders o WHERE o.small = e.level) ORDER BY 1;
+
+-- name: a correlated aggregate of distinct values
+SELECT e.id, (SELECT count(DISTINCT o.status) FROM orders o WHERE o.small = e.level) AS n FROM events e ORDER BY 1;
+
+-- name: a correlated aggregate of ordered values
+SELECT e.id, (SELECT string_agg(o.status, ',' ORDER BY o.id) FROM orders o WHERE o.small = e.level AND o.id < 30) AS n FROM events e ORDER BY 1;
+
+-- name: correlated aggregates that fail for rows that nobody asks for
+SELECT e.id, <<(SELECT sum(1 / (o.id - 40)) FROM orders o WHERE o.small = e.level AND o.id = e.customer_id)|(SELECT max(o.id) / (count(*) - 1) FROM orders o WHERE o.id = e.customer_id)>> FROM events e WHERE e.level = 3 AND e.customer_id = 17 ORDER BY 1;
+
+-- name: a correlated aggregate over a side that gets NULLs
+SELECT c.id, e.id, (SELECT count(*) FROM orders o WHERE o.small = e.level) AS n FROM customers c LEFT JOIN events e ON e.customer_id = c.id AND e.level > 3 ORDER BY 1, 2;
+
+-- name: a correlated aggregate in ON
+SELECT c.id, e.id FROM customers c LEFT JOIN events e ON e.customer_id = c.id AND e.customer_id < (SELECT avg(o.quantity) * 3 FROM orders o WHERE o.small = e.level) ORDER BY 1, 2;
+
+-- name: stars beside a correlated aggregate
+SELECT <<*|e.*|e.*, e.level AS again>> FROM events e JOIN readings r ON r.n = e.level WHERE r.device = 'device 1' AND e.customer_id < (SELECT avg(o.quantity) FROM orders o WHERE o.small = e.level) ORDER BY e.id;
+
+-- name: NATURAL and USING beside a correlated aggregate
+SELECT * FROM <<orders NATURAL JOIN (SELECT customer_id, level FROM events) x|orders JOIN events x USING (customer_id)>> WHERE orders.id < 9 AND x.level < (SELECT avg(r.n) FROM readings r WHERE r.n = orders.small) ORDER BY orders.id, x.level, x.*::text;
+
+-- name: an alias of a join beside a correlated aggregate
+SELECT x.a, x.kind FROM (customers c JOIN events e ON e.customer_id = c.id) AS x (a, b) WHERE x.level <= (SELECT avg(o.small) FROM orders o WHERE o.quantity = x.level) ORDER BY 1, x.at;
+
+-- name: correlated aggregates in correlated aggregates
+SELECT c.id FROM customers c WHERE c.id < (SELECT sum(e.level) FROM events e WHERE e.customer_id = c.id AND e.level > (SELECT avg(o.small) FROM orders o WHERE o.quantity = e.level)) ORDER BY 1;
+
+-- name: correlated aggregates of a condition on the outer row
+SELECT e.id, (SELECT max(o.total) FROM orders o WHERE o.small = e.level AND e.kind = 'buy') AS m FROM events e ORDER BY 1;
+
+-- name: correlated aggregates by char, text and collations
+SELECT c.id, <<(SELECT count(*) FROM customers d WHERE d.code = c.code)|(SELECT count(*) FROM orders o WHERE o.label = c.code)|(SELECT min(d.id) FROM customers d WHERE d.handle = c.handle)|(SELECT max(d.name) FROM customers d WHERE d.city = c.city)|(SELECT count(d.handle) FROM customers d WHERE d.nick = c.nick)|(SELECT count(*) FROM customers d WHERE d.mood = c.mood)>> AS n FROM customers c ORDER BY 1;
+
+-- name: correlated aggregates by numbers of other types
+SELECT i.line, count(*), sum((SELECT count(*) FROM orders o WHERE o.<<discount|weight|small|big>> = i.product_id)) FROM items i GROUP BY i.line ORDER BY 1;
+
+-- name: a correlated aggregate of a parameter
+-- params: int4=3, numeric=1.5 | int4=4, numeric=0
+SELECT e.id, (SELECT avg(o.total) * $2 FROM orders o WHERE o.small = e.level AND o.quantity > $1) FROM events e ORDER BY 1;
+
+-- name: a correlated aggregate of a clock and of chance
+SELECT e.id, (SELECT count(*) FROM orders o WHERE o.small = e.level AND o.ordered_at < <<now()|now() + random() * interval '1 day'>>) FROM events e WHERE e.level = 3 ORDER BY 1;
+
+-- name: a correlated aggregate of reference tables stays
+SELECT e.id, (SELECT max(p.price) FROM products p WHERE p.id = e.level) FROM events e ORDER BY 1;
+
+-- name: a correlated aggregate from a WITH query and a view
+WITH w AS (SELECT level, customer_id FROM events WHERE kind = 'buy') SELECT w.customer_id, (SELECT sum(p.total) FROM <<paid_orders|orders>> p WHERE p.id = w.customer_id) FROM w WHERE w.level > (SELECT avg(o.small) FROM orders o WHERE o.quantity = w.level) ORDER BY 1, 2;
+
+-- name: a correlated aggregate in both branches of UNION
+SELECT id::text FROM events e WHERE level < (SELECT avg(small) FROM orders o WHERE o.quantity = e.level) UNION ALL SELECT code FROM customers c WHERE id < (SELECT avg(quantity) FROM orders o WHERE o.small = c.id) ORDER BY 1;
+
+-- name: a correlated aggregate in LATERAL
+SELECT e.id, x.n FROM events e, LATERAL (SELECT e.level AS l, (SELECT count(*) FROM orders o WHERE o.small = e.level) AS n) x ORDER BY 1;
+
+-- name: a correlated value of a row
+SELECT e.id, (SELECT c.name FROM customers c WHERE c.id = e.customer_id) FROM events e ORDER BY 1;
+
+-- name: own keys for each shard
+SELECT c.id, c.name FROM customers c WHERE c.id IN (SELECT <<e.level|e.customer_id|e.level - 5|e.level * 10000000000>> FROM events e WHERE e.kind = 'buy') ORDER BY 1;
+
+-- name: own keys of text for each shard
+SELECT r.device, r.n FROM readings r WHERE r.device IN (SELECT <<'device ' || e.level|e.kind>> FROM events e WHERE e.level < 3) ORDER BY 1, 2;
+
+-- name: own keys that differ by blanks and letters
+SELECT count(*) FROM readings r JOIN customers c ON r.device = c.<<name|email|code>> WHERE c.id < 30;
+
+-- name: own keys for the groups of a sub-query
+SELECT e.id, s.n FROM events e JOIN (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) s ON s.customer_id = e.customer_id WHERE e.level = 5 ORDER BY 1;
+
+-- name: own keys and others
+SELECT count(*), sum(o.total) FROM orders o JOIN events e ON e.customer_id = o.customer_id AND e.level = o.small WHERE e.kind = 'view' AND e.level > 3;
+
+-- name: own keys for joined tables
+SELECT count(*), sum(i.price) FROM orders o JOIN items i ON i.customer_id = o.customer_id AND i.order_id = o.id, events e WHERE e.customer_id = i.customer_id AND e.level = 4 AND e.kind = 'buy';
+
+-- name: own keys that are all NULL
+SELECT c.id FROM customers c JOIN events e ON c.id = e.customer_id + NULL WHERE e.level = 5;

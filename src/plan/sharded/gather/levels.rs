@@ -43,7 +43,8 @@ pub struct Levels<'p, 'b> {
 #[derive(Default)]
 struct Reads<'q> {
     tables: Vec<RefId>,
-    queries: Vec<&'q Query>,
+    /// With the items that they are.
+    queries: Vec<(RefId, &'q Query)>,
     conditions: Vec<(ScopeId, &'q Expr)>,
 }
 
@@ -113,8 +114,14 @@ impl<'p, 'b> Levels<'p, 'b> {
             self.from(item, &mut reads);
         }
         self.inputs(select, query, &reads);
-        for query in reads.queries {
+        for (id, query) in reads.queries {
+            let wholes = self.wholes.len();
             self.query(query, false);
+            self.wholes
+                .iter_mut()
+                .skip(wholes)
+                .filter(|whole| whole.span == query.span)
+                .for_each(|whole| whole.item = Some(id));
         }
         let items = select.items.iter().filter_map(|item| match &item.kind {
             SelectItemKind::Expr(expr) => Some(expr),
@@ -155,7 +162,9 @@ impl<'p, 'b> Levels<'p, 'b> {
         let analysis = self.planner.analysis;
         match item {
             FromItem::Table(table) => reads.tables.extend(analysis.items.get(&(0, table.span))),
-            FromItem::Query(query) => reads.queries.push(&query.query),
+            FromItem::Query(query) => {
+                reads.queries.extend(analysis.items.get(&(0, query.span)).map(|&id| (id, &query.query)));
+            }
             FromItem::Function(function) => function.functions.iter().for_each(|expr| self.expr(expr)),
             FromItem::Join(join) => {
                 self.from(&join.left, reads);
@@ -215,35 +224,37 @@ impl<'p, 'b> Levels<'p, 'b> {
 
     /// Writes `*` out. `false`: its columns aren't known one by one.
     fn expand(&mut self, select: &Select, query: Option<&Query>) -> bool {
-        let stars = || select.items.iter().filter(|item| matches!(item.kind, SelectItemKind::Star(_)));
-        let star = match stars().collect::<Vec<_>>().as_slice() {
-            [] => return true,
-            [one] => *one,
-            many => return many.iter().all(|item| matches!(item.kind, SelectItemKind::Star(Some(_)))),
-        };
-        if matches!(star.kind, SelectItemKind::Star(Some(_))) {
-            return true;
-        }
-        let analysis = self.planner.analysis;
-        let Some(level) = query.and_then(|query| analysis.queries.get(&(0, query.span))) else { return false };
-        let before = select.items.iter().take_while(|item| item.span != star.span).count();
-        let behind = select.items.len() - before - 1;
-        let Some(width) = level.outputs.len().checked_sub(before + behind) else { return false };
-        let outputs = level.outputs.iter().skip(before).take(width);
-        let list: Option<Vec<String>> = outputs
-            .map(|output| {
-                let origin = output.origin?;
-                // An alias of a join hides its tables.
-                let same = analysis.column(origin)?.name == output.name;
-                same.then(|| quoted(analysis, origin)).flatten()
-            })
-            .collect();
-        match list {
-            Some(list) if !level.open && !list.is_empty() => {
-                self.stars.push((star.span, list.join(", ")));
-                true
-            }
-            _ => false,
-        }
+        let Some(star) = star_list(self.planner, select, query) else { return false };
+        self.stars.extend(star);
+        true
     }
+}
+
+/// A `*` of a select list that stands for all of FROM, and what stands for it where FROM gets more columns. The inner
+/// `None`: there is none. `None`: its columns aren't known one by one.
+pub fn star_list(planner: &Planner<'_>, select: &Select, query: Option<&Query>) -> Option<Option<(Span, String)>> {
+    let analysis = planner.analysis;
+    let star =
+        |item: &&SelectItem| matches!(item.kind, SelectItemKind::Star(_)) && !analysis.idle_stars.contains(&item.span);
+    let all = |item: &SelectItem| matches!(item.kind, SelectItemKind::Star(None));
+    let stars: Vec<&SelectItem> = select.items.iter().filter(star).collect();
+    let star = match stars.as_slice() {
+        [one] if all(one) => *one,
+        many => return (!many.iter().any(|item| all(item))).then_some(None),
+    };
+    let level = query.and_then(|query| analysis.queries.get(&(0, query.span)))?;
+    let before = select.items.iter().take_while(|item| item.span != star.span).count();
+    let behind = select.items.len() - before - 1;
+    let width = level.outputs.len().checked_sub(before + behind)?;
+    let outputs = level.outputs.iter().skip(before).take(width);
+    let list: Option<Vec<String>> = outputs
+        .map(|output| {
+            let origin = output.origin?;
+            // An alias of a join hides its tables.
+            let same = analysis.column(origin)?.name == output.name;
+            same.then(|| quoted(analysis, origin)).flatten()
+        })
+        .collect();
+    let list = list.filter(|list| !level.open && !list.is_empty())?;
+    Some(Some((star.span, list.join(", "))))
 }

@@ -1,5 +1,6 @@
 //! Gathers rows of tables that no shard has whole, for one PostgreSQL to run the rest of the statement over them.
 
+mod grouped;
 mod joined;
 mod levels;
 mod push;
@@ -34,20 +35,18 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
     }
     let analysis = planner.analysis;
     let base = edits.clone();
-    let (levels, columns) = {
+    let (levels, columns, rewritten) = {
         let mut levels = Levels::new(planner, &base, once, all);
         levels.query(planner.query, true);
         let columns = needed(planner, &levels);
-        (levels, columns)
+        let rewritten = if all { None } else { grouped::rewritten(planner, &levels) };
+        (levels, columns, rewritten)
     };
-    let mut rest =
-        Rest { edits, inputs: Vec::new(), columns, gathered: Vec::new(), made: Vec::new(), proof: Vec::new() };
-    for span in &levels.removed {
-        rest.edits.replace(*span, "true");
+    if let Some((scatter, proof)) = rewritten.and_then(|sql| anew(planner, &sql)) {
+        planner.proof.extend(proof);
+        return Ok(scatter);
     }
-    for (span, list) in &levels.stars {
-        rest.edits.replace(*span, list.clone());
-    }
+    let mut rest = Rest::new(analysis, edits, columns, &levels);
     for draft in &levels.drafts {
         rest.draft(planner, draft)?;
     }
@@ -80,7 +79,7 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
             _ => {}
         }
     }
-    rest.wholes(levels.wholes);
+    rest.wholes(planner, levels.wholes);
     semi::note(planner, &rest.made, &mut rest.inputs);
     for (span, id, name) in &analysis.long_names {
         if let Some(item) = analysis.refs.get(*id).filter(|_| rest.gathered.contains(id)) {
@@ -119,6 +118,19 @@ struct Rest {
 }
 
 impl Rest {
+    /// Without what the shards judge; no input yet.
+    fn new(
+        analysis: &Analysis,
+        mut edits: Edits,
+        columns: FxHashMap<RefId, BTreeSet<usize>>,
+        levels: &Levels<'_, '_>,
+    ) -> Self {
+        levels.removed.iter().for_each(|span| edits.replace(*span, "true"));
+        levels.stars.iter().for_each(|(span, list)| edits.replace(*span, list.clone()));
+        analysis.idle_stars.iter().for_each(|span| edits.replace(*span, "1"));
+        Self { edits, inputs: Vec::new(), columns, gathered: Vec::new(), made: Vec::new(), proof: Vec::new() }
+    }
+
     fn columns(&self, id: RefId) -> Vec<usize> {
         self.columns.get(&id).into_iter().flatten().copied().collect()
     }
@@ -167,7 +179,7 @@ impl Rest {
             }
             let sql = question(planner, &items, &columns, &draft.filters);
             let input = self.single(planner, id, Input { sql, access, columns: names });
-            self.made(input, draft, columns);
+            self.made(planner, input, draft, &columns);
             return Ok(());
         }
         let names = items.iter().map(|(_, item)| item.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -175,7 +187,7 @@ impl Rest {
         let sql = question(planner, &items, &columns, &draft.filters);
         let named = (0..columns.len().max(1)).map(|at| format!("c{at}")).collect();
         let at = self.number(Input { sql, access, columns: named });
-        self.made(at, draft, columns.clone());
+        self.made(planner, at, draft, &columns);
         let columns: Vec<(Target, Option<String>)> =
             columns.into_iter().map(|column| (column, collation(planner, column))).collect();
         joined::place(planner, at, (&draft.members, draft.from), &columns, &mut self.edits);
@@ -183,9 +195,8 @@ impl Rest {
         Ok(())
     }
 
-    fn made(&mut self, input: usize, draft: &Draft, columns: Vec<Target>) {
-        let filtered = !draft.filters.is_empty();
-        self.made.push(Made { input, members: draft.members.clone(), columns, filtered });
+    fn made(&mut self, planner: &Planner<'_>, input: usize, draft: &Draft, columns: &[Target]) {
+        self.made.push(Made::of(planner, input, &draft.members, columns, !draft.filters.is_empty()));
     }
 
     /// An input that stands for one item; its number.
@@ -203,13 +214,17 @@ impl Rest {
     }
 
     /// Sub-queries that shards answer.
-    fn wholes(&mut self, wholes: Vec<Whole>) {
+    fn wholes(&mut self, planner: &Planner<'_>, wholes: Vec<Whole>) {
         if !wholes.is_empty() {
             self.proof
                 .push("sub-queries by themselves are answered by the shards, whose parts are put together".into());
         }
-        for whole in wholes {
-            let numbers: Vec<usize> = whole.inputs.into_iter().map(|input| self.number(input)).collect();
+        for mut whole in wholes {
+            let inputs = std::mem::take(&mut whole.inputs);
+            let numbers: Vec<usize> = inputs.into_iter().map(|input| self.number(input)).collect();
+            if let [input] = numbers.as_slice() {
+                self.made.push(Made::whole(planner, *input, &whole));
+            }
             let number = |piece| match piece {
                 Piece::Input(at) => Piece::Input(numbers.get(at).copied().unwrap_or(at)),
                 piece => piece,
@@ -334,6 +349,18 @@ fn view(planner: &Planner<'_>, item: &Ref, needed: &[usize]) -> Option<Input> {
         },
         _ => None,
     }
+}
+
+/// The statement with a correlated sub-query as groups, planned anew.
+fn anew(planner: &Planner<'_>, sql: &str) -> Option<(Scatter, Vec<String>)> {
+    let statement = crate::sql::parse::parse(sql, planner.context.standard_strings).ok()?;
+    let Statement::Query(query) = &statement else { return None };
+    let plan = query::plan(sql, query, planner.context, planner.params).ok()?;
+    let Work::Scatter(scatter) = plan.work else { return None };
+    let mut proof =
+        vec!["a sub-query's aggregates are those of groups, which are joined by what they equal".to_string()];
+    proof.extend(plan.proof);
+    Some((scatter, proof))
 }
 
 /// The statement with a view's query in its place, planned anew.

@@ -7,7 +7,7 @@ use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::query::Planner;
 use crate::plan::sharded::scatter::Prover;
 use crate::plan::sharded::splice::{Edits, push, text};
-use crate::plan::sharded::walk::{Part, bare, conjuncts, parts};
+use crate::plan::sharded::walk::{Part, bare, conjuncts, has_query, parts};
 use crate::plan::sharded::{Piece, functions};
 use crate::sql::Lexer;
 use crate::sql::ast::{Expr, ExprKind, Query, Span};
@@ -65,7 +65,7 @@ pub fn goes(planner: &Planner<'_>, ask: &Ask<'_>, members: &[RefId]) -> bool {
 }
 
 /// Whether evaluating it apart gives the same: nothing in it differs from call to call.
-fn fixed(planner: &Planner<'_>, span: Span) -> bool {
+pub fn fixed(planner: &Planner<'_>, span: Span) -> bool {
     planner.analysis.calls.iter().all(|call| {
         let within = call.place.0 == 0 && inside(span, call.place.1);
         !within || functions::behaviour(call, planner.context) <= functions::Behaviour::Once
@@ -179,6 +179,16 @@ fn about(planner: &Planner<'_>, expr: &Expr) -> Option<About> {
         }
     }
     Some(About { refs, inner })
+}
+
+/// The columns that an expression without sub-queries names; `None`: something in it isn't plain.
+pub fn refers(planner: &Planner<'_>, expr: &Expr) -> Option<Vec<Target>> {
+    if has_query(expr) || !plain(planner, expr, &mut Vec::new()) {
+        return None;
+    }
+    let columns = planner.analysis.columns.iter();
+    let within = columns.filter(|(place, _)| place.0 == 0 && inside(expr.span, place.1));
+    Some(within.flat_map(|(_, targets)| targets).copied().collect())
 }
 
 /// Whether a column goes by its table's own names: those of a join's alias mean nothing without the join.

@@ -2,9 +2,11 @@
 //! of their tables.
 
 use super::foreign;
+use super::semi::unknown;
 use crate::plan::sharded::analysis::*;
-use crate::plan::sharded::order::collation;
-use crate::plan::sharded::query::{Planner, Reach, plan_with};
+use crate::plan::sharded::names::output_name;
+use crate::plan::sharded::order::{collation, normal};
+use crate::plan::sharded::query::{Planner, Reach, plan_within};
 use crate::plan::sharded::splice::{push, text};
 use crate::plan::sharded::types::type_of;
 use crate::plan::sharded::{Finish, Input, Piece, Scatter, Work};
@@ -17,6 +19,12 @@ pub struct Whole {
     pub inside: std::ops::Range<RefId>,
     pub sql: Vec<Piece>,
     pub inputs: Vec<Input>,
+    /// The item of FROM that it is.
+    pub item: Option<RefId>,
+    /// Outputs, and the input's columns that have no other values.
+    pub gives: Vec<(usize, usize)>,
+    /// Outputs that keys may be compared with, as the sub-query's own conditions call them.
+    pub tests: Vec<(usize, String)>,
 }
 
 /// A sub-query by the upper rungs, if it hangs on nothing around it and gives fewer rows than its tables have.
@@ -35,7 +43,9 @@ pub fn whole(planner: &Planner<'_>, query: &Query, once: &[String]) -> Option<Wh
     let Ok(Statement::Query(parsed)) = crate::sql::parse::parse(sql, planner.context.standard_strings) else {
         return None;
     };
-    let plan = plan_with(sql, &parsed, planner.context, planner.params, Reach::Parts).ok()?;
+    let tests = tests(planner, select, level);
+    let keys = tests.iter().map(|(output, test)| unknown(test, *output)).collect();
+    let plan = plan_within(sql, &parsed, planner.context, planner.params, Reach::Parts, keys).ok()?;
     let Work::Scatter(scatter) = plan.work else { return None };
     let Scatter { inputs, finish, once: own, rest_reads: false, within: None, views } = scatter else { return None };
     if !views.is_empty() {
@@ -58,8 +68,10 @@ pub fn whole(planner: &Planner<'_>, query: &Query, once: &[String]) -> Option<Wh
         _ => return None,
     };
     let sql = named(source, level, &collations);
-    let inputs = inputs.into_iter().map(|input| Input { sql: renumbered(input.sql), ..input }).collect();
-    Some(Whole { span: query.span, inside: level.inside.clone(), sql: renumbered(sql), inputs })
+    let inputs: Vec<Input> = inputs.into_iter().map(|input| Input { sql: renumbered(input.sql), ..input }).collect();
+    let gives = gives(planner, select, level, &inputs);
+    let inside = level.inside.clone();
+    Some(Whole { span: query.span, inside, sql: renumbered(sql), inputs, item: None, gives, tests })
 }
 
 fn enclosed(sql: Vec<Piece>) -> Vec<Piece> {
@@ -82,6 +94,62 @@ fn named(source: Vec<Piece>, level: &Level, collations: &[Option<String>]) -> Ve
     source.into_iter().for_each(|piece| push(&mut sql, piece));
     push(&mut sql, text(format!(" AS pgbraid_w ({})", columns.join(", "))));
     sql
+}
+
+/// Outputs that plainly are columns, and whose keys leave out whole groups: each with its text.
+fn tests(planner: &Planner<'_>, select: &Select, level: &Level) -> Vec<(usize, String)> {
+    let column = |(at, item): (usize, &SelectItem)| match &item.kind {
+        SelectItemKind::Expr(expr) => {
+            let known = level.outputs.get(at).is_some_and(|output| output.origin.is_some());
+            let free = level.free.get(at).copied().unwrap_or(false);
+            (known && free).then(|| (at, format!("({})", expr.span.of(planner.sql))))
+        }
+        SelectItemKind::Star(_) => None,
+    };
+    let stars = select.items.iter().any(|item| matches!(item.kind, SelectItemKind::Star(_)));
+    select.items.iter().enumerate().filter(|_| !stars).filter_map(column).collect()
+}
+
+/// Outputs, and the columns of the one input that have no other values.
+fn gives(planner: &Planner<'_>, select: &Select, level: &Level, inputs: &[Input]) -> Vec<(usize, usize)> {
+    let [input] = inputs else { return Vec::new() };
+    let place = |name: String| input.columns.iter().position(|column| *column == name);
+    let partial = input.columns.iter().any(|column| column.starts_with(['g', 'p']));
+    let place = |at| match partial {
+        true => place(format!("g{}", group(planner, select, at)?)),
+        false => place(format!("c{at}")),
+    };
+    (0..level.outputs.len()).filter_map(|at| Some((at, place(at)?))).collect()
+}
+
+/// Which of the groups an output is, those that are the same counted once.
+fn group(planner: &Planner<'_>, select: &Select, output: usize) -> Option<usize> {
+    let spelled = |at: usize| match &select.items.get(at)?.kind {
+        SelectItemKind::Expr(expr) => Some(normal(planner, expr)),
+        SelectItemKind::Star(_) => None,
+    };
+    let named = |item: &SelectItem, name: &str| match (&item.alias, &item.kind) {
+        (Some(alias), _) => alias.value == name,
+        (None, SelectItemKind::Expr(expr)) => output_name(expr) == Some(name),
+        _ => false,
+    };
+    let mut groups: Vec<String> = Vec::new();
+    for item in select.group_by.iter().flat_map(|group| &group.items) {
+        let GroupItem::Expr(expr) = item else { return None };
+        let spelling = match &expr.kind {
+            ExprKind::Literal(_) => spelled(expr.span.of(planner.sql).parse::<usize>().ok()?.checked_sub(1)?)?,
+            ExprKind::Column(name) if !planner.analysis.columns.contains_key(&(0, name.span)) => {
+                let name = output_name(expr)?;
+                spelled(select.items.iter().position(|item| named(item, name))?)?
+            }
+            _ => normal(planner, expr),
+        };
+        if !groups.contains(&spelling) {
+            groups.push(spelling);
+        }
+    }
+    let wanted = spelled(output)?;
+    groups.iter().position(|group| *group == wanted)
 }
 
 /// Whether it gives groups, distinct rows, or a bounded number of rows.
