@@ -375,3 +375,33 @@ SELECT count(*), sum(i.price) FROM orders o JOIN items i ON i.customer_id = o.cu
 
 -- name: own keys that are all NULL
 SELECT c.id FROM customers c JOIN events e ON c.id = e.customer_id + NULL WHERE e.level = 5;
+
+-- name: reference tables around a sub-query
+SELECT p.id, p.name FROM products p JOIN countries n ON n.euro AND p.category <> n.region WHERE p.price > 20 AND p.id <<IN|NOT IN>> (SELECT i.product_id FROM items i, events e WHERE e.customer_id = i.order_id AND e.level = 2 AND i.product_id IS NOT NULL) ORDER BY 1, n.code;
+
+-- name: reference tables around EXISTS
+SELECT n.code FROM countries n WHERE n.region = 'Europe' AND <<EXISTS|NOT EXISTS>> (SELECT * FROM customers c JOIN events e ON e.customer_id = c.id WHERE c.country = n.code AND e.level = 1) ORDER BY 1;
+
+-- name: a reference table of the same name around a sub-query
+SELECT n.code FROM countries n WHERE n.euro AND EXISTS (SELECT * FROM customers c, countries n, events e WHERE n.code = c.country AND e.customer_id = c.id AND e.level = 5 AND n.name > 'F') ORDER BY 1;
+
+-- name: a reference table on the side that gets NULLs around a sub-query
+SELECT s.name, p.id FROM settings s LEFT JOIN products p ON p.id = s.n AND p.price > 50 WHERE <<EXISTS|NOT EXISTS>> (SELECT * FROM items i, events e WHERE i.product_id = p.id AND e.customer_id = i.order_id AND e.level = 3) ORDER BY 1, 2;
+
+-- name: a reference table two levels up
+SELECT p.id FROM products p WHERE p.price > 30 AND p.id IN (SELECT e.level FROM events e WHERE e.kind = 'buy' AND EXISTS (SELECT * FROM items i WHERE i.product_id = p.id AND i.order_id = e.customer_id)) ORDER BY 1;
+
+-- name: rows that are the same in a set
+SELECT c.id FROM customers c WHERE <<c.id IN (SELECT e.level FROM events e)|c.id NOT IN (SELECT e.level FROM events e WHERE e.level IS NOT NULL)|c.id > ALL (SELECT o.small FROM orders o WHERE o.small < 5)|EXISTS (SELECT 1 FROM events e WHERE e.level = 99)|NOT EXISTS (SELECT e.kind FROM events e WHERE e.level = c.id)|(c.id, c.vip) IN (SELECT e.level, true FROM events e)>> ORDER BY 1;
+
+-- name: numbers and texts that are equal and not the same in a set
+SELECT <<count(*)|min(a.id)>> FROM orders a WHERE a.discount::text IN (SELECT b.discount::text FROM orders b WHERE b.small = 2) AND a.id IN (SELECT o.quantity FROM orders o);
+
+-- name: rows in a set that are counted
+SELECT c.id FROM customers c WHERE c.id IN (SELECT <<count(*)|row_number() OVER ()|sum(e.level)>> FROM events e WHERE e.level = 5) ORDER BY 1;
+
+-- name: a bounded set
+SELECT count(*) FROM customers c WHERE c.id IN (SELECT o.small FROM orders o ORDER BY o.total, o.customer_id, o.id LIMIT 7) AND EXISTS (SELECT o.small FROM orders o WHERE o.small = c.id OFFSET 3);
+
+-- name: sets within sets
+SELECT c.id FROM customers c WHERE c.id IN (SELECT o.small FROM orders o WHERE o.quantity IN (SELECT r.n FROM readings r WHERE r.value > 20) OR o.paid) ORDER BY 1;

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
+use super::around::{Frame, around};
 use super::joined::{Together, quoted, together};
-use super::push::{Ask, alternatives, goes, inside, references};
+use super::push::{Ask, alternatives, fixed, goes, inside, references};
 use super::whole::{Whole, whole};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::query::Planner;
 use crate::plan::sharded::splice::{Edits, text};
-use crate::plan::sharded::walk::{Part, conjuncts, parts};
+use crate::plan::sharded::walk::{Part, any, conjuncts, parts};
 use crate::sql::ast::*;
 
 /// An input in the making: a table, or several that are joined on the shards.
@@ -19,6 +20,8 @@ pub struct Draft {
     pub filters: Vec<Vec<Piece>>,
     /// Where the rest's FROM has its first item, for several members.
     pub from: u32,
+    /// Rows that are the same count as one.
+    pub set: bool,
 }
 
 /// All that was found.
@@ -37,6 +40,10 @@ pub struct Levels<'p, 'b> {
     pub removed: Vec<Span>,
     /// `*` in so many words, where something of ours stands in FROM.
     pub stars: Vec<(Span, String)>,
+    /// The levels around the one that is looked at.
+    frames: Vec<Frame>,
+    /// The next query is looked at as a set: EXISTS, IN, ANY, ALL.
+    set: bool,
 }
 
 /// A level's tables, sub-queries and conditions.
@@ -60,6 +67,8 @@ impl<'p, 'b> Levels<'p, 'b> {
             taken: Vec::new(),
             removed: Vec::new(),
             stars: Vec::new(),
+            frames: Vec::new(),
+            set: false,
         }
     }
 
@@ -75,6 +84,7 @@ impl<'p, 'b> Levels<'p, 'b> {
 
     /// A query; `top`: the statement itself.
     pub fn query(&mut self, query: &Query, top: bool) {
+        let set = std::mem::take(&mut self.set) && query.limit.is_none() && query.offset.is_none();
         if !top && let Some(found) = whole(self.planner, query, self.once) {
             self.taken.push(found.inside.clone());
             self.wholes.push(found);
@@ -85,6 +95,7 @@ impl<'p, 'b> Levels<'p, 'b> {
                 self.query(query, false);
             }
         }
+        self.set = set;
         self.body(&query.body, Some(query));
         let bounds = query.limit.iter().filter_map(|limit| limit.count.as_ref());
         let bounds = bounds.chain(query.offset.iter().map(|offset| &offset.count));
@@ -93,8 +104,9 @@ impl<'p, 'b> Levels<'p, 'b> {
     }
 
     fn body(&mut self, body: &QueryBody, query: Option<&Query>) {
+        let set = std::mem::take(&mut self.set);
         match body {
-            QueryBody::Select(select) => self.select(select, query),
+            QueryBody::Select(select) => self.select(select, query, set && self.multiplies(select)),
             // Its columns take their types from the other branches too: it isn't looked at by itself.
             QueryBody::Nested(query, _) => self.query(query, true),
             QueryBody::SetOperation(operation) => {
@@ -108,12 +120,29 @@ impl<'p, 'b> Levels<'p, 'b> {
         }
     }
 
-    fn select(&mut self, select: &Select, query: Option<&Query>) {
+    /// Whether a row more of one that is there gives no more than rows that are there.
+    fn multiplies(&self, select: &Select) -> bool {
+        let plain = |item: &SelectItem| match &item.kind {
+            SelectItemKind::Expr(expr) => {
+                let windowed = |expr: &Expr| matches!(&expr.kind, ExprKind::Function(call) if call.over.is_some());
+                !self.planner.aggregates(expr) && !any(expr, &windowed)
+            }
+            SelectItemKind::Star(_) => true,
+        };
+        let on = select.distinct.as_ref().is_some_and(|distinct| distinct.on.is_some());
+        let groups = select.group_by.is_some() || select.having.is_some();
+        !on && !groups && select.items.iter().all(plain) && fixed(self.planner, select.span)
+    }
+
+    fn select(&mut self, select: &Select, query: Option<&Query>, set: bool) {
         let mut reads = Reads::default();
         for item in select.from.iter().flat_map(|from| &from.items) {
             self.from(item, &mut reads);
         }
-        self.inputs(select, query, &reads);
+        let frames = self.frames.len();
+        if let Some(frame) = self.inputs(select, query, &reads, set) {
+            self.frames.push(frame);
+        }
         for (id, query) in reads.queries {
             let wholes = self.wholes.len();
             self.query(query, false);
@@ -142,6 +171,7 @@ impl<'p, 'b> Levels<'p, 'b> {
         let conditions = reads.conditions.iter().map(|(_, expr)| *expr);
         let groups = items.chain(having).chain(groups).chain(on);
         groups.chain(windows).chain(filter).chain(conditions).for_each(|expr| self.expr(expr));
+        self.frames.truncate(frames);
     }
 
     /// Sub-queries in an expression.
@@ -153,7 +183,14 @@ impl<'p, 'b> Levels<'p, 'b> {
             match part {
                 Part::Expr(part) => self.expr(part),
                 Part::Query(query) if self.wholes.iter().any(|whole| whole.span == query.span) => {}
-                Part::Query(query) => self.query(query, false),
+                Part::Query(query) => {
+                    self.set = matches!(
+                        expr.kind,
+                        ExprKind::Exists(_) | ExprKind::InQuery { .. } | ExprKind::Quantified { .. }
+                    );
+                    self.query(query, false);
+                    self.set = false;
+                }
             }
         }
     }
@@ -179,10 +216,10 @@ impl<'p, 'b> Levels<'p, 'b> {
     }
 
     /// A level's tables as inputs, with what is asked of them.
-    fn inputs(&mut self, select: &Select, query: Option<&Query>, reads: &Reads<'_>) {
+    fn inputs(&mut self, select: &Select, query: Option<&Query>, reads: &Reads<'_>, set: bool) -> Option<Frame> {
         let (planner, analysis) = (self.planner, self.planner.analysis);
         let items = || reads.tables.iter().filter_map(|&id| Some((id, analysis.refs.get(id)?)));
-        let Some(level) = items().map(|(_, item)| item.level_scope).next() else { return };
+        let level = items().map(|(_, item)| item.level_scope).next()?;
         let mut conditions = reads.conditions.clone();
         conditions.extend(select.filter.iter().map(|filter| (level, &filter.expr)));
         let asks: Vec<Ask<'_>> = (conditions.iter())
@@ -217,9 +254,11 @@ impl<'p, 'b> Levels<'p, 'b> {
             }
             if input.members.iter().all(|&id| analysis.key(id).is_some()) {
                 filters.extend(references(planner, self.base, &asks, &input.members));
+                filters.extend(around(planner, self.base, &self.frames, &input.members));
             }
-            self.drafts.push(Draft { members: input.members, filters, from });
+            self.drafts.push(Draft { members: input.members, filters, from, set });
         }
+        Some(Frame::new(planner, level, &asks))
     }
 
     /// Writes `*` out. `false`: its columns aren't known one by one.

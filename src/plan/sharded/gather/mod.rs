@@ -1,5 +1,6 @@
 //! Gathers rows of tables that no shard has whole, for one PostgreSQL to run the rest of the statement over them.
 
+mod around;
 mod grouped;
 mod joined;
 mod levels;
@@ -23,6 +24,7 @@ use super::splice::{Edits, push, text};
 use super::{Access, Finish, Input, KeyValue, Piece, Refusal, Scatter, Work, aggregate, query};
 use crate::sql::ast::{QueryBody, Span, Statement};
 use crate::sql::quote::{ident, idents};
+use crate::value::oid;
 
 /// The column, always 1, of rows that are only counted.
 pub const ONE: &str = "pgbraid_1";
@@ -59,7 +61,7 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
             Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded | Home::Reference) }
                 if all || *home != Home::Reference =>
             {
-                rest.draft(planner, &Draft { members: vec![id], filters: Vec::new(), from: 0 })?;
+                rest.draft(planner, &Draft { members: vec![id], filters: Vec::new(), from: 0, set: false })?;
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
@@ -177,14 +179,14 @@ impl Rest {
                 // Only how many rows there are matters.
                 names.push(ONE.to_string());
             }
-            let sql = question(planner, &items, &columns, &draft.filters);
+            let sql = question(planner, &items, &columns, draft);
             let input = self.single(planner, id, Input { sql, access, columns: names });
             self.made(planner, input, draft, &columns);
             return Ok(());
         }
         let names = items.iter().map(|(_, item)| item.name.as_str()).collect::<Vec<_>>().join(", ");
         self.proof.push(format!("{names} are joined on the shards: their keys are equal, and one row has one of each"));
-        let sql = question(planner, &items, &columns, &draft.filters);
+        let sql = question(planner, &items, &columns, draft);
         let named = (0..columns.len().max(1)).map(|at| format!("c{at}")).collect();
         let at = self.number(Input { sql, access, columns: named });
         self.made(planner, at, draft, &columns);
@@ -264,12 +266,13 @@ fn placeless(access: &Access) -> Access {
 }
 
 /// What the shards are asked for an input's rows.
-fn question(planner: &Planner<'_>, items: &[(RefId, &Ref)], columns: &[Target], filters: &[Vec<Piece>]) -> Vec<Piece> {
+fn question(planner: &Planner<'_>, items: &[(RefId, &Ref)], columns: &[Target], draft: &Draft) -> Vec<Piece> {
     let list: Vec<String> = columns.iter().filter_map(|&column| quoted(planner.analysis, column)).collect();
     let list = if list.is_empty() { "1".to_string() } else { list.join(", ") };
     let from: Vec<&str> = items.iter().map(|(_, item)| item.place.1.of(planner.sql)).collect();
-    let mut sql = vec![text(format!("SELECT {list} FROM {}", from.join(", ")))];
-    for (at, filter) in filters.iter().enumerate() {
+    let distinct = if draft.set && repeats(planner, items, columns) { "DISTINCT " } else { "" };
+    let mut sql = vec![text(format!("SELECT {distinct}{list} FROM {}", from.join(", ")))];
+    for (at, filter) in draft.filters.iter().enumerate() {
         push(&mut sql, text(if at == 0 { " WHERE (" } else { " AND (" }));
         for piece in filter {
             push(&mut sql, piece.clone());
@@ -277,6 +280,33 @@ fn question(planner: &Planner<'_>, items: &[(RefId, &Ref)], columns: &[Target], 
         push(&mut sql, text(")"));
     }
     sql
+}
+
+/// Types of which equal values are the same.
+const SAME: &[u32] = &[
+    oid::BOOL,
+    oid::INT2,
+    oid::INT4,
+    oid::INT8,
+    oid::TEXT,
+    oid::VARCHAR,
+    oid::UUID,
+    oid::DATE,
+    oid::TIMESTAMP,
+    oid::TIMESTAMPTZ,
+];
+
+/// Whether rows may be equal in these columns, and then are the same.
+fn repeats(planner: &Planner<'_>, items: &[(RefId, &Ref)], columns: &[Target]) -> bool {
+    let same = |&column: &Target| {
+        let known = planner.analysis.column(column);
+        known.is_some_and(|column| SAME.contains(&column.type_oid) && comparable(column, column))
+    };
+    let keyed = |(id, item): &(RefId, &Ref)| {
+        let primary = item.primary.as_ref();
+        primary.is_some_and(|primary| primary.iter().all(|&column| columns.contains(&(*id, column))))
+    };
+    columns.iter().all(same) && !items.iter().any(keyed)
 }
 
 /// What a gathered row can't give.
