@@ -19,7 +19,7 @@ pub struct Pipe {
 /// One direction.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Made with the first byte, let go with the last: an idle pipe holds no buffer.
+    /// Made with the first byte, let go with the last if it had to grow beyond [`KEPT`].
     bytes: Buffer,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -28,6 +28,9 @@ struct Lane {
 
 /// Bytes that one direction may hold.
 const ROOM: usize = 32 * 1024;
+
+/// Bytes that one direction keeps room for when nothing is in it: what a small statement takes.
+const KEPT: usize = 512;
 
 /// Two ends of a new connection.
 pub fn pipe() -> (Pipe, Pipe) {
@@ -70,7 +73,7 @@ impl Pipe {
         let count = lane.bytes.len().min(buf.remaining());
         buf.put_slice(lane.bytes.filled().get(..count).unwrap_or_default());
         lane.bytes.consume(count);
-        if lane.bytes.is_empty() {
+        if lane.bytes.is_empty() && lane.bytes.capacity() > KEPT {
             lane.bytes = Buffer::default();
         }
         if let Some(writer) = lane.writer.take() {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::coordinator::LocalSharded;
-use super::familiar::Familiar;
+use super::familiar::{Familiar, Manner};
 use super::link::Spare;
+use crate::backend::conn::Parameters;
 use crate::backend::database::{PoolKey, Purpose, pool_limits};
 use crate::backend::login::Identity;
 use crate::backend::statements::Registry;
@@ -30,6 +31,8 @@ pub struct Worker {
     pub key: FingerprintKey,
     buffers: RefCell<Vec<Buffer>>,
     spares: RefCell<Vec<Spare>>,
+    /// What the server that was met last reports.
+    reported: RefCell<Arc<Parameters>>,
     databases: RefCell<HashMap<Arc<str>, Rc<LocalDatabase>>>,
     sharded: RefCell<HashMap<Arc<str>, Rc<LocalSharded>>>,
     next: Cell<u64>,
@@ -45,6 +48,7 @@ impl Worker {
             key,
             buffers: RefCell::default(),
             spares: RefCell::default(),
+            reported: RefCell::default(),
             databases: RefCell::default(),
             sharded: RefCell::default(),
             next: Cell::new(1),
@@ -83,6 +87,15 @@ impl Worker {
         if spares.len() < limits::SPARE_BUFFERS {
             spares.extend(spare.kept());
         }
+    }
+
+    /// A list of reported parameters that this one is equal to: the same for all sessions that come after one another.
+    pub(super) fn one_for_all(&self, reported: &Arc<Parameters>) -> Arc<Parameters> {
+        let mut known = self.reported.borrow_mut();
+        if **known != **reported {
+            *known = reported.clone();
+        }
+        known.clone()
     }
 
     /// The worker's side of a database; a new one where the database was replaced (reload).
@@ -147,7 +160,7 @@ pub struct LocalDatabase {
 struct PlanCache {
     generation: u64,
     plans: FxHashMap<u128, Rc<Plan>>,
-    familiar: Familiar,
+    familiar: Familiar<Rc<Plan>>,
 }
 
 /// Settings on which the meaning of a statement's text hangs.
@@ -155,6 +168,12 @@ struct PlanCache {
 pub struct Reading {
     pub search_path_is_default: bool,
     pub standard_strings: bool,
+}
+
+impl Reading {
+    fn manner(self) -> Manner {
+        Manner { number: u64::from(self.search_path_is_default), standard_strings: self.standard_strings }
+    }
 }
 
 impl LocalDatabase {
@@ -165,7 +184,7 @@ impl LocalDatabase {
         {
             let cache = self.plans.borrow();
             if cache.generation == generation
-                && let Some(plan) = cache.familiar.find(sql, reading)
+                && let Some((plan, _)) = cache.familiar.find(sql, reading.manner())
             {
                 return plan.clone();
             }
@@ -184,7 +203,7 @@ impl LocalDatabase {
             *cache = PlanCache { generation, ..PlanCache::default() };
         }
         if let Some(plan) = cache.plans.get(&print).cloned() {
-            cache.familiar.note(sql, reading, &plan);
+            cache.familiar.note(sql, reading.manner(), |_| Some(plan.clone()));
             return plan;
         }
         let plan = Rc::new(self.plan_anew(sql, reading));

@@ -344,6 +344,8 @@ impl Session {
                 set_parameter(Arc::make_mut(&mut self.reported), name.clone(), value.clone());
             }
         }
+        // Who agrees shares one list, so that the next comparison is quick.
+        self.reported = self.worker.one_for_all(&self.reported);
         link.conn.reported = self.reported.clone();
         news
     }

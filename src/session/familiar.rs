@@ -1,11 +1,8 @@
 //! Texts that came lately, known by their looks: their plans without cutting the next one like them into tokens.
 
 use std::cell::Cell;
-use std::rc::Rc;
 
-use super::context::Reading;
 use crate::base::limits;
-use crate::plan::Plan;
 use crate::sql::outline::Outline;
 
 /// The bytes by whose look a set is chosen.
@@ -14,34 +11,46 @@ const BEGINNING: usize = 16;
 /// would cost more than it saves.
 const RARELY: u32 = 16;
 
-/// Outlines of texts with a fingerprint, a few for each way to begin.
-#[derive(Default)]
-pub struct Familiar {
+/// Outlines of texts with a fingerprint, a few for each way to begin, and what is known of each.
+pub struct Familiar<T> {
     /// Empty as long as nothing is known.
-    sets: Vec<Vec<Known>>,
+    sets: Vec<Vec<Known<T>>>,
     strangers: u32,
 }
 
-struct Known {
+/// How a text is read: all that its meaning hangs on besides itself, as one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Manner {
+    pub number: u64,
+    pub standard_strings: bool,
+}
+
+struct Known<T> {
     outline: Outline,
-    reading: Reading,
-    plan: Rc<Plan>,
+    manner: Manner,
+    what: T,
     /// It was asked for since it was last to go.
     asked: Cell<bool>,
 }
 
-impl Familiar {
-    /// The plan of a text that differs from a known one in literals alone.
+impl<T> Default for Familiar<T> {
+    fn default() -> Self {
+        Self { sets: Vec::new(), strangers: 0 }
+    }
+}
+
+impl<T> Familiar<T> {
+    /// What is known of a text that differs from a known one in literals alone, and that one's outline.
     #[inline]
-    pub fn find(&self, sql: &[u8], reading: Reading) -> Option<&Rc<Plan>> {
+    pub fn find(&self, sql: &[u8], manner: Manner) -> Option<(&T, &Outline)> {
         let set = self.sets.get(set_of(sql))?;
-        let known = set.iter().find(|known| known.outline.fits(sql) && known.reading == reading)?;
+        let known = set.iter().find(|known| known.outline.fits(sql) && known.manner == manner)?;
         known.asked.set(true);
-        Some(&known.plan)
+        Some((&known.what, &known.outline))
     }
 
-    /// Remembers a text that has been seen before, or one like it, perhaps.
-    pub fn note(&mut self, sql: &[u8], reading: Reading, plan: &Rc<Plan>) {
+    /// Remembers a text that has a fingerprint, perhaps.
+    pub fn note(&mut self, sql: &[u8], manner: Manner, what: impl FnOnce(&Outline) -> Option<T>) {
         if sql.len() > limits::OUTLINE_TEXT {
             return;
         }
@@ -49,18 +58,20 @@ impl Familiar {
             self.sets.resize_with(limits::OUTLINE_SETS, Vec::new);
         }
         let Some(set) = self.sets.get_mut(set_of(sql)) else { return };
-        let known = || {
-            let outline = Outline::new(sql, reading.standard_strings);
-            Known { outline, reading, plan: plan.clone(), asked: Cell::new(false) }
-        };
-        if set.len() < limits::OUTLINES_ALIKE {
-            return set.push(known());
+        let full = set.len() >= limits::OUTLINES_ALIKE;
+        if full {
+            self.strangers = self.strangers.wrapping_add(1);
+            if !self.strangers.is_multiple_of(RARELY) {
+                return;
+            }
         }
-        self.strangers = self.strangers.wrapping_add(1);
-        if self.strangers.is_multiple_of(RARELY) {
+        let outline = Outline::new(sql, manner.standard_strings);
+        let Some(what) = what(&outline) else { return };
+        if full {
             let idle = set.iter().position(|known| !known.asked.take()).unwrap_or_default();
-            set.iter_mut().skip(idle).take(1).for_each(|place| *place = known());
+            set.swap_remove(idle);
         }
+        set.push(Known { outline, manner, what, asked: Cell::new(false) });
     }
 }
 

@@ -15,6 +15,15 @@ impl FingerprintKey {
     }
 }
 
+impl FingerprintKey {
+    /// A hash of other bytes under the same secret.
+    pub fn hash(&self, bytes: &[u8]) -> u128 {
+        let mut hash = SipHash::<1, 3>::new((self.0, self.1));
+        hash.bytes(bytes);
+        hash.finish()
+    }
+}
+
 impl std::fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FingerprintKey(…)")

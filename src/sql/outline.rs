@@ -43,6 +43,11 @@ impl Outline {
         Self { literals: literals.collect(), text: sql.into() }
     }
 
+    /// How many literals are left open.
+    pub fn open(&self) -> usize {
+        self.literals.len()
+    }
+
     /// Whether `sql` differs from the text in literals alone.
     #[inline]
     pub fn fits(&self, sql: &[u8]) -> bool {
@@ -50,21 +55,36 @@ impl Outline {
         for literal in &self.literals {
             let fixed = self.text.get(known..literal.start as usize).unwrap_or_default();
             let Some(behind) = rest.strip_prefix(fixed) else { return false };
-            let length = if literal.quoted {
-                match body_end(behind) {
-                    Some(at) => at,
-                    None => return false,
-                }
-            } else {
-                behind.iter().take_while(|byte| byte.is_ascii_digit()).count()
-            };
-            if length == 0 && !literal.quoted {
-                return false;
-            }
+            let Some(length) = literal.length(behind) else { return false };
             rest = behind.get(length..).unwrap_or_default();
             known = literal.end as usize;
         }
         self.text.get(known..) == Some(rest)
+    }
+
+    /// What a text that fits has in the places left open: digits, or what stands between quotes (then true).
+    pub fn values<'a>(&'a self, sql: &'a [u8]) -> impl Iterator<Item = (&'a [u8], bool)> + 'a {
+        let (mut known, mut at) = (0, 0);
+        self.literals.iter().map_while(move |literal| {
+            at += (literal.start - known) as usize;
+            known = literal.end;
+            let rest = sql.get(at..)?;
+            let value = rest.get(..literal.length(rest)?)?;
+            at += value.len();
+            Some((value, literal.quoted))
+        })
+    }
+}
+
+impl Literal {
+    /// How far a value in its place goes. `None`: there is none.
+    #[inline]
+    fn length(&self, rest: &[u8]) -> Option<usize> {
+        if self.quoted {
+            return body_end(rest);
+        }
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (digits > 0).then_some(digits)
     }
 }
 
@@ -123,6 +143,16 @@ mod tests {
         ] {
             assert_eq!(fits(known, given), same, "{known:?} and {given:?}");
         }
+    }
+
+    #[test]
+    fn values_are_those_of_the_text() {
+        let outline = Outline::new(b"SELECT 1, 'a', 1.5, $1 WHERE x = 22 AND y = 'b'", true);
+        let given = b"SELECT 77, 'it', 1.5, $1 WHERE x = 0 AND y = ''";
+        assert!(outline.fits(given));
+        let values: Vec<_> = outline.values(given).collect();
+        assert_eq!(values, [(&b"77"[..], false), (b"it", true), (b"0", false), (b"", true)]);
+        assert_eq!(outline.open(), values.len());
     }
 
     proptest! {

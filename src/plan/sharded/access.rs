@@ -75,7 +75,13 @@ fn places<'a>(
     param: &dyn Fn(u32) -> Option<Bound<'a>>,
 ) -> Option<Vec<ShardIndex>> {
     let mut shards = Vec::new();
-    for (_, place) in found(condition, value, placement, param)? {
+    let single =
+        single(value, param).map(|(type_oid, format, bytes)| place(condition, type_oid, format, bytes, placement));
+    let all = match single {
+        Some(_) => Vec::new(),
+        None => found(condition, value, placement, param)?,
+    };
+    for (_, place) in single.into_iter().chain(all) {
         match place {
             KeyPlace::Shard(shard) => shards.push(shard),
             KeyPlace::Nowhere => {}
@@ -107,6 +113,26 @@ pub fn value_shard(
     }
 }
 
+/// The type, format and bytes of what is one value; `None`: it isn't, or isn't known.
+fn single<'v, 'a: 'v>(
+    value: &'v KeyValue,
+    param: &dyn Fn(u32) -> Option<Bound<'a>>,
+) -> Option<(u32, Format, Option<&'v [u8]>)> {
+    match value {
+        KeyValue::Literal { type_oid, text, .. } => Some((*type_oid, Format::Text, Some(text.as_bytes()))),
+        KeyValue::Once(at) => {
+            let bound = param(ONCE.saturating_add(u32::try_from(*at).ok()?))?;
+            Some((bound.type_oid, bound.format, bound.value))
+        }
+        KeyValue::Param { number, type_oid } => {
+            let bound = param(*number)?;
+            let type_oid = if bound.type_oid == 0 { *type_oid } else { bound.type_oid };
+            Some((type_oid, bound.format, bound.value))
+        }
+        KeyValue::ParamArray { .. } | KeyValue::Null => None,
+    }
+}
+
 /// Each single value's bucket, if it has one, and place; `None`: the values aren't known.
 pub fn found<'a>(
     condition: &KeyCondition,
@@ -114,20 +140,11 @@ pub fn found<'a>(
     placement: &Placement,
     param: &dyn Fn(u32) -> Option<Bound<'a>>,
 ) -> Option<Vec<(Option<usize>, KeyPlace)>> {
-    let one = |type_oid: u32, format: Format, bytes: Option<&[u8]>| {
-        vec![place(condition, type_oid, format, bytes, placement)]
-    };
     Some(match value {
         KeyValue::Null => Vec::new(),
-        KeyValue::Once(at) => {
-            let bound = param(ONCE.saturating_add(u32::try_from(*at).ok()?))?;
-            one(bound.type_oid, bound.format, bound.value)
-        }
-        KeyValue::Literal { type_oid, text, .. } => one(*type_oid, Format::Text, Some(text.as_bytes())),
-        KeyValue::Param { number, type_oid } => {
-            let bound = param(*number)?;
-            let type_oid = if bound.type_oid == 0 { *type_oid } else { bound.type_oid };
-            one(type_oid, bound.format, bound.value)
+        KeyValue::Once(_) | KeyValue::Literal { .. } | KeyValue::Param { .. } => {
+            let (type_oid, format, bytes) = single(value, param)?;
+            vec![place(condition, type_oid, format, bytes, placement)]
         }
         KeyValue::ParamArray { number, type_oid } => {
             let bound = param(*number)?;
@@ -138,7 +155,7 @@ pub fn found<'a>(
             };
             let mut out = Vec::new();
             for value in &values {
-                out.extend(one(element, bound.format, value.as_deref()));
+                out.push(place(condition, element, bound.format, value.as_deref(), placement));
             }
             out
         }

@@ -1,11 +1,12 @@
 //! How a session reads texts: the settings that a statement's meaning hangs on, taken out once for each change of them.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Coordinator;
 use crate::backend::settings::{Settings, Value};
+use crate::session::familiar::Manner;
 use crate::session::value_text;
 
 /// What a text's meaning hangs on besides the text.
@@ -21,8 +22,8 @@ pub(super) struct Reads {
     pub utf8: bool,
 }
 
-/// The same with its hash, for the settings that it was taken from.
-#[derive(Clone)]
+/// The same with its hash, for the settings that it was taken from. The hash is a secret's: nobody can choose settings so
+/// that another's routes are found by them.
 pub(super) struct Taken {
     from: Arc<Settings>,
     reads: Rc<Reads>,
@@ -54,28 +55,31 @@ impl Reads {
 }
 
 impl Coordinator {
-    fn taken(&self) -> Taken {
+    fn with_taken<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
         let settings = self.settings();
         let mut taken = self.reads.borrow_mut();
         match &*taken {
-            Some(taken) if Arc::ptr_eq(&taken.from, &settings) => taken.clone(),
+            Some(taken) if Arc::ptr_eq(&taken.from, &settings) => look(taken),
             _ => {
                 let reads = Reads::of(&settings, &self.origin.user_name);
-                let hash = rustc_hash::FxBuildHasher.hash_one(&reads);
-                taken.insert(Taken { from: settings, reads: Rc::new(reads), hash }).clone()
+                let hash = self.worker.key.hash(format!("{reads:?}").as_bytes()) as u64;
+                look(taken.insert(Taken { from: settings, reads: Rc::new(reads), hash }))
             }
         }
     }
 
     /// How the session reads texts now.
     pub(super) fn reads(&self) -> Rc<Reads> {
-        self.taken().reads
+        self.with_taken(|taken| taken.reads.clone())
     }
 
-    /// A number for that and for the session's own temporary tables, to look routes up by.
-    pub(super) fn reads_hash(&self) -> u64 {
+    /// The same as a number, with the session's own temporary tables, to look routes up by. `None`: it has chosen its shard.
+    pub(super) fn manner(&self) -> Option<Manner> {
         let own = self.own_names();
-        self.taken().hash ^ rustc_hash::FxBuildHasher.hash_one(own)
+        self.with_taken(|taken| {
+            let number = taken.hash ^ rustc_hash::FxBuildHasher.hash_one(own);
+            taken.reads.shard.is_none().then_some(Manner { number, standard_strings: taken.reads.standard_strings })
+        })
     }
 
     /// The session that has temporary tables, whose names mean nothing to others.
@@ -84,11 +88,11 @@ impl Coordinator {
     }
 
     pub(super) fn standard_strings(&self) -> bool {
-        self.taken().reads.standard_strings
+        self.with_taken(|taken| taken.reads.standard_strings)
     }
 
     /// Whether the client's text has the bytes that the servers store and hash: both sides are UTF-8.
     pub(super) fn reads_utf8(&self) -> bool {
-        self.taken().reads.utf8 && self.last_view().is_none_or(|view| view.schema.encoding == "UTF8")
+        self.with_taken(|taken| taken.reads.utf8) && self.last_view().is_none_or(|view| view.schema.encoding == "UTF8")
     }
 }

@@ -11,8 +11,10 @@ use super::{Coordinator, Go};
 use crate::backend::View;
 use crate::base::limits;
 use crate::plan::sharded::{Access, KeyValue, Plan, Work};
+use crate::session::familiar::{Familiar, Manner};
 use crate::sql::fingerprint::fingerprint;
 use crate::sql::literal::text_value;
+use crate::sql::outline::Outline;
 use crate::sql::{Lexer, TokenKind};
 use crate::value::oid;
 
@@ -26,7 +28,9 @@ pub(super) struct Routes {
 struct Known {
     generation: u64,
     /// `None`: literals of such a text decide more than the shard.
-    routes: FxHashMap<(u128, u64), Option<Rc<Route>>>,
+    routes: FxHashMap<(u128, Manner), Option<Rc<Route>>>,
+    /// Those of texts that came lately.
+    familiar: Familiar<Rc<Route>>,
 }
 
 /// A route whose keys are literals at known places.
@@ -34,6 +38,8 @@ struct Route {
     plan: Plan,
     /// For each value of each condition: which literal of the text it is.
     places: Vec<Vec<usize>>,
+    /// The plan's, with the literals of the text that was looked at last.
+    access: RefCell<Access>,
 }
 
 impl Coordinator {
@@ -42,22 +48,50 @@ impl Coordinator {
         if self.block.as_ref().is_some_and(|block| block.failed || block.reread || block.own.defined) {
             return Ok(None);
         }
-        let Some(key) = self.route_key(sql) else { return Ok(None) };
+        let Some(manner) = self.manner() else { return Ok(None) };
+        let is_familiar = self.database.routes.known.borrow().familiar.find(sql.as_bytes(), manner).is_some();
+        if is_familiar {
+            let view = self.view().await?;
+            let known = self.database.routes.known.borrow();
+            if known.generation == view.generation
+                && let Some((route, outline)) = known.familiar.find(sql.as_bytes(), manner)
+            {
+                let value = |place: usize| plain_value(outline.values(sql.as_bytes()).nth(place)?);
+                return self.take_route(route, &view, value);
+            }
+        }
+        let Some(key) = self.route_key(sql, manner) else { return Ok(None) };
         if !self.database.routes.known.borrow().routes.contains_key(&key) {
             return Ok(None);
         }
         // What was known before a definition that has been acknowledged isn't good any more.
         let view = self.view().await?;
-        let route = {
-            let known = self.database.routes.known.borrow();
-            match known.routes.get(&key) {
-                Some(Some(route)) if known.generation == view.generation => route.clone(),
-                _ => return Ok(None),
-            }
+        let mut known = self.database.routes.known.borrow_mut();
+        let route = match known.routes.get(&key) {
+            Some(Some(route)) if known.generation == view.generation => route.clone(),
+            _ => return Ok(None),
         };
-        let literals = literals(sql, self.standard_strings());
-        let Some(access) = with_literals(&route, &literals) else { return Ok(None) };
-        match self.target(&access, &view, &|_| None)? {
+        let literals = literals(sql, manner.standard_strings);
+        // Else a literal's number isn't that of the place left open.
+        let plain = |outline: &Outline| outline.open() == literals.len() && literals.len() <= FEW;
+        known.familiar.note(sql.as_bytes(), manner, |outline| plain(outline).then(|| route.clone()));
+        drop(known);
+        let value = |place: usize| literals.get(place).and_then(|it| Some((it.type_oid, it.text.as_deref()?)));
+        self.take_route(&route, &view, value)
+    }
+
+    /// Where a text with these literals goes by a route.
+    fn take_route<'a>(
+        &self,
+        route: &Route,
+        view: &View,
+        literal: impl Fn(usize) -> Option<(u32, &'a str)>,
+    ) -> Go<Option<(usize, bool)>> {
+        let mut access = route.access.borrow_mut();
+        if put_literals(&mut access, &route.places, literal).is_none() {
+            return Ok(None);
+        }
+        match self.target(&access, view, &|_| None)? {
             Target::One(shard) if self.asks_other_clock(&route.plan, shard) => Ok(None),
             Target::One(shard) => Ok(Some((shard, route.plan.writes))),
             Target::Many(_) => Ok(None),
@@ -73,7 +107,7 @@ impl Coordinator {
         {
             return;
         }
-        let Some(key) = self.route_key(&prepared.sql) else { return };
+        let Some(key) = self.manner().and_then(|manner| self.route_key(&prepared.sql, manner)) else { return };
         let generation = prepared.generation;
         let is_known = |known: &Known| known.generation == generation && known.routes.contains_key(&key);
         if is_known(&self.database.routes.known.borrow()) {
@@ -83,8 +117,7 @@ impl Coordinator {
         let route = self.route_of(prepared, plan, &view).map(Rc::new);
         let mut known = self.database.routes.known.borrow_mut();
         if known.generation != generation || known.routes.len() >= limits::PLAN_CACHE {
-            known.routes.clear();
-            known.generation = generation;
+            *known = Known { generation, ..Known::default() };
         }
         known.routes.insert(key, route);
     }
@@ -99,18 +132,16 @@ impl Coordinator {
         let same = places_of(&again, &other, standard).as_ref() == Some(&places)
             && again.writes == plan.writes
             && columns(&again) == columns(plan);
-        same.then(|| Route { plan: plan.clone(), places })
+        same.then(|| Route { plan: plan.clone(), places, access: RefCell::new(plan.access.clone()) })
     }
 
-    fn route_key(&self, sql: &str) -> Option<(u128, u64)> {
-        let reads = self.reads();
-        if reads.shard.is_some() {
-            return None;
-        }
-        let print = fingerprint(sql.as_bytes(), &self.worker.key, reads.standard_strings)?;
-        Some((print, self.reads_hash()))
+    fn route_key(&self, sql: &str, manner: Manner) -> Option<(u128, Manner)> {
+        Some((fingerprint(sql.as_bytes(), &self.worker.key, manner.standard_strings)?, manner))
     }
 }
+
+/// As many literals are looked for one by one.
+const FEW: usize = 8;
 
 /// One literal of a text.
 struct Literal {
@@ -129,11 +160,7 @@ fn literals(sql: &str, standard: bool) -> Vec<Literal> {
             TokenKind::Number => {
                 let digits = sql.get(token.start as usize..token.end as usize).unwrap_or_default();
                 match digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                    true => match digits.parse::<i64>() {
-                        Ok(value) if i32::try_from(value).is_ok() => (oid::INT4, Some(digits.to_owned())),
-                        Ok(_) => (oid::INT8, Some(digits.to_owned())),
-                        Err(_) => (oid::NUMERIC, Some(digits.to_owned())),
-                    },
+                    true => (type_of(digits), Some(digits.to_owned())),
                     false => (oid::NUMERIC, None),
                 }
             }
@@ -144,6 +171,21 @@ fn literals(sql: &str, standard: bool) -> Vec<Literal> {
         found.push(Literal { start: token.start, end: token.end, type_oid, text });
     }
     found
+}
+
+/// The type of a number of decimal digits alone (`make_const`).
+fn type_of(digits: &str) -> u32 {
+    match digits.parse::<i64>() {
+        Ok(value) if i32::try_from(value).is_ok() => oid::INT4,
+        Ok(_) => oid::INT8,
+        Err(_) => oid::NUMERIC,
+    }
+}
+
+/// The type and text of a literal that an outline leaves open.
+fn plain_value((value, quoted): (&[u8], bool)) -> Option<(u32, &str)> {
+    let text = std::str::from_utf8(value).ok()?;
+    Some((if quoted { 0 } else { type_of(text) }, text))
 }
 
 /// Where the plan's values stand among the text's literals; `None`: some are computed.
@@ -177,24 +219,27 @@ fn columns(plan: &Plan) -> (std::mem::Discriminant<Access>, Vec<String>) {
     (std::mem::discriminant(&plan.access), names)
 }
 
-/// The access with this text's literals. `None`: one of them is of another type than it was.
-fn with_literals(route: &Route, literals: &[Literal]) -> Option<Access> {
-    let mut access = route.plan.access.clone();
-    if let Access::Keys(conditions) = &mut access {
-        for (condition, places) in conditions.iter_mut().zip(&route.places) {
-            for (value, place) in condition.values.iter_mut().zip(places) {
-                let literal = literals.get(*place)?;
-                let KeyValue::Literal { text, type_oid, .. } = value else { return None };
-                // An integer's type hangs on its size, but not what it equals.
-                if (*type_oid == 0) != (literal.type_oid == 0) {
-                    return None;
-                }
-                *type_oid = literal.type_oid;
-                text.clone_from(literal.text.as_ref()?);
+/// Puts a text's literals in their places. `None`: one of them is of another type than it was.
+fn put_literals<'a>(
+    access: &mut Access,
+    places: &[Vec<usize>],
+    literal: impl Fn(usize) -> Option<(u32, &'a str)>,
+) -> Option<()> {
+    let Access::Keys(conditions) = access else { return Some(()) };
+    for (condition, places) in conditions.iter_mut().zip(places) {
+        for (value, place) in condition.values.iter_mut().zip(places) {
+            let (new_type, new_text) = literal(*place)?;
+            let KeyValue::Literal { text, type_oid, .. } = value else { return None };
+            // An integer's type hangs on its size, but not what it equals.
+            if (*type_oid == 0) != (new_type == 0) {
+                return None;
             }
+            *type_oid = new_type;
+            text.clear();
+            text.push_str(new_text);
         }
     }
-    Some(access)
+    Some(())
 }
 
 /// The text with another value for every literal.
