@@ -226,6 +226,11 @@ MERGE INTO orders t USING events s ON t.id = s.customer_id AND s.level = 3 WHEN 
 SELECT count(*), sum(id), sum(customer_id) FROM orders WHERE note = 'm' OR id > 1000;
 ROLLBACK;
 
+BEGIN;
+MERGE INTO customers t USING (SELECT DISTINCT level FROM events) s ON t.id = s.level WHEN NOT MATCHED AND s.level <> 0 THEN INSERT (id) VALUES (100 / s.level) WHEN NOT MATCHED THEN INSERT (id, name) VALUES (7777, 'zero');
+SELECT id, name FROM customers WHERE id > 60 ORDER BY id;
+ROLLBACK;
+
 -- name: from VALUES
 BEGIN;
 MERGE INTO customers t USING (VALUES (5, 'a'), (6, 'b'), (7, 'c'), (4005, 'd'), (4006, NULL)) s(id, name) ON t.id = s.id WHEN MATCHED AND t.vip THEN DELETE WHEN MATCHED THEN UPDATE SET name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name);

@@ -5,6 +5,7 @@ mod ask;
 pub mod compare;
 pub mod corpus;
 mod found;
+mod found_random;
 pub mod random;
 mod report;
 pub mod run;

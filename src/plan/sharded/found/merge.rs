@@ -124,6 +124,10 @@ impl Finding<'_> {
         }
         let (Some(_), Some(first)) = (key, self.columns.first()) else { return Ok(()) };
         let chosen = format!("CASE WHEN {} IS NULL THEN CASE{whens} ELSE 0 END END", first.sql);
+        // A key is computed of the rows that are inserted with it alone.
+        let keys = keys.into_iter().enumerate();
+        let keys: Vec<String> =
+            keys.map(|(at, key)| format!("CASE WHEN {chosen} = {} THEN {key} END", at + 1)).collect();
         self.unsent.push(chosen);
         self.unsent.extend(keys);
         Ok(())

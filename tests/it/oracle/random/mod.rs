@@ -19,6 +19,8 @@ mod tables;
 pub mod tree;
 mod write;
 
+pub use chance::Chance;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
