@@ -140,6 +140,21 @@ impl Coordinator {
         Ok(fresh)
     }
 
+    /// The same, kept under its name: looked for once, not with every execution. What is planned by a block's own
+    /// definitions isn't kept.
+    async fn renewed(&mut self, name: &[u8], prepared: Rc<Prepared>) -> Go<Rc<Prepared>> {
+        let fresh = self.fresh(prepared.clone()).await?;
+        if !Rc::ptr_eq(&fresh, &prepared) && !self.has_own() {
+            match name {
+                [] => self.unnamed = Some(fresh.clone()),
+                name => {
+                    self.statements.insert(name.to_vec(), fresh.clone());
+                }
+            }
+        }
+        Ok(fresh)
+    }
+
     async fn bind(&mut self, body: &[u8]) -> Go {
         let Some((portal, name, rest)) =
             split_cstr(body).and_then(|(portal, rest)| split_cstr(rest).map(|(name, rest)| (portal, name, rest)))
@@ -151,7 +166,7 @@ impl Coordinator {
         if let Some(name) = std::str::from_utf8(portal).ok().filter(|name| !name.is_empty()) {
             self.is_free(name)?;
         }
-        let prepared = self.fresh(prepared).await?;
+        let prepared = self.renewed(name, prepared).await?;
         let Some(bind) = read_bind(rest) else {
             return Err(self.tell_and_end(protocol_error("invalid message format: Bind".into())).await);
         };
