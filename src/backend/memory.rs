@@ -127,6 +127,11 @@ impl Held {
     pub fn count_spooled(&self) {
         self.memory.figures.spooled.inc();
     }
+
+    /// A statement's rows go along to other rows' shards.
+    pub fn count_broadcast(&self) {
+        self.memory.figures.broadcasts.inc();
+    }
 }
 
 impl Drop for Held {

@@ -175,6 +175,21 @@ impl Column {
         self.count
     }
 
+    /// Whether no two values are the same bytes, NULL among them.
+    pub fn is_unique(&self) -> bool {
+        let mut known: FxHashSet<Option<&[u8]>> = FxHashSet::default();
+        let mut rest = self.values();
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+            let Some((value, behind)) = behind.split_at_checked(length.unwrap_or(0)) else { return false };
+            if !known.insert(length.map(|_| value)) {
+                return false;
+            }
+            rest = behind;
+        }
+        true
+    }
+
     /// Length and bytes of each value, one after the other.
     pub(super) fn values(&self) -> &[u8] {
         self.elements.get(HEAD..).unwrap_or_default()
@@ -207,6 +222,14 @@ pub fn from_item(columns: &[Column], first: usize) -> String {
     let arrays: Vec<String> = (first..).take(columns.len()).map(|at| format!("pg_catalog.unnest(${at})")).collect();
     let names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
     format!("(SELECT {} FROM ROWS FROM ({}) AS braided({}))", items(columns), arrays.join(", "), names.join(", "))
+}
+
+/// The same, for PostgreSQL to know that each value of column `key` is there once, as is so: else it takes hashing these
+/// rows for a bad idea (`estimate_hash_bucket_stats`), whatever they are joined with.
+pub fn unique_item(columns: &[Column], first: usize, key: usize) -> String {
+    let item = from_item(columns, first);
+    let names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+    format!("(SELECT DISTINCT ON (c{key}) {} FROM {item} AS unique_rows)", names.join(", "))
 }
 
 /// The columns `c0`, `c1` … in their own types.
@@ -247,6 +270,16 @@ mod tests {
         assert_eq!(shards, [(1, 1), (0, 1)]);
         assert!(more.dealt(|_| None).is_none());
         assert!(more.dealt(|_| Some(None)).unwrap().is_empty());
+        assert!(column.is_unique() && !more.is_unique());
+        column.push(None);
+        assert!(!column.is_unique());
+        column = Column::new(23, &Schema::default()).unwrap();
+        column.push(Some(&[0, 0, 0, 7]));
+        column.push(None);
+        assert_eq!(
+            unique_item(std::slice::from_ref(&column), 3, 0),
+            "(SELECT DISTINCT ON (c0) c0 FROM (SELECT c0 FROM ROWS FROM (pg_catalog.unnest($3)) AS braided(c0)) AS unique_rows)"
+        );
         assert_eq!(
             column.into_array(),
             [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255]

@@ -11,4 +11,6 @@ pub struct GatherMetrics {
     pub tables: Gauge,
     /// Statements that made such tables.
     pub spooled: SharedCounter,
+    /// Statements some of whose rows went along to other rows' shards.
+    pub broadcasts: SharedCounter,
 }

@@ -225,6 +225,13 @@ const GATHER: &[Row<GatherMetrics>] = &[
         "Statements whose rows went to temporary tables, since memory didn't suffice.",
         |s| Value::Count(s.spooled.value())
     ),
+    row!(
+        counter,
+        "pgbraid_gather_broadcasts_total",
+        &["database"],
+        "Statements for which a small table's rows went along to the shards of a larger one.",
+        |s| Value::Count(s.broadcasts.value())
+    ),
 ];
 
 /// The process itself.

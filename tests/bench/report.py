@@ -156,7 +156,7 @@ def join_rows(results):
         if name[0] == "tpch" and two and two["least_kib"]:
             times = two["given_kib"] / two["least_kib"]
             out.append([f"{name[1]}: bytes that shards give ≤ 1.2× the needed columns of the smaller side and of the larger one's matching rows",
-                        f"{times:.2f}×, and {two['told_kib'] / two['least_kib']:.2f}× told to servers (keys, and the rows for the rest)",
+                        f"{times:.2f}×, and {two['told_kib'] / two['least_kib']:.2f}× told to servers (rows and keys that go along, and the rows for the rest)",
                         "yes" if times <= 1.2 else "no"])
     return out
 

@@ -10,7 +10,7 @@ use super::refuse::unsupported;
 use super::scatter::{Prover, Spread};
 use super::splice::{Edits, push, text};
 use super::types::type_of;
-use super::walk::{Part, has_query, parts};
+use super::walk::{Part, bare, has_query, parts};
 use super::{Finish, Piece, Refusal, Scatter, functions};
 use crate::sql::ast::*;
 use crate::sql::quote::ident;
@@ -86,6 +86,10 @@ impl Splitter<'_, '_> {
 
     /// One more group expression.
     fn group(&mut self, expr: &Expr, spelling: String) -> Result<(), Refusal> {
+        if matches!(bare(expr).kind, ExprKind::Row(_)) {
+            // A row without a type of its own can't be collected.
+            return Err(unsupported("row", "groups of ROW (…)"));
+        }
         self.groups.push(spelling);
         let known = collation(self.planner, expr);
         let collation = match &known {
@@ -416,7 +420,8 @@ pub fn distinct(planner: &mut Planner<'_>, base: Edits) -> Result<Scatter, Refus
         SelectItemKind::Expr(expr) => Some(expr),
         SelectItemKind::Star(_) => None,
     });
-    let computed = exprs.clone().any(|expr| planner.aggregates(expr) || super::walk::any(expr, &windowed));
+    let row = |expr: &Expr| matches!(bare(expr).kind, ExprKind::Row(_));
+    let computed = exprs.clone().any(|expr| row(expr) || planner.aggregates(expr) || super::walk::any(expr, &windowed));
     if !plain || stars || computed || select.group_by.is_some() || select.having.is_some() {
         return Err(wrong());
     }

@@ -50,6 +50,16 @@ pub struct Analysis {
     pub stars: FxHashMap<Span, Vec<Vec<Target>>>,
     /// Names of columns with a schema, and what follows the item's name.
     pub long_names: Vec<(Span, RefId, String)>,
+    /// Where a whole row of a table is a value of the table's row type.
+    pub rows: Vec<WholeRow>,
+}
+
+/// A whole row as a value, in the statement's own text.
+pub struct WholeRow {
+    pub span: Span,
+    pub id: RefId,
+    /// `t.f` stands there, which calls the function `f` of the row.
+    pub function: Option<String>,
 }
 
 /// One item of FROM.
@@ -67,7 +77,11 @@ pub struct Ref {
     pub held: BTreeSet<usize>,
     /// A table's primary key.
     pub primary: Option<Vec<usize>>,
-    /// The whole row is used as a value.
+    /// A relation's name, as SQL has it: that of its row type.
+    pub relation: Option<String>,
+    /// An alias gives its columns names.
+    pub renamed: bool,
+    /// The whole row is used as a value otherwise than [`Analysis::rows`] says.
     pub whole: bool,
     /// A system column is used.
     pub system: bool,
@@ -140,6 +154,8 @@ pub struct Level {
     pub open: bool,
     /// The FROM items within, nested ones too.
     pub inside: Range<RefId>,
+    /// It has a LIMIT or OFFSET.
+    pub bounded: bool,
 }
 
 /// An equality that holds in a scope and those below it.

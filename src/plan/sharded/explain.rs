@@ -71,6 +71,16 @@ pub fn lines<'a>(
         for (at, input) in scatter.inputs.iter().enumerate() {
             lines.push(format!("  Input {}: {}", at + 1, pieces(&input.sql, &scatter.once)));
         }
+        for broadcast in &scatter.broadcasts {
+            let inputs: Vec<String> = broadcast.inputs.iter().map(|at| (at + 1).to_string()).collect();
+            let asked = broadcast.scatter.inputs.iter().map(|input| pieces(&input.sql, &scatter.once));
+            lines.push(format!(
+                "  Or, where input {} is small beside input {}, its rows go along: {}",
+                inputs.join(", "),
+                broadcast.stays + 1,
+                asked.collect::<Vec<_>>().join("; ")
+            ));
+        }
     }
     lines
 }

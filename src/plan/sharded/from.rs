@@ -9,6 +9,7 @@ use super::names::*;
 use super::refuse::{unresolved, unsupported};
 use crate::catalog::schema::{Caller, Relation, RelationKind};
 use crate::sql::ast::*;
+use crate::sql::quote::ident;
 use crate::topology::placement::TablePlace;
 
 /// Views in views that are opened.
@@ -168,6 +169,7 @@ impl Resolver<'_> {
         if let Some(item) = self.out.refs.get_mut(id) {
             item.primary = relation.primary_key.clone();
             item.guarded = relation.row_security;
+            item.relation = Some(format!("{}.{}", ident(&relation.schema), ident(&relation.name)));
         }
         Ok(self.visible(id, Some(relation.schema.clone()), true))
     }
@@ -289,6 +291,9 @@ impl Resolver<'_> {
         let source = Source::View { inside, view };
         let place = (self.text, table.span);
         let id = self.push(place, table.alias.as_ref(), &relation.name, outputs.clone(), source, (scope, level));
+        if let Some(item) = self.out.refs.get_mut(id) {
+            item.relation = Some(format!("{}.{}", ident(&relation.schema), ident(&relation.name)));
+        }
         if let Some(inner) = inner {
             self.bridge(id, &outputs, &inner, scope);
         }
@@ -304,6 +309,7 @@ impl Resolver<'_> {
         source: Source,
         (scope, level_scope): (ScopeId, ScopeId),
     ) -> RefId {
+        let own_names = alias.is_some_and(|alias| !alias.columns.is_empty());
         let columns = renamed(columns, alias.map_or(&[], |alias| &alias.columns));
         let name = alias.map_or_else(|| name.to_string(), |alias| alias.name.value.clone());
         let id = self.out.refs.len();
@@ -318,6 +324,8 @@ impl Resolver<'_> {
             used: Default::default(),
             held: Default::default(),
             primary: None,
+            relation: None,
+            renamed: own_names,
             whole: false,
             system: false,
             guarded: false,

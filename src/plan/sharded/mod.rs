@@ -32,6 +32,7 @@ mod partial;
 pub mod prior;
 mod query;
 mod refuse;
+mod rows;
 mod scatter;
 mod several;
 mod splice;

@@ -111,12 +111,29 @@ pub struct Scatter {
     pub within: Option<Box<Scatter>>,
     /// Views whose queries stand in their places: each as a query that gives no rows, for its privileges.
     pub views: Vec<String>,
+    /// Other ways, where some inputs are small.
+    pub broadcasts: Vec<Broadcast>,
+}
+
+/// The same statement where some inputs are small beside another: their rows go along whole to the shards of that one's
+/// tables, as if they were of reference tables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broadcast {
+    /// The inputs that go along.
+    pub inputs: Vec<usize>,
+    /// The input whose tables are read where they are.
+    pub stays: usize,
+    /// Columns of the one input that goes along by which it is joined with the one table that stays; equal values are
+    /// the same bytes.
+    pub keys: Vec<usize>,
+    /// What the shards are asked then, with [`Piece::Input`] for what goes along; and what becomes of the answers.
+    pub scatter: Scatter,
 }
 
 impl Scatter {
     /// Questions and what becomes of the answers; the rest reads nothing else.
     pub fn new(inputs: Vec<Input>, finish: Finish, once: Vec<String>) -> Self {
-        Self { inputs, finish, once, rest_reads: false, within: None, views: Vec::new() }
+        Self { inputs, finish, once, rest_reads: false, within: None, views: Vec::new(), broadcasts: Vec::new() }
     }
 
     /// Whether shards change rows by what they are told.

@@ -6,6 +6,7 @@ use super::among::only_rows;
 use super::analysis::*;
 use super::facts::Reader;
 use super::refuse::{unresolved, unsupported};
+use super::rows::RowUse;
 use super::walk::{Part, bare, parts};
 use super::{Context, Refusal};
 use crate::catalog::schema::Oid;
@@ -14,9 +15,6 @@ use crate::sql::quote::ident;
 
 /// System columns, which every table has.
 const SYSTEM: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
-
-/// Built-in functions that take any row.
-const ROWS: &[&str] = &["count", "row_to_json", "to_json", "to_jsonb", "json_agg", "jsonb_agg"];
 
 /// Whether a text read as a date or time would hang on the moment: 'now', 'today 10:00'.
 fn moment(text: &str) -> bool {
@@ -74,8 +72,8 @@ pub struct Resolver<'a> {
     pub views: usize,
     /// A `*` stood for columns that aren't known.
     pub open: bool,
-    /// What is resolved is looked at as a row only, whatever type it has.
-    pub row_only: bool,
+    /// What becomes of what is resolved, if it is a whole row.
+    pub used_as: RowUse,
     /// The next query's `*` needs no columns.
     idle: bool,
 }
@@ -94,7 +92,7 @@ impl<'a> Resolver<'a> {
             text: 0,
             views: 0,
             open: false,
-            row_only: false,
+            used_as: RowUse::Value,
             idle: false,
         }
     }
@@ -141,7 +139,9 @@ impl<'a> Resolver<'a> {
         self.ctes.truncate(ctes);
         let open = self.open;
         let free = (0..outputs.len()).map(|at| self.commutes(query, at)).collect();
-        let level = Level { scope, open, outputs: outputs.clone(), free, inside: start..self.out.refs.len() };
+        let bounded = query.limit.is_some() || query.offset.is_some();
+        let inside = start..self.out.refs.len();
+        let level = Level { scope, open, outputs: outputs.clone(), free, inside, bounded };
         self.out.queries.insert((self.text, query.span), level);
         Ok(outputs)
     }
@@ -212,9 +212,14 @@ impl<'a> Resolver<'a> {
             }
             QueryBody::Values(values) => {
                 for expr in values.rows.iter().flat_map(|row| &row.values) {
+                    // `t.*` stands for its columns there.
+                    let columns = matches!(bare(expr).kind, ExprKind::WholeRow(_));
+                    self.used_as = if columns { RowUse::Fields } else { RowUse::Value };
                     self.expr(expr, scope)?;
+                    self.used_as = RowUse::Value;
                 }
-                let width = values.rows.first().map_or(0, |row| row.values.len());
+                let first = values.rows.iter().take(1).flat_map(|row| &row.values);
+                let width = first.map(|value| self.columns_of(value)).sum();
                 let outputs = (1..=width).map(|at| computed(format!("column{at}"))).collect();
                 Ok((outputs, None))
             }
@@ -259,6 +264,8 @@ impl<'a> Resolver<'a> {
             match &item.kind {
                 SelectItemKind::Expr(expr) => {
                     self.expr(expr, scope)?;
+                    // How many columns that is isn't counted.
+                    self.open |= matches!(bare(expr).kind, ExprKind::FieldStar(_));
                     outputs.push(self.output(expr, item.alias.as_ref()));
                 }
                 SelectItemKind::Star(_) if idle => self.out.idle_stars.push(item.span),
@@ -339,14 +346,15 @@ impl<'a> Resolver<'a> {
             ExprKind::Literal(Literal::Text(Some(value))) => self.out.moments |= moment(value),
             ExprKind::WholeRow(name) => {
                 let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
-                return self.whole_row(alias).map_or_else(|| Err(unresolved(alias)), |()| Ok(()));
+                return self.whole_row(alias, expr.span).ok_or_else(|| unresolved(alias));
             }
-            ExprKind::Field { operand, .. } | ExprKind::FieldStar(operand) => {
-                if let ExprKind::Column(name) = &bare(operand).kind
-                    && let [part] = name.parts.as_slice()
-                    && self.whole_row(&part.value).is_some()
-                {
-                    return Ok(());
+            ExprKind::Field { operand, field } if self.field_of_row(operand, Some(&field.value)) => return Ok(()),
+            ExprKind::FieldStar(operand) if self.field_of_row(operand, None) => return Ok(()),
+            ExprKind::Field { field, .. } => {
+                // A field that is none is a function of the value.
+                let functions = self.context.schema.functions.get(&field.value);
+                if functions.is_some_and(|all| all.iter().any(|function| !function.builtin)) {
+                    self.calls(&field.value, expr.span);
                 }
             }
             ExprKind::Function(call) => {
@@ -362,35 +370,24 @@ impl<'a> Resolver<'a> {
             }
             _ => {}
         }
-        let row_only = self.takes_rows(expr);
         for part in parts(expr) {
             match part {
                 Part::Expr(part) => {
-                    self.row_only = row_only && matches!(part.kind, ExprKind::Column(_) | ExprKind::WholeRow(_));
+                    let used_as = self.row_use(expr, part);
+                    let outer = std::mem::replace(&mut self.used_as, used_as);
                     self.expr(part, scope)?;
-                    self.row_only = false;
+                    self.used_as = outer;
                 }
                 Part::Query(query) => {
                     self.idle = self.text == 0 && matches!(expr.kind, ExprKind::Exists(_)) && only_rows(query);
+                    let outer = std::mem::take(&mut self.used_as);
                     self.query(query, scope)?;
+                    self.used_as = outer;
                     self.idle = false;
                 }
             }
         }
         Ok(())
-    }
-
-    /// Whether an expression treats a row of a table as any row of these columns: `t IS NULL`, `count(t)`, JSON.
-    fn takes_rows(&self, expr: &Expr) -> bool {
-        match &expr.kind {
-            ExprKind::IsNull { .. } => true,
-            ExprKind::Function(call) => call.name.parts.last().is_some_and(|name| {
-                let functions = self.context.schema.functions.get(&name.value);
-                ROWS.contains(&name.value.as_str())
-                    && functions.is_some_and(|all| all.iter().all(|function| function.builtin))
-            }),
-            _ => false,
-        }
     }
 
     fn use_column(&mut self, target: Target) {
@@ -431,11 +428,15 @@ impl<'a> Resolver<'a> {
                     entry.columns.iter().find(|(name, _)| name == column).map(|(_, targets)| targets.clone())
                 });
                 if found.is_none()
-                    && let Some(id) = self.entry(schema, alias).and_then(|entry| entry.id)
-                    && let Some(item) = self.out.refs.get_mut(id)
+                    && let Some(entry) = entry.filter(|entry| entry.id.is_some()).cloned()
                 {
-                    // A system column, or a function of the row written as a field.
-                    item.system = true;
+                    let function = !entry.open && !SYSTEM.contains(column);
+                    if !(function && self.function_of_row(&entry, column, name.span))
+                        && let Some(item) = entry.id.and_then(|id| self.out.refs.get_mut(id))
+                    {
+                        // A system column, or a function of the row written as a field.
+                        item.system = true;
+                    }
                     return Ok(());
                 }
                 found
@@ -464,25 +465,12 @@ impl<'a> Resolver<'a> {
             }
             return Ok(());
         }
-        self.whole_row(single).ok_or_else(|| unresolved(single))
+        self.whole_row(single, name.span).ok_or_else(|| unresolved(single))
     }
 
-    fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry> {
+    pub fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry> {
         let fits = |entry: &&Entry| entry.alias == alias && (schema.is_none() || entry.schema.as_deref() == schema);
         self.frames.iter().rev().find_map(|frame| frame.entries.iter().find(fits))
-    }
-
-    /// A FROM item's name used as a value.
-    fn whole_row(&mut self, alias: &str) -> Option<()> {
-        let entry = self.entry(None, alias)?;
-        let (id, columns) = (entry.id, entry.columns.clone());
-        for target in columns.iter().flat_map(|(_, targets)| targets) {
-            self.hold_column(*target);
-        }
-        if let Some(item) = id.and_then(|id| self.out.refs.get_mut(id)) {
-            item.whole |= !self.row_only;
-        }
-        Some(())
     }
 
     pub fn star(&mut self, name: Option<&Name>) -> Result<Vec<(String, Vec<Target>)>, Refusal> {

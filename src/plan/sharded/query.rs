@@ -162,20 +162,7 @@ impl Planner<'_> {
         if self.analysis.moments {
             return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));
         }
-        // What differs from row to row must not be evaluated apart on each shard for all rows.
-        let per_row = self
-            .analysis
-            .calls
-            .iter()
-            .any(|call| functions::behaviour(call, self.context) == functions::Behaviour::PerRow);
-        let simple = self.analysis.queries.len() == 1
-            && self.analysis.refs.iter().all(|item| matches!(item.source, Source::Table { .. }));
-        let scattered = if per_row && !simple {
-            Err(unsupported("volatile", "a volatile function in a sub-query"))
-        } else {
-            scatter::plan(self, self.with_keys(edits.clone()))
-        };
-        let refusal = match scattered {
+        let refusal = match self.scattered(edits.clone()) {
             Ok(scatter) => return Ok(Scatter { once, ..scatter }),
             Err(refusal) => refusal,
         };
@@ -183,12 +170,7 @@ impl Planner<'_> {
         if reach == Reach::Streams || self.analysis.locks {
             return Err(refusal);
         }
-        let by_parts = match refusal.reason {
-            "aggregate" => aggregate::plan(self, edits.clone()),
-            "distinct" => aggregate::distinct(self, self.with_keys(edits.clone())),
-            _ => Err(refusal),
-        };
-        match by_parts {
+        match self.by_parts(refusal, edits.clone()) {
             Ok(scatter) => return Ok(Scatter { once, ..scatter }),
             Err(refusal) if reach == Reach::Parts => return Err(refusal),
             Err(_) => {}
@@ -226,6 +208,31 @@ impl Planner<'_> {
             (None, None) => {}
         }
         edits
+    }
+
+    /// The shards' rows as they are.
+    pub fn scattered(&mut self, edits: Edits) -> Result<Scatter, Refusal> {
+        // What differs from row to row must not be evaluated apart on each shard for all rows.
+        let per_row = self
+            .analysis
+            .calls
+            .iter()
+            .any(|call| functions::behaviour(call, self.context) == functions::Behaviour::PerRow);
+        let simple = self.analysis.queries.len() == 1
+            && self.analysis.refs.iter().all(|item| matches!(item.source, Source::Table { .. }));
+        if per_row && !simple {
+            return Err(unsupported("volatile", "a volatile function in a sub-query"));
+        }
+        scatter::plan(self, self.with_keys(edits))
+    }
+
+    /// Partial results of the shards, where a scatter is refused for what these are for.
+    pub fn by_parts(&mut self, refusal: Refusal, edits: Edits) -> Result<Scatter, Refusal> {
+        match refusal.reason {
+            "aggregate" => aggregate::plan(self, edits),
+            "distinct" => aggregate::distinct(self, self.with_keys(edits)),
+            _ => Err(refusal),
+        }
     }
 
     /// Replaces what must be evaluated once; refuses what acts on one server.

@@ -24,6 +24,7 @@ pub enum Spread {
 pub fn plan(planner: &mut Planner<'_>, edits: Edits) -> Result<Scatter, Refusal> {
     let query = planner.query;
     let shape = Prover { planner };
+    shape.same_choices()?;
     let QueryBody::Select(select) = &query.body else {
         return plain_union(planner, edits);
     };
@@ -68,6 +69,19 @@ pub struct Prover<'a, 'b> {
 impl Prover<'_, '_> {
     fn analysis(&self) -> &Analysis {
         self.planner.analysis
+    }
+
+    /// Which rows a LIMIT takes of reference tables is each shard's own choice: no sub-query, however deep, may take some.
+    fn same_choices(&self) -> Result<(), Refusal> {
+        let own = (0, self.planner.query.span);
+        let chooses = |(place, level): (&Place, &Level)| {
+            let kinds = Kinds::of(self.analysis(), level.inside.clone());
+            level.bounded && *place != own && kinds.reference && !kinds.sharded
+        };
+        if self.analysis().queries.iter().any(chooses) {
+            return Err(unsupported("subquery-limit", "LIMIT in a sub-query over reference tables"));
+        }
+        Ok(())
     }
 
     fn union(&self, body: &QueryBody, scope: ScopeId) -> Result<(), Refusal> {
@@ -174,6 +188,7 @@ impl Prover<'_, '_> {
 
     /// How the rows of FROM and WHERE of the statement's own SELECT lie.
     pub fn base(&self, query: &Query, select: &Select) -> Result<Spread, Refusal> {
+        self.same_choices()?;
         self.from_where(select, 0, self.planner.level(query)?.scope)
     }
 

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::decide::{Decision, Target};
 use super::describe::Prepared;
-use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::gather::{Sent, Way};
+use super::multi::{Bind, Extra, Over, Question, all_types, put_question, text_of};
 use super::rest::Gathered;
 use super::shard::ShardLink;
 use super::welcome::{put_body, with_formats};
@@ -142,13 +143,17 @@ impl Coordinator {
         };
         let once: Vec<String> = scatter.once.iter().map(still).collect();
         let extra = self.evaluated(&once, shards).await?;
-        for (at, input) in scatter.inputs.iter().enumerate() {
-            let what = format!("Input {}", at + 1);
-            let sql = text_of(&input.sql, inner, &[]);
-            for shard in self.input_shards(inner, input, bind, view)? {
-                let part = self.shard_plan(shard, inner, head, what.clone(), sql.clone(), bind, &extra);
-                parts.push(part.await?);
+        let mut begun = None;
+        if analyzes(explain) {
+            match self.broadcast(inner, scatter, bind, &extra, view).await? {
+                Way::Gather(collected) => begun = collected,
+                Way::Broadcast(sent) => {
+                    return self.explain_broadcast(inner, scatter, *sent, head, (bind, &extra, view), parts).await;
+                }
             }
+        }
+        for at in 0..scatter.inputs.len() {
+            self.explain_input(inner, scatter, at, head, (bind, &extra, view), parts).await?;
         }
         let Finish::Rest { sql } = &scatter.finish else { return Ok(Vec::new()) };
         if !analyzes(explain) {
@@ -162,7 +167,8 @@ impl Coordinator {
             return Ok(vec![line]);
         }
         let mut told = Vec::new();
-        let gathered = self.gathered(inner, scatter, sql, shards, bind, &extra, view).await?;
+        let over = Over { shards, bind, extra: &extra, view, begun };
+        let gathered = self.gathered(inner, scatter, sql, over).await?;
         if let (true, Some(within)) = (gathered.wider, &scatter.within) {
             let inputs = within.inputs.iter().enumerate();
             told.extend(inputs.map(|(at, input)| {
@@ -171,6 +177,57 @@ impl Coordinator {
         }
         told.extend(gave(&gathered, view));
         parts.push(self.explain_rest(inner, gathered, head, pieces(sql, &scatter.once), bind).await?);
+        Ok(told)
+    }
+
+    /// The plans of one input's question.
+    async fn explain_input(
+        &mut self,
+        inner: &Prepared,
+        scatter: &Scatter,
+        at: usize,
+        head: &str,
+        (bind, extra, view): (&Bind, &Extra, &View),
+        parts: &mut Vec<Part>,
+    ) -> Go {
+        let Some(input) = scatter.inputs.get(at) else { return Ok(()) };
+        let sql = text_of(&input.sql, inner, &[]);
+        for shard in self.input_shards(inner, input, bind, view)? {
+            let what = format!("Input {}", at + 1);
+            parts.push(self.shard_plan(shard, inner, head, what, sql.clone(), bind, extra).await?);
+        }
+        Ok(())
+    }
+
+    /// The same where rows went along to the shards.
+    async fn explain_broadcast(
+        &mut self,
+        inner: &Prepared,
+        scatter: &Scatter,
+        sent: Sent,
+        head: &str,
+        (bind, extra, view): (&Bind, &Extra, &View),
+        parts: &mut Vec<Part>,
+    ) -> Go<Vec<String>> {
+        let mut told = Vec::new();
+        for (at, from) in &sent.inputs {
+            self.explain_input(inner, scatter, *at, head, (bind, extra, view), parts).await?;
+            told.push(input_gave(*at, from, view));
+        }
+        let inputs: Vec<String> = sent.inputs.iter().map(|(at, _)| (at + 1).to_string()).collect();
+        let along = format!("With input {}", inputs.join(", "));
+        told.push(format!("  Input {} went along to {}", inputs.join(", "), names(&view.placement, &sent.shards)));
+        let asked = sent.scatter.inputs.first().map(|input| text_of(&input.sql, inner, &[])).unwrap_or_default();
+        for &shard in &sent.shards {
+            let part = self.shard_plan(shard, inner, head, along.clone(), asked.clone(), bind, &sent.extra);
+            parts.push(part.await?);
+        }
+        if let Finish::Rest { sql } = &sent.scatter.finish {
+            let over = Over { shards: &sent.shards, bind, extra: &sent.extra, view, begun: None };
+            let gathered = self.gathered(inner, &sent.scatter, sql, over).await?;
+            told.extend(gave(&gathered, view).into_iter().skip(gathered.from.len()));
+            parts.push(self.explain_rest(inner, gathered, head, pieces(sql, &scatter.once), bind).await?);
+        }
         Ok(told)
     }
 
@@ -254,17 +311,22 @@ fn not_analyzed() -> PgError {
 /// What the inputs gave, and what the rest had them as.
 fn gave(gathered: &Gathered, view: &View) -> Vec<String> {
     let on = |shard: usize| names(&view.placement, &[shard]);
-    let input = |(at, from): (usize, &Vec<(usize, u64, u64)>)| {
-        let (rows, bytes) = from.iter().fold((0, 0), |(rows, bytes), part| (rows + part.1, bytes + part.2));
-        let parts: Vec<String> =
-            from.iter().map(|(shard, rows, bytes)| format!("{} {rows} rows, {bytes} bytes", on(*shard))).collect();
-        let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };
-        format!("  Input {} gave {rows} rows, {bytes} bytes{parts}", at + 1)
-    };
-    let mut lines: Vec<String> = gathered.from.iter().enumerate().map(input).collect();
+    let inputs = gathered.from.iter().enumerate();
+    let mut lines: Vec<String> = inputs.map(|(at, from)| input_gave(at, from, view)).collect();
     let how = if gathered.spool.is_some() { "temporary tables" } else { "arrays" };
     lines.push(format!("  Rest on {}, over {how}", on(gathered.shard)));
     lines
+}
+
+/// What one input gave.
+fn input_gave(at: usize, from: &[(usize, u64, u64)], view: &View) -> String {
+    let (rows, bytes) = from.iter().fold((0, 0), |(rows, bytes), part| (rows + part.1, bytes + part.2));
+    let part = |(shard, rows, bytes): &(usize, u64, u64)| {
+        format!("{} {rows} rows, {bytes} bytes", names(&view.placement, &[*shard]))
+    };
+    let parts: Vec<String> = from.iter().map(part).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };
+    format!("  Input {} gave {rows} rows, {bytes} bytes{parts}", at + 1)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::describe::Prepared;
-use super::multi::{Bind, Extra, Question, all_types, put_portal, text_of};
+use super::gather::Way;
+use super::multi::{Bind, Extra, Over, Question, all_types, put_portal, text_of};
 use super::relay::shard_lost;
 use super::rest::{Gathered, same_types};
 use super::shard::{Expect, ShardLink};
@@ -79,6 +80,19 @@ impl Coordinator {
     async fn flow_of(&mut self, prepared: &Prepared, scatter: &Scatter, shards: &[usize], bind: &Bind) -> Go<Flow> {
         let view = self.view().await?;
         let extra = self.once(scatter, shards).await?;
+        match self.broadcast(prepared, scatter, bind, &extra, &view).await? {
+            Way::Gather(begun) => {
+                self.flow_over(prepared, scatter, Over { shards, bind, extra: &extra, view: &view, begun }).await
+            }
+            Way::Broadcast(sent) => {
+                let over = Over { shards: &sent.shards, bind, extra: &sent.extra, view: &view, begun: None };
+                self.flow_over(prepared, &sent.scatter, over).await
+            }
+        }
+    }
+
+    async fn flow_over(&mut self, prepared: &Prepared, scatter: &Scatter, over: Over<'_>) -> Go<Flow> {
+        let Over { shards, bind, extra, view, .. } = over;
         let visible = prepared.described.get().map_or(0, |described| described.columns.len());
         let rest = match &scatter.finish {
             Finish::Changed(_) | Finish::Fed(_) | Finish::Found(_) | Finish::Moved(_) | Finish::Copied(_) => {
@@ -87,9 +101,9 @@ impl Coordinator {
             Finish::Rest { sql } => sql,
             Finish::Stream { order, hidden, limit, offset, with_ties, instead } => {
                 let input = scatter.inputs.first().ok_or_else(super::multi::nothing_asked)?;
-                match (self.merge_order(prepared, input, order, &view, &extra).await?, instead) {
+                match (self.merge_order(prepared, input, order, view, extra).await?, instead) {
                     (Some(merge), _) => {
-                        let sources = self.open_sources(prepared, input, shards, bind, &extra, merge, *hidden).await?;
+                        let sources = self.open_sources(prepared, input, shards, bind, extra, merge, *hidden).await?;
                         return Ok(Flow {
                             hidden: sources.2 > visible,
                             sources: sources.0,
@@ -107,7 +121,7 @@ impl Coordinator {
                 }
             }
         };
-        let gathered = self.gathered(prepared, scatter, rest, shards, bind, &extra, &view).await?;
+        let gathered = self.gathered(prepared, scatter, rest, over).await?;
         let source = self.open_rest(prepared, gathered, bind).await?;
         Ok(Flow {
             sources: vec![source],

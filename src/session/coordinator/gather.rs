@@ -1,5 +1,6 @@
 //! Rows of shards, collected for the rest of a statement: in memory, and from there on in temporary tables.
 
+mod broadcast;
 mod semi;
 
 pub(super) use semi::KnownSize;
@@ -41,6 +42,25 @@ pub(super) struct Gathering {
     pub on: usize,
     pub spool: Option<Spool>,
 }
+
+/// Inputs some of which may have been collected.
+pub(super) struct Begun {
+    gathering: Gathering,
+    /// Each input's place, if it has come.
+    slots: Vec<Option<usize>>,
+    /// How much servers think that each has, where that matters.
+    sizes: Vec<Option<semi::Size>>,
+    /// All come in one answer from each shard.
+    together: bool,
+}
+
+impl Begun {
+    fn size(&self, at: usize) -> Option<semi::Size> {
+        self.sizes.get(at).copied().flatten()
+    }
+}
+
+pub(super) use self::broadcast::{Sent, Way};
 
 /// One input's rows.
 pub(super) struct Slot {
@@ -133,70 +153,96 @@ impl Gathering {
 }
 
 impl Coordinator {
-    /// Collects all inputs of a scatter. What stands for each in the rest, and the rest, which is another one where
-    /// reference tables were to be among the inputs.
-    #[allow(clippy::too_many_arguments, reason = "what an execution is made of")]
-    pub(super) async fn collect<'a>(
+    /// Nothing is collected yet. `narrows`: inputs may be made smaller by others' keys.
+    async fn begin(
         &mut self,
         prepared: &Prepared,
-        scatter: &'a Scatter,
-        sql: &'a [Piece],
-        bind: &Bind,
-        extra: &Extra,
-        view: &View,
-    ) -> Go<(Gathering, Vec<usize>, &'a [Piece])> {
-        let wider = wider(scatter);
-        let mut gathering = Gathering {
+        scatter: &Scatter,
+        (bind, extra, view): (&Bind, &Extra, &View),
+    ) -> Go<Begun> {
+        let gathering = Gathering {
             held: self.database.shared.memory.hold(),
             slots: Vec::new(),
             over: None,
-            stuck: (scatter.rest_reads && wider.is_none()).then_some(READS),
+            stuck: (scatter.rest_reads && wider(scatter).is_none()).then_some(READS),
             draws: prepared.plan.steps.iter().any(|step| step.writes != WriteSet::None),
             on: self.tables_shard(prepared),
             spool: None,
         };
         let together = scatter.inputs.len() > 1 && self.block.as_ref().is_some_and(|block| !block.keeps_snapshot());
-        if together {
-            self.collect_together(prepared, scatter, bind, extra, view, &mut gathering).await?;
-            return Ok((gathering, (0..scatter.inputs.len()).collect(), sql));
+        let sizes = match together {
+            true => Vec::new(),
+            false => self.sizes(prepared, scatter, bind, extra, view).await?,
+        };
+        Ok(Begun { gathering, slots: vec![None; scatter.inputs.len()], sizes, together })
+    }
+
+    /// Collects all inputs of a scatter, but for what was collected before. What stands for each in the rest, and the rest,
+    /// which is another one where reference tables were to be among the inputs.
+    pub(super) async fn collect<'a>(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &'a Scatter,
+        sql: &'a [Piece],
+        (bind, extra, view): (&Bind, &Extra, &View),
+        begun: Option<Begun>,
+    ) -> Go<(Gathering, Vec<usize>, &'a [Piece])> {
+        let mut begun = match begun {
+            Some(begun) => begun,
+            None => self.begin(prepared, scatter, (bind, extra, view)).await?,
+        };
+        if begun.together {
+            self.collect_together(prepared, scatter, bind, extra, view, &mut begun.gathering).await?;
+            return Ok((begun.gathering, (0..scatter.inputs.len()).collect(), sql));
         }
-        let mut slots: Vec<Option<usize>> = vec![None; scatter.inputs.len()];
-        let (mut inputs, mut sql, mut wider) = (&scatter.inputs, sql, wider);
-        let sizes = self.sizes(prepared, inputs, bind, extra, view).await?;
-        let size = |at: usize| sizes.get(at).copied().flatten();
+        let (mut inputs, mut sql, mut wider) = (&scatter.inputs, sql, wider(scatter));
         loop {
-            let open = (0..slots.len()).filter(|&at| slots.get(at).is_some_and(Option::is_none));
-            // The smallest first, as long as its keys are at hand.
-            let least = |a: &usize, b: &usize| match gathering.over {
-                None => semi::bytes(size(*a)).total_cmp(&semi::bytes(size(*b))),
-                Some(_) => a.cmp(b),
-            };
-            let Some((at, input)) = open.min_by(least).and_then(|at| Some((at, inputs.get(at)?))) else { break };
-            let mut narrowed = None;
-            if gathering.over.is_none() && !sizes.is_empty() {
-                let held = |input: usize, column: usize| {
-                    gathering.slots.get(slots.get(input).copied().flatten()?)?.columns.get(column)
-                };
-                narrowed = self.narrowed(prepared, input, size(at), bind, extra, view, held).await?;
-            }
-            let slot = match &narrowed {
-                Some(Narrowed { input, extra, apart }) => {
-                    self.collect_input(prepared, input, bind, (extra, apart.as_deref()), view, &mut gathering).await?
-                }
-                None => self.collect_input(prepared, input, bind, (extra, None), view, &mut gathering).await?,
-            };
-            slots.iter_mut().skip(at).take(1).for_each(|place| *place = Some(slot));
-            if gathering.over.is_some()
+            if begun.gathering.over.is_some()
                 && let Some(wider) = wider.take()
             {
                 let narrow = |at: usize| wider.places.iter().position(|&place| place == at);
-                let slot = |at: usize| slots.get(narrow(at)?).copied().flatten();
-                slots = (0..wider.inputs.len()).map(slot).collect();
+                let slot = |at: usize| begun.slots.get(narrow(at)?).copied().flatten();
+                begun.slots = (0..wider.inputs.len()).map(slot).collect();
                 (inputs, sql) = (wider.inputs, wider.sql);
             }
+            let open = (0..begun.slots.len()).filter(|&at| begun.slots.get(at).is_some_and(Option::is_none));
+            // The smallest first, as long as its keys are at hand.
+            let least = |a: &usize, b: &usize| match begun.gathering.over {
+                None => semi::bytes(begun.size(*a)).total_cmp(&semi::bytes(begun.size(*b))),
+                Some(_) => a.cmp(b),
+            };
+            let Some((at, input)) = open.min_by(least).and_then(|at| Some((at, inputs.get(at)?))) else { break };
+            self.collect_next(prepared, input, at, (bind, extra, view), &mut begun).await?;
         }
-        self.end_spooling(&mut gathering).await?;
-        Ok((gathering, slots.into_iter().flatten().collect(), sql))
+        self.end_spooling(&mut begun.gathering).await?;
+        Ok((begun.gathering, begun.slots.into_iter().flatten().collect(), sql))
+    }
+
+    /// One more input, with the keys of those that have come.
+    async fn collect_next(
+        &mut self,
+        prepared: &Prepared,
+        input: &Input,
+        at: usize,
+        (bind, extra, view): (&Bind, &Extra, &View),
+        begun: &mut Begun,
+    ) -> Go {
+        let mut narrowed = None;
+        if begun.gathering.over.is_none() && !begun.sizes.is_empty() {
+            let held = |input: usize, column: usize| {
+                begun.gathering.slots.get(begun.slots.get(input).copied().flatten()?)?.columns.get(column)
+            };
+            narrowed = self.narrowed(prepared, input, begun.size(at), bind, extra, view, held).await?;
+        }
+        let gathering = &mut begun.gathering;
+        let slot = match &narrowed {
+            Some(Narrowed { input, extra, apart }) => {
+                self.collect_input(prepared, input, bind, (extra, apart.as_deref()), view, gathering).await?
+            }
+            None => self.collect_input(prepared, input, bind, (extra, None), view, gathering).await?,
+        };
+        begun.slots.iter_mut().skip(at).take(1).for_each(|place| *place = Some(slot));
+        Ok(())
     }
 
     /// A place for an input's rows.

@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::describe::Prepared;
+use super::gather::{Begun, Way};
 use super::shard::{Expect, ShardLink};
 use super::types::Named;
 use super::{Coordinator, Go, Stop};
+use crate::backend::View;
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::Oid;
 use crate::plan::sharded::{Bound, Finish, Input, Piece, Scatter};
@@ -83,6 +85,27 @@ impl Bind {
 pub(super) struct Extra {
     pub types: Vec<Oid>,
     pub values: Vec<Option<Vec<u8>>>,
+    /// So many of the last are rows that go along to shards; the rest of the statement doesn't have them.
+    pub rows: usize,
+}
+
+impl Extra {
+    /// What the rest of a statement has of them.
+    pub fn for_rest(&self) -> Self {
+        let count = self.types.len().saturating_sub(self.rows);
+        let types = self.types.get(..count).unwrap_or_default().to_vec();
+        Self { types, values: self.values.get(..count).unwrap_or_default().to_vec(), rows: 0 }
+    }
+}
+
+/// What a scatter runs over.
+pub(super) struct Over<'a> {
+    pub shards: &'a [usize],
+    pub bind: &'a Bind,
+    pub extra: &'a Extra,
+    pub view: &'a View,
+    /// What has been collected for it.
+    pub begun: Option<Begun>,
 }
 
 /// One question as it is sent.
@@ -212,29 +235,40 @@ impl Coordinator {
         prepared.runs.set(prepared.runs.get().saturating_add(1));
         let view = self.view().await?;
         let extra = self.once(scatter, shards).await?;
+        let begun = match self.broadcast(prepared, scatter, bind, &extra, &view).await? {
+            Way::Gather(begun) => begun,
+            Way::Broadcast(sent) => {
+                let over = Over { shards: &sent.shards, bind, extra: &sent.extra, view: &view, begun: None };
+                return self.finish_scatter(prepared, &sent.scatter, over, describe).await;
+            }
+        };
+        let over = Over { shards, bind, extra: &extra, view: &view, begun };
+        self.finish_scatter(prepared, scatter, over, describe).await
+    }
+
+    /// Asks the shards and tells the client what comes of it.
+    async fn finish_scatter(&mut self, prepared: &Prepared, scatter: &Scatter, over: Over<'_>, describe: bool) -> Go {
         match &scatter.finish {
             Finish::Stream { order, hidden, limit, offset, with_ties, instead } => {
                 let Some(input) = scatter.inputs.first() else { return Err(nothing_asked().into()) };
-                let merge = self.merge_order(prepared, input, order, &view, &extra).await?;
+                let merge = self.merge_order(prepared, input, order, over.view, over.extra).await?;
                 match (merge, instead) {
                     (Some(merge), _) => {
                         let run = super::stream::Run {
                             input,
                             order: merge,
                             hidden: *hidden,
-                            limit: bind.rows(limit.as_ref(), false)?,
-                            offset: bind.rows(offset.as_ref(), true)?.unwrap_or(0),
+                            limit: over.bind.rows(limit.as_ref(), false)?,
+                            offset: over.bind.rows(offset.as_ref(), true)?.unwrap_or(0),
                             with_ties: *with_ties,
                         };
-                        self.stream(prepared, run, shards, bind, &extra, describe).await
+                        self.stream(prepared, run, over.shards, over.bind, over.extra, describe).await
                     }
-                    (None, Some(rest)) => {
-                        self.rest(prepared, scatter, rest, shards, bind, &extra, &view, describe).await
-                    }
+                    (None, Some(rest)) => self.rest(prepared, scatter, rest, over, describe).await,
                     (None, None) => Err(no_order().into()),
                 }
             }
-            Finish::Rest { sql } => self.rest(prepared, scatter, sql, shards, bind, &extra, &view, describe).await,
+            Finish::Rest { sql } => self.rest(prepared, scatter, sql, over, describe).await,
             Finish::Changed(_) | Finish::Fed(_) | Finish::Found(_) | Finish::Moved(_) | Finish::Copied(_) => {
                 Err(nothing_asked().into())
             }
@@ -356,7 +390,8 @@ pub(super) fn put_portal(
     again: bool,
     portal: &str,
 ) {
-    let name = put_parse(link, question, again);
+    // A plan for any rows would take ten of them for granted.
+    let name = put_parse(link, question, again && extra.rows == 0);
     put_bind(link, question, bind, extra, &name, portal);
 }
 

@@ -4,13 +4,12 @@
 use std::future::poll_fn;
 
 use super::describe::{Described, Prepared};
-use super::multi::{Bind, Extra, Question, all_types, put_question, text_of};
+use super::multi::{Bind, Extra, Over, Question, all_types, put_question, text_of};
 use super::relay::shard_lost;
 use super::shard::{Expect, ShardLink};
 use super::spool::Spool;
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
-use crate::backend::View;
 use crate::backend::memory::Held;
 use crate::base::{PgError, SqlState};
 use crate::execute::arrays::from_item;
@@ -37,19 +36,16 @@ pub(super) struct Gathered {
 
 impl Coordinator {
     /// Collects the inputs, then runs `sql` over them.
-    #[allow(clippy::too_many_arguments, reason = "one call, from the scatter")]
     pub(super) async fn rest(
         &mut self,
         prepared: &Prepared,
         scatter: &Scatter,
         sql: &[Piece],
-        shards: &[usize],
-        bind: &Bind,
-        extra: &Extra,
-        view: &View,
+        over: Over<'_>,
         describe: bool,
     ) -> Go {
-        let gathered = self.gathered(prepared, scatter, sql, shards, bind, extra, view).await?;
+        let bind = over.bind;
+        let gathered = self.gathered(prepared, scatter, sql, over).await?;
         // Over temporary tables it may take long, and the shards aren't needed for it.
         if gathered.spool.is_some()
             && let Some(block) = self.block.take_if(|block| block.single)
@@ -60,21 +56,18 @@ impl Coordinator {
     }
 
     /// Collects the inputs. The text of the rest, its parameters, and where it runs.
-    #[allow(clippy::too_many_arguments, reason = "what an execution is made of")]
     pub(super) async fn gathered(
         &mut self,
         prepared: &Prepared,
         scatter: &Scatter,
         sql: &[Piece],
-        shards: &[usize],
-        bind: &Bind,
-        extra: &Extra,
-        view: &View,
+        over: Over<'_>,
     ) -> Go<Gathered> {
         self.worker.metrics.gathered.inc();
-        let (mut gathering, order, suited) = self.collect(prepared, scatter, sql, bind, extra, view).await?;
+        let Over { shards, bind, extra, view, begun } = over;
+        let (mut gathering, order, suited) = self.collect(prepared, scatter, sql, (bind, extra, view), begun).await?;
         let own = prepared.described.get().map_or(0, |described| described.params.len());
-        let mut all = extra.clone();
+        let mut all = extra.for_rest();
         let mut items = Vec::new();
         let mut from = Vec::new();
         for at in order {

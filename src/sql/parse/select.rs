@@ -351,9 +351,14 @@ impl Parser<'_> {
                 return Ok(SelectItem { span: parser.since(start), kind: SelectItemKind::Star(None), alias: None });
             }
             let expr = parser.expr()?;
-            let kind = match expr.kind {
-                ExprKind::WholeRow(name) => SelectItemKind::Star(Some(name)),
-                kind => SelectItemKind::Expr(crate::sql::ast::Expr { span: expr.span, kind }),
+            // Parentheses around it change nothing.
+            let mut inner = &expr;
+            while let ExprKind::Paren(within) = &inner.kind {
+                inner = within;
+            }
+            let kind = match &inner.kind {
+                ExprKind::WholeRow(name) => SelectItemKind::Star(Some(name.clone())),
+                _ => SelectItemKind::Expr(expr),
             };
             let alias = parser.label()?;
             Ok(SelectItem { span: parser.since(start), kind, alias })

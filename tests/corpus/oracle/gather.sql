@@ -405,3 +405,128 @@ SELECT count(*) FROM customers c WHERE c.id IN (SELECT o.small FROM orders o ORD
 
 -- name: sets within sets
 SELECT c.id FROM customers c WHERE c.id IN (SELECT o.small FROM orders o WHERE o.quantity IN (SELECT r.n FROM readings r WHERE r.value > 20) OR o.paid) ORDER BY 1;
+
+-- class: gather outer
+
+-- name: a table found by its primary key from the side that gets NULLs
+SELECT o.id, c.name, c.vip, e.kind FROM orders o LEFT JOIN customers c ON c.id = o.customer_id<<| AND c.vip| AND o.paid| AND c.country = o.status| AND c.id % 2 = o.small % 2| AND (c.vip OR o.total > 50)| AND false>> JOIN events e ON e.level = o.small<< WHERE o.id < 40| WHERE c.vip AND o.id < 80| WHERE c.vip IS NULL AND o.id < 80| WHERE coalesce(c.name, 'none') <> 'Ada' AND o.id < 40>> ORDER BY o.id, e.at, e.id;
+
+-- name: two of them, one by the other
+SELECT i.order_id, i.line, o.total, c.name FROM items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id AND o.paid LEFT JOIN customers c ON c.id = <<i|o>>.customer_id AND c.vip, events e WHERE e.level = i.line AND e.kind = 'buy' ORDER BY i.customer_id, 1, 2, e.at;
+
+-- name: beside inner joins by the same key
+SELECT c.id, o.id, i.line, i.quantity FROM customers c JOIN orders o ON o.customer_id = c.id LEFT JOIN items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.line = <<1|2|o.small>> JOIN events e ON e.level = o.small AND e.customer_id = o.id ORDER BY 2, 1, 3, e.at;
+
+-- name: not by the primary key alone
+SELECT c.id, o.id, e.level FROM customers c LEFT JOIN orders o ON o.customer_id = c.id<<| AND o.paid| AND o.id = c.id + 1| AND o.id = e.level>> JOIN events e ON e.level = c.id WHERE c.id < 5 ORDER BY 1, 2, e.at;
+
+-- name: a condition about a third table
+SELECT o.id, c.name, e.kind FROM orders o JOIN events e ON e.customer_id = o.id LEFT JOIN customers c ON c.id = o.customer_id AND c.vip = (e.level > 2) ORDER BY 1, e.at, 2;
+
+-- name: within what gets NULLs itself
+SELECT e.level, o.id, c.name FROM events e LEFT JOIN (orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip) ON o.id = e.customer_id AND o.paid ORDER BY e.at, e.id, 2, 3;
+
+-- name: on the kept side of a right join
+SELECT e.level, o.id, c.name FROM events e RIGHT JOIN (orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip) ON o.id = e.customer_id AND e.level = 3 ORDER BY o.id, o.customer_id, e.at, 3;
+
+-- name: under a full join
+SELECT count(*), count(c.id), count(o.id), count(e.id) FROM (orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip) FULL JOIN events e ON e.customer_id = o.id AND e.level = 2;
+
+-- name: what is joined with the side that gets NULLs
+SELECT o.id, c.name, e.kind FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip <<LEFT JOIN|JOIN>> events e ON e.level = c.id<< AND e.kind = 'buy'|>> WHERE o.id < 50 ORDER BY 1, e.at, e.id;
+
+-- name: whole rows beside them
+-- protocol: simple
+SELECT c, o.id FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip JOIN readings r ON r.n = o.small AND r.device = 'device 1' WHERE o.id < 30;
+
+-- name: stars and aliases
+SELECT <<*|c.*, o.*|o.id, c IS NULL, c IS NOT DISTINCT FROM NULL|count(c)>> FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip JOIN readings r ON r.n = o.small AND r.device = 'device 1' WHERE o.id < 30;
+
+-- name: groups and sub-queries over them
+SELECT c.country, count(*), count(c.id), sum(o.total), max((SELECT count(*) FROM events e WHERE e.level = o.small)) FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip JOIN events e ON e.customer_id = o.id GROUP BY 1 ORDER BY 1;
+
+-- params: int4=3, bool=t | int4=NULL, bool=f
+SELECT o.id, c.name, e.kind FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.vip = $2 JOIN events e ON e.customer_id = o.id AND e.level = $1 ORDER BY 1, e.at, 2;
+
+-- class: gather broadcast
+
+-- name: joins off the key, in order
+SELECT o.id, o.status, e.kind, e.level FROM orders o <<JOIN|LEFT JOIN|RIGHT JOIN|FULL JOIN>> events e ON e.level = o.small AND e.customer_id = o.<<id|customer_id>> ORDER BY <<o.total DESC NULLS LAST, o.id, o.customer_id, e.at, e.id|e.at, e.id, o.id, o.customer_id>><<| LIMIT 7| OFFSET 5| LIMIT 9 OFFSET 3>>;
+
+-- name: keys of other integer types, NULLs and duplicates
+SELECT count(*), count(DISTINCT a.id), sum(b.n) FROM orders a JOIN readings b ON b.n = a.<<small|quantity|big|id>>;
+
+-- name: groups over a join off the key
+SELECT e.kind, count(*), sum(o.total), max(o.note), avg(o.quantity) FROM orders o JOIN events e ON e.customer_id = o.id WHERE e.level <<> 2|< 0>> GROUP BY e.kind<< HAVING count(*) > 20|>> ORDER BY <<2 DESC, 1|e.kind>>;
+
+-- name: groups by the key of what stays
+SELECT e.id, count(*), max(o.total) FROM orders o JOIN events e ON e.customer_id = o.id GROUP BY e.id<<|, e.kind>> ORDER BY 1;
+
+-- name: a column that hangs on the primary key of what goes along
+SELECT c.id, c.name, count(*) FROM customers c JOIN events e ON e.level = c.id GROUP BY c.id ORDER BY 1;
+
+-- name: no row on either side
+SELECT o.id, e.kind FROM orders o <<JOIN|LEFT JOIN>> events e ON e.customer_id = o.id WHERE o.total < <<0|-1000>>;
+
+-- name: columns under collations
+SELECT c.nick, c.city, count(*) FROM customers c JOIN events e ON e.level = c.id GROUP BY c.nick, c.city ORDER BY c.nick, c.city;
+
+-- name: comparisons under collations
+SELECT c.id, d.id FROM customers c JOIN customers d ON d.email = c.email AND c.id < d.id JOIN events e ON e.level = c.id WHERE c.city > 'a' ORDER BY c.city, 1, 2, e.at;
+
+-- name: types of users
+SELECT c.id, c.mood, c.moods, e.kind FROM customers c JOIN events e ON e.level = c.id WHERE c.mood <<> 'ok'|IS NULL>> ORDER BY c.mood, c.id, e.at;
+
+-- name: stars
+SELECT <<*|e.*, s.*|s.*, e.id>> FROM settings s JOIN events e ON e.level = s.n ORDER BY e.at, e.id, s.name;
+
+-- name: a table with a schema before it
+SELECT public.orders.id, events.kind FROM public.orders JOIN events ON events.customer_id = public.orders.id WHERE public.orders.paid ORDER BY 1, events.at;
+
+-- name: aliases of columns
+SELECT r.a, e.kind FROM readings AS r (a, b) JOIN events e ON e.level = r.b ORDER BY 1, 2, e.at;
+
+-- name: nothing but rows
+SELECT count(*) FROM settings s, events e;
+
+-- name: conditions on both sides, and a sub-query about the same key
+SELECT o.id, e.kind FROM orders o JOIN events e ON e.customer_id = o.id WHERE o.paid AND e.level > 2 AND o.total > e.level AND EXISTS (SELECT 1 FROM items i WHERE i.customer_id = o.customer_id AND i.order_id = o.id) ORDER BY 1, e.at;
+
+-- name: windows over the key of what stays
+SELECT e.kind, o.id, row_number() OVER (PARTITION BY e.id ORDER BY o.id, o.customer_id) FROM orders o JOIN events e ON e.level = o.small WHERE o.id < 30 ORDER BY e.at, e.id, 2, 3;
+
+-- name: distinct rows
+SELECT DISTINCT o.status, e.kind FROM orders o JOIN events e ON e.customer_id = o.id ORDER BY 1, 2;
+
+-- params: int4=3, text=new, int8=4 | int4=NULL, text=paid, int8=0 | int4=2, text=new, int8=NULL
+SELECT o.id, e.kind FROM orders o JOIN events e ON e.customer_id = o.id AND e.level = $1 WHERE o.status = $2 ORDER BY 1, e.at LIMIT $3;
+
+-- name: clocks are read once
+SELECT count(*) FROM orders o JOIN events e ON e.customer_id = o.id AND o.ordered_at < now() WHERE e.at < current_timestamp;
+
+-- name: a portal with a row limit
+-- rows: 5
+SELECT o.id, e.kind FROM orders o JOIN events e ON e.customer_id = o.id ORDER BY 1, e.at;
+
+-- name: cursors
+BEGIN;
+DECLARE c <<|SCROLL >>CURSOR FOR SELECT o.id, e.kind FROM orders o JOIN events e ON e.customer_id = o.id ORDER BY 1, e.at;
+FETCH 5 FROM c;
+FETCH FORWARD 20 FROM c;
+CLOSE c;
+COMMIT;
+
+-- name: in transactions
+BEGIN<<| ISOLATION LEVEL REPEATABLE READ>>;
+SELECT o.id, e.kind FROM orders o JOIN events e ON e.customer_id = o.id ORDER BY 1, e.at;
+SELECT e.kind, count(*), sum(o.total) FROM orders o JOIN events e ON e.customer_id = o.id GROUP BY 1 ORDER BY 1;
+COMMIT;
+
+-- name: tables of sub-queries go along
+SELECT e.kind, e.level FROM events e WHERE <<EXISTS (SELECT 1 FROM orders o WHERE o.small = e.level AND o.total > 60)|e.level NOT IN (SELECT o.small FROM orders o WHERE o.small IS NOT NULL AND o.paid)|e.level > (SELECT avg(r.n) FROM readings r WHERE r.n < 5)|e.level = ANY (SELECT n FROM readings)|e.level IN (SELECT o.small FROM orders o WHERE o.quantity > e.level)>> ORDER BY e.at, e.id;
+
+-- name: a sub-query in FROM goes along
+SELECT e.kind, q.total FROM events e <<JOIN|LEFT JOIN>> (SELECT o.id, o.total FROM orders o WHERE o.paid) q ON q.id = e.customer_id ORDER BY e.at, e.id, q.total;
+
+-- name: a lateral sub-query goes along
+SELECT e.kind, q.* FROM events e, LATERAL (SELECT o.id, o.total FROM orders o WHERE o.id = e.customer_id ORDER BY o.total DESC NULLS LAST, o.id LIMIT 2) q ORDER BY e.at, e.id, 2;

@@ -580,3 +580,17 @@ WITH w AS (SELECT <<0 AS c FROM customers|small AS c FROM orders>>) SELECT <<cou
 WITH w AS (SELECT small AS c FROM orders), v AS (SELECT c FROM w) SELECT a.id FROM customers a WHERE <<EXISTS (SELECT FROM v WHERE c = a.id % 5)|a.id % 7 IN (SELECT c FROM v)|(SELECT count(*) FROM v) > 100 AND a.id < 9>> ORDER BY 1;
 
 WITH w AS (SELECT 0 AS c FROM customers) SELECT interval '1 day' FROM orders a LEFT JOIN LATERAL (SELECT 0 AS c, 0 AS d FROM w x) b ON a.small = b.c;
+
+-- name: an order behind the columns of a composite value
+SELECT id, (two).* FROM things ORDER BY size DESC, id;
+
+-- name: an order behind the columns of a row
+SELECT (i).*, i.line FROM items i ORDER BY i.quantity, i.customer_id, i.order_id, i.line;
+
+-- name: rows of a reference table that a LIMIT deep within takes are the same for all shards
+-- check: count
+WITH w AS (SELECT code FROM countries LIMIT 3) SELECT DISTINCT w.code FROM customers c, w;
+
+-- name: the same in a sub-query of a sub-query
+-- check: count
+SELECT DISTINCT n.code FROM customers c, countries n WHERE n.code IN (SELECT code FROM (SELECT code FROM countries OFFSET 5) q);

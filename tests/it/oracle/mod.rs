@@ -2,6 +2,7 @@
 
 mod answer;
 mod ask;
+mod broadcast;
 pub mod compare;
 pub mod corpus;
 mod found;

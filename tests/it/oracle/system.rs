@@ -201,6 +201,18 @@ impl System {
         self.memory().spooled.value()
     }
 
+    /// Statements of the proxy's for which rows went along to others' shards.
+    pub fn broadcasts(&self) -> u64 {
+        self.memory().broadcasts.value()
+    }
+
+    /// Says something to each shard's server.
+    pub async fn on_shards(&self, sql: &str) {
+        for shard in SHARDS {
+            self.cluster.execute(PRIMARY, shard, sql).await.unwrap();
+        }
+    }
+
     /// Bytes of rows that statements hold in the proxy, and in temporary tables.
     pub fn gathered(&self) -> (i64, i64) {
         (self.memory().memory.value(), self.memory().tables.value())

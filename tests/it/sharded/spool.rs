@@ -1,4 +1,5 @@
-//! Temporary tables of gathered rows, when whoever has to do with them dies in the middle: nothing stays behind.
+//! Temporary tables of gathered rows, and rows that go along to shards, when whoever has to do with them dies in the middle:
+//! nothing stays behind.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,14 @@ const WINDOW: &str = "SELECT max(r) FROM (SELECT rank() OVER (ORDER BY owner, id
 /// The same, and the rest takes minutes.
 const SLOW: &str = "SELECT count(*) FROM (SELECT rank() OVER (ORDER BY owner, id) AS r FROM accounts) t, \
     generate_series(1, 1000000) g WHERE r + g < 0";
+
+/// A few rows go along to all shards, which work with them for minutes.
+const SLOW_ALONG: &str = "SELECT count(*) FROM accounts a JOIN accounts b ON b.balance = a.id, \
+    generate_series(1, 1000000) g WHERE a.id <= 40 AND b.id + g < 0";
+
+/// They do, and have for a while.
+const ALONG: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'active' \
+    AND query LIKE '%pg_catalog.unnest(%' AND clock_timestamp() - query_start > '500ms'";
 
 /// How many accounts there are.
 const MANY: i64 = 15_040;
@@ -140,6 +149,8 @@ enum Moment {
     Filling,
     /// The rest runs.
     Running,
+    /// The shards work with rows that went along.
+    Along,
 }
 
 /// What happens.
@@ -164,7 +175,11 @@ async fn whatever_dies_nothing_stays_behind() {
     the_rest_has_the_settings_that_were_reset(&world, &mut raw).await;
     a_cursor_keeps_its_tables(&world, &mut raw).await;
     world.clean("before anything dies").await;
-    for moment in [Moment::Filling, Moment::Running] {
+    for shard in &world.shards {
+        // Which rows go along is decided by estimates.
+        shard.execute(PRIMARY, "bank", "ANALYZE accounts").await.unwrap();
+    }
+    for moment in [Moment::Filling, Moment::Running, Moment::Along] {
         for event in [
             Event::Cancel,
             Event::ClientGone,
@@ -173,8 +188,14 @@ async fn whatever_dies_nothing_stays_behind() {
             Event::GathererKilled,
             Event::ProxyKilled,
         ] {
-            // Once the rest runs the shards aren't needed any more.
-            if event != Event::ShardKilled || moment == Moment::Filling {
+            // Once the rest runs the shards aren't needed any more. And what a server runs for a proxy that is gone it
+            // runs to its end.
+            let never = match moment {
+                Moment::Filling => false,
+                Moment::Running => event == Event::ShardKilled,
+                Moment::Along => event == Event::ProxyKilled,
+            };
+            if !never {
                 happens(&mut world, moment, event).await;
             }
         }
@@ -186,16 +207,22 @@ async fn happens(world: &mut World, moment: Moment, event: Event) {
     for block in [false, true] {
         let mut raw = world.client().await;
         if block {
-            assert_eq!(said(&mut raw, "BEGIN").await, "BEGIN");
+            // In READ COMMITTED a shard is asked once.
+            let begin = if moment == Moment::Along { "BEGIN ISOLATION LEVEL REPEATABLE READ" } else { "BEGIN" };
+            assert_eq!(said(&mut raw, begin).await, "BEGIN");
             // On a shard that nobody holds.
             let id = world.shards[0].value(PRIMARY, "bank", "SELECT min(id) FROM accounts").await.unwrap();
             let update = format!("UPDATE accounts SET balance = balance + 0 WHERE id = {id}");
             assert_eq!(said(&mut raw, &update).await, "UPDATE 1");
         }
         let held = if moment == Moment::Filling { Some(world.hold().await) } else { None };
-        let sql = if moment == Moment::Filling { WINDOW } else { SLOW };
+        let (sql, seen, part) = match moment {
+            Moment::Filling => (WINDOW, FILLING, "pg_temp.pgbraid_g"),
+            Moment::Running => (SLOW, RUNNING, "pg_temp.pgbraid_g"),
+            Moment::Along => (SLOW_ALONG, ALONG, "pg_catalog.unnest("),
+        };
         raw.send(&build::query(sql)).await.unwrap();
-        world.until(2, if moment == Moment::Filling { FILLING } else { RUNNING }, "1").await;
+        world.until(2, seen, "1").await;
         let code = match event {
             Event::Cancel => {
                 let (pid, key) = raw.key.clone().unwrap();
@@ -205,9 +232,11 @@ async fn happens(world: &mut World, moment: Moment, event: Event) {
             }
             Event::ClientGone => None,
             Event::BackendEnded => {
-                let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' \
-                           AND query LIKE '%pg_temp.pgbraid_g%' AND pid <> pg_backend_pid()";
-                world.shards[2].execute(PRIMARY, "bank", end).await.unwrap();
+                let end = format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' \
+                     AND query LIKE '%{part}%' AND pid <> pg_backend_pid()"
+                );
+                world.shards[2].execute(PRIMARY, "bank", &end).await.unwrap();
                 Some("57P01 08006")
             }
             Event::ShardKilled => {

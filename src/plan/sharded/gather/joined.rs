@@ -1,5 +1,6 @@
 //! Co-located tables that are joined on the shards before they are gathered.
 
+use super::push::{Ask, fixed};
 use super::{ONE, source};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;
@@ -12,6 +13,28 @@ use crate::sql::quote::{ident, idents};
 pub struct Together {
     pub members: Vec<RefId>,
     pub ties: Vec<String>,
+    /// Others that are joined with them, in this order, from the side of an outer join that gets NULLs.
+    pub outer: Vec<Outer>,
+}
+
+impl Together {
+    /// One table by itself.
+    pub fn alone(id: RefId) -> Self {
+        Self { members: vec![id], ties: Vec::new(), outer: Vec::new() }
+    }
+}
+
+/// A table joined by LEFT JOIN, and its condition.
+#[derive(Clone)]
+pub struct Outer {
+    pub id: RefId,
+    pub on: Vec<Piece>,
+}
+
+/// `… LEFT JOIN table ON condition`: the scope in which the condition holds, and what it is about.
+pub struct Left<'q> {
+    pub id: RefId,
+    pub ask: Ask<'q>,
 }
 
 /// Sorts a level's sharded tables into inputs. Tables are one input if rows that belong together lie on one shard (their
@@ -28,22 +51,73 @@ pub fn together(planner: &Planner<'_>, tables: &[RefId], scope: ScopeId) -> Vec<
             let mut all = known.members.clone();
             all.push(id);
             if let Some(ties) = ties(planner, &all, scope) {
-                *known = Together { members: all, ties };
+                *known = Together { members: all, ties, outer: Vec::new() };
                 joined = true;
                 break;
             }
         }
         if !joined {
-            out.push(Together { members: vec![id], ties: Vec::new() });
+            out.push(Together::alone(id));
         }
     }
     out
 }
 
+/// Joins the tables of LEFT JOINs with the inputs that they are joined to, where these keep their rows and get no more:
+/// the table's row lies on the shard of theirs (the keys are equal) and is found by its primary key; the condition says
+/// so, and is about no other table. A row of the inputs then has the same row of the table, or none, whatever else they
+/// are joined with: `(A ⋈ C) ⟕ B = (A ⟕ B) ⋈ C`. The rest asks the condition again, of the row that was found or of NULLs,
+/// of which it can't be true. Filters on the table stay in the rest.
+pub fn left(planner: &Planner<'_>, inputs: &mut Vec<Together>, lefts: &[Left<'_>], base: &Edits, scope: ScopeId) {
+    let analysis = planner.analysis;
+    for Left { id, ask } in lefts {
+        let (id, inner) = (*id, ask.scope);
+        let Some(item) = analysis.refs.get(id).filter(|item| item.scope == inner && fit(item)) else { continue };
+        let Some(about) = ask.about.as_ref().filter(|about| about.inner.is_empty()) else { continue };
+        let alone = |input: &Together| input.members == [id] && input.outer.is_empty();
+        let Some(own) = inputs.iter().position(alone).filter(|_| fixed(planner, ask.expr.span)) else { continue };
+        let joins = |input: &Together| {
+            let outer = |other: RefId| input.outer.iter().any(|known| known.id == other);
+            let known = |other: &RefId| input.members.contains(other) || outer(*other);
+            !input.members.contains(&id)
+                && input.members.iter().all(|&member| free(planner, member, scope))
+                && about.refs.iter().all(|other| *other == id || known(other))
+                && meets_left(planner, id, &input.members, inner)
+                && item.primary.as_ref().is_some_and(|primary| {
+                    let found = |&column: &usize| {
+                        let reached = analysis.equals((id, column), inner);
+                        reached.iter().any(|(other, _)| known(other))
+                    };
+                    primary.iter().all(found)
+                })
+        };
+        let Some(to) = inputs.iter().position(joins) else { continue };
+        if let Some(input) = inputs.get_mut(to) {
+            input.outer.push(Outer { id, on: base.apply(planner.sql, ask.expr.span) });
+            inputs.remove(own);
+        }
+    }
+}
+
+/// Whether a table's row lies where that of the members lies which it is joined with.
+fn meets_left(planner: &Planner<'_>, id: RefId, members: &[RefId], inner: ScopeId) -> bool {
+    let analysis = planner.analysis;
+    let Some((place, key)) = analysis.key(id) else { return false };
+    members.iter().any(|&member| {
+        analysis
+            .key(member)
+            .is_some_and(|(other, of)| group(place) == group(other) && Prover { planner }.reaches(key, &[of], inner))
+    })
+}
+
+fn fit(item: &Ref) -> bool {
+    !item.whole && !item.system
+}
+
 /// Whether a table may be joined with others ahead of the rest: it is in no outer join's other side, and no row of it is
 /// looked at as a row.
 fn free(planner: &Planner<'_>, id: RefId, scope: ScopeId) -> bool {
-    planner.analysis.refs.get(id).is_some_and(|item| item.scope == scope && !item.whole && !item.system)
+    planner.analysis.refs.get(id).is_some_and(|item| item.scope == scope && fit(item))
 }
 
 /// Whether rows of both that go together lie on one shard.

@@ -3,25 +3,45 @@
 use std::ops::Range;
 
 use super::around::{Frame, around};
-use super::joined::{Together, quoted, together};
+use super::joined::{Left, Outer, Together, left, quoted, together};
 use super::push::{Ask, alternatives, fixed, goes, inside, references};
 use super::whole::{Whole, whole};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;
+use crate::plan::sharded::functions::is_aggregate;
+use crate::plan::sharded::names::{figured_name, output_name};
+use crate::plan::sharded::order::normal;
 use crate::plan::sharded::query::Planner;
 use crate::plan::sharded::splice::{Edits, text};
 use crate::plan::sharded::walk::{Part, any, conjuncts, parts};
 use crate::sql::ast::*;
 
 /// An input in the making: a table, or several that are joined on the shards.
+#[derive(Default)]
 pub struct Draft {
     pub members: Vec<RefId>,
+    /// Tables that are joined with them by LEFT JOIN.
+    pub outer: Vec<Outer>,
     /// Conditions that its rows must meet.
     pub filters: Vec<Vec<Piece>>,
+    /// Those among them that need not be asked again.
+    pub removed: Vec<Span>,
     /// Where the rest's FROM has its first item, for several members.
     pub from: u32,
     /// Rows that are the same count as one.
     pub set: bool,
+}
+
+impl Draft {
+    /// A table by itself.
+    pub fn alone(id: RefId) -> Self {
+        Self { members: vec![id], ..Self::default() }
+    }
+
+    /// All of its tables.
+    pub fn tables(&self) -> impl Iterator<Item = RefId> + '_ {
+        self.members.iter().copied().chain(self.outer.iter().map(|outer| outer.id))
+    }
 }
 
 /// All that was found.
@@ -44,6 +64,12 @@ pub struct Levels<'p, 'b> {
     frames: Vec<Frame>,
     /// The next query is looked at as a set: EXISTS, IN, ANY, ALL.
     set: bool,
+    /// Outputs without an alias that have a whole row in them, and their names.
+    pub labels: Vec<(Span, String)>,
+    /// A whole row stands beside groups that it isn't among: it hangs on a primary key.
+    pub loose: bool,
+    /// Selects with GROUP BY.
+    pub grouped: usize,
 }
 
 /// A level's tables, sub-queries and conditions.
@@ -53,6 +79,8 @@ struct Reads<'q> {
     /// With the items that they are.
     queries: Vec<(RefId, &'q Query)>,
     conditions: Vec<(ScopeId, &'q Expr)>,
+    /// Tables joined by LEFT JOIN, with the scope of its condition.
+    lefts: Vec<(RefId, ScopeId, &'q Expr)>,
 }
 
 impl<'p, 'b> Levels<'p, 'b> {
@@ -69,6 +97,9 @@ impl<'p, 'b> Levels<'p, 'b> {
             stars: Vec::new(),
             frames: Vec::new(),
             set: false,
+            labels: Vec::new(),
+            loose: false,
+            grouped: 0,
         }
     }
 
@@ -135,6 +166,9 @@ impl<'p, 'b> Levels<'p, 'b> {
     }
 
     fn select(&mut self, select: &Select, query: Option<&Query>, set: bool) {
+        self.label(select);
+        self.grouped += usize::from(select.group_by.is_some());
+        self.loose |= loose_rows(self.planner, select, query);
         let mut reads = Reads::default();
         for item in select.from.iter().flat_map(|from| &from.items) {
             self.from(item, &mut reads);
@@ -174,6 +208,18 @@ impl<'p, 'b> Levels<'p, 'b> {
         self.frames.truncate(frames);
     }
 
+    /// Notes the outputs' names that PostgreSQL takes from whole rows, which will be other expressions.
+    fn label(&mut self, select: &Select) {
+        for item in select.items.iter().filter(|item| item.alias.is_none()) {
+            let rows = &self.planner.analysis.rows;
+            if let SelectItemKind::Expr(expr) = &item.kind
+                && rows.iter().any(|row| inside(item.span, row.span))
+            {
+                self.labels.push((item.span, figured_name(expr)));
+            }
+        }
+    }
+
     /// Sub-queries in an expression.
     fn expr(&mut self, expr: &Expr) {
         if self.removed.contains(&expr.span) {
@@ -210,6 +256,10 @@ impl<'p, 'b> Levels<'p, 'b> {
                     (&join.condition, analysis.joins.get(&(0, join.span)))
                 {
                     reads.conditions.push((*scope, condition));
+                    if let (JoinKind::Left, FromItem::Table(table), None) = (join.kind, &join.right, &join.alias) {
+                        let id = analysis.items.get(&(0, table.span));
+                        reads.lefts.extend(id.map(|&id| (id, *scope, condition)));
+                    }
                 }
             }
         }
@@ -234,19 +284,23 @@ impl<'p, 'b> Levels<'p, 'b> {
         };
         let sharded: Vec<RefId> = reads.tables.iter().copied().filter(|&id| analysis.key(id).is_some()).collect();
         let mut inputs = together(planner, &sharded, level);
-        if inputs.iter().any(|input| input.members.len() > 1) && !self.expand(select, query) {
-            inputs = sharded.iter().map(|&id| Together { members: vec![id], ties: Vec::new() }).collect();
+        let lefts = reads.lefts.iter().map(|&(id, scope, expr)| Left { id, ask: Ask::new(planner, scope, expr) });
+        left(planner, &mut inputs, &lefts.collect::<Vec<_>>(), self.base, level);
+        let several = |input: &Together| input.members.len() + input.outer.len() > 1;
+        if inputs.iter().any(several) && !self.expand(select, query) {
+            inputs = sharded.iter().map(|&id| Together::alone(id)).collect();
         }
         for (id, _) in items().filter(|(id, item)| gathered(item) && !sharded.contains(id)) {
-            inputs.push(Together { members: vec![id], ties: Vec::new() });
+            inputs.push(Together::alone(id));
         }
         let from = select.from.as_ref().map_or(0, |from| from.span.start + "FROM".len() as u32);
         for input in inputs {
             let mut filters: Vec<Vec<Piece>> = input.ties.into_iter().map(|tie| vec![text(tie)]).collect();
+            let mut removed = Vec::new();
             for ask in &asks {
                 if goes(planner, ask, &input.members) {
                     filters.push(self.base.apply(planner.sql, ask.expr.span));
-                    self.removed.push(ask.expr.span);
+                    removed.push(ask.expr.span);
                     self.taken.extend(ask.about.iter().flat_map(|about| about.inner.iter().cloned()));
                 } else {
                     filters.extend(alternatives(planner, self.base, ask, &input.members));
@@ -256,7 +310,9 @@ impl<'p, 'b> Levels<'p, 'b> {
                 filters.extend(references(planner, self.base, &asks, &input.members));
                 filters.extend(around(planner, self.base, &self.frames, &input.members));
             }
-            self.drafts.push(Draft { members: input.members, filters, from, set });
+            self.removed.extend(&removed);
+            let Together { members, outer, .. } = input;
+            self.drafts.push(Draft { members, outer, filters, removed, from, set });
         }
         Some(Frame::new(planner, level, &asks))
     }
@@ -296,4 +352,55 @@ pub fn star_list(planner: &Planner<'_>, select: &Select, query: Option<&Query>) 
         .collect();
     let list = list.filter(|list| !level.open && !list.is_empty())?;
     Some(Some((star.span, list.join(", "))))
+}
+
+/// Whether a whole row stands beside groups, neither one of them nor within an aggregate.
+fn loose_rows(planner: &Planner<'_>, select: &Select, query: Option<&Query>) -> bool {
+    let Some(group) = &select.group_by else { return false };
+    if planner.analysis.rows.is_empty() {
+        return false;
+    }
+    let outputs = || {
+        select.items.iter().filter_map(|item| match &item.kind {
+            SelectItemKind::Expr(expr) => Some((item, expr)),
+            SelectItemKind::Star(_) => None,
+        })
+    };
+    let mut groups = Vec::new();
+    for item in &group.items {
+        let GroupItem::Expr(expr) = item else { continue };
+        groups.push(normal(planner, expr));
+        let ordinal = expr.span.of(planner.sql).parse::<usize>().ok();
+        let meant = outputs().enumerate().filter(|(at, (item, output))| {
+            let name = item.alias.as_ref().map_or_else(|| figured_name(output), |alias| alias.value.clone());
+            ordinal == Some(at + 1) || output_name(expr) == Some(&name)
+        });
+        groups.extend(meant.map(|(_, (_, output))| normal(planner, output)));
+    }
+    let order = query.and_then(|query| query.order_by.as_ref());
+    let sorted = order.iter().flat_map(|order| &order.items).map(|item| &item.expr);
+    let exprs = outputs().map(|(_, expr)| expr).chain(select.having.as_ref().map(|having| &having.expr)).chain(sorted);
+    exprs.into_iter().any(|expr| is_loose(planner, expr, &groups))
+}
+
+fn is_loose(planner: &Planner<'_>, expr: &Expr, groups: &[String]) -> bool {
+    if planner.analysis.rows.iter().all(|row| !inside(expr.span, row.span)) || groups.contains(&normal(planner, expr)) {
+        return false;
+    }
+    let aggregate = |call: &Call| {
+        let name = call.name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
+        call.over.is_none() && is_aggregate(planner.context, name)
+    };
+    match &expr.kind {
+        ExprKind::Column(_) | ExprKind::WholeRow(_) => true,
+        ExprKind::Function(call) if aggregate(call) => false,
+        _ => parts(expr).into_iter().any(|part| match part {
+            Part::Expr(part) => is_loose(planner, part, groups),
+            Part::Query(query) => {
+                let level = planner.analysis.queries.get(&(0, query.span));
+                let own = |id: RefId| level.is_some_and(|level| level.inside.contains(&id));
+                planner.analysis.rows.iter().any(|row| inside(query.span, row.span) && !own(row.id))
+            }
+        }),
+    }
 }

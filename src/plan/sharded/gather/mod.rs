@@ -1,6 +1,7 @@
 //! Gathers rows of tables that no shard has whole, for one PostgreSQL to run the rest of the statement over them.
 
 mod around;
+mod broadcast;
 mod grouped;
 mod joined;
 mod levels;
@@ -14,6 +15,7 @@ use rustc_hash::FxHashMap;
 
 use self::joined::quoted;
 use self::levels::{Draft, Levels};
+use self::push::inside;
 use self::semi::Made;
 use self::whole::Whole;
 use super::analysis::*;
@@ -22,7 +24,7 @@ use super::query::{Kinds, Planner, Reach};
 use super::refuse::unsupported;
 use super::splice::{Edits, push, text};
 use super::{Access, Finish, Input, KeyValue, Piece, Refusal, Scatter, Work, aggregate, query};
-use crate::sql::ast::{QueryBody, Span, Statement};
+use crate::sql::ast::{QueryBody, Select, Span, Statement};
 use crate::sql::quote::{ident, idents};
 use crate::value::oid;
 
@@ -37,7 +39,7 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
     }
     let analysis = planner.analysis;
     let base = edits.clone();
-    let (levels, columns, rewritten) = {
+    let (mut levels, columns, rewritten) = {
         let mut levels = Levels::new(planner, &base, once, all);
         levels.query(planner.query, true);
         let columns = needed(planner, &levels);
@@ -47,6 +49,9 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
     if let Some((scatter, proof)) = rewritten.and_then(|sql| anew(planner, &sql)) {
         planner.proof.extend(proof);
         return Ok(scatter);
+    }
+    if levels.loose {
+        return Err(whole_row());
     }
     let mut rest = Rest::new(analysis, edits, columns, &levels);
     for draft in &levels.drafts {
@@ -61,7 +66,7 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
             Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded | Home::Reference) }
                 if all || *home != Home::Reference =>
             {
-                rest.draft(planner, &Draft { members: vec![id], filters: Vec::new(), from: 0, set: false })?;
+                rest.draft(planner, &Draft::alone(id))?;
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
@@ -71,9 +76,8 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
                 }
                 check(item)?;
                 match view(planner, item, &rest.columns(id)) {
-                    Some(input) => {
-                        rest.single(planner, id, input);
-                    }
+                    Some(input) => rest.view(planner, id, input),
+                    None if analysis.rows.iter().any(|row| row.id == id) => return Err(whole_row()),
                     None => return expanded(planner, item),
                 }
             }
@@ -81,20 +85,19 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
             _ => {}
         }
     }
-    rest.wholes(planner, levels.wholes);
+    let whole = !levels.wholes.is_empty();
+    rest.wholes(planner, std::mem::take(&mut levels.wholes));
     semi::note(planner, &rest.made, &mut rest.inputs);
-    for (span, id, name) in &analysis.long_names {
-        if let Some(item) = analysis.refs.get(*id).filter(|_| rest.gathered.contains(id)) {
-            rest.edits.replace(*span, format!("{}{name}", ident(&item.name)));
-        }
-    }
-    if let QueryBody::Select(select) = &planner.query.body
-        && let Some(group) = &select.group_by
-    {
-        for column in aggregate::dependents(planner, select) {
-            rest.edits.insert(group.span.end, format!(", {column}"));
-        }
-    }
+    let select = match &planner.query.body {
+        QueryBody::Select(select) => Some(&**select),
+        _ => None,
+    };
+    rest.names(planner, select);
+    rest.rows(planner, &levels.labels);
+    let broadcasts = match all || whole {
+        true => Vec::new(),
+        false => broadcast::plan(planner, &base, &levels, &rest.placed, &rest.inputs),
+    };
     planner.proof.push("rows of the tables are gathered, and one PostgreSQL runs the statement over them".to_string());
     planner.proof.append(&mut rest.proof);
     let sql = rest.edits.apply(planner.sql, planner.query.span);
@@ -105,6 +108,7 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
         rest_reads,
         within: None,
         views: Vec::new(),
+        broadcasts,
     })
 }
 
@@ -116,7 +120,19 @@ struct Rest {
     columns: FxHashMap<RefId, BTreeSet<usize>>,
     gathered: Vec<RefId>,
     made: Vec<Made>,
+    placed: Vec<Placed>,
     proof: Vec<String>,
+}
+
+/// An input that stands for tables.
+pub struct Placed {
+    pub input: usize,
+    pub tables: Vec<RefId>,
+    pub columns: Vec<Target>,
+    /// Conditions that its rows are known to meet.
+    pub removed: Vec<Span>,
+    /// Where FROM has its first item.
+    pub from: u32,
 }
 
 impl Rest {
@@ -130,7 +146,8 @@ impl Rest {
         levels.removed.iter().for_each(|span| edits.replace(*span, "true"));
         levels.stars.iter().for_each(|(span, list)| edits.replace(*span, list.clone()));
         analysis.idle_stars.iter().for_each(|span| edits.replace(*span, "1"));
-        Self { edits, inputs: Vec::new(), columns, gathered: Vec::new(), made: Vec::new(), proof: Vec::new() }
+        let (inputs, gathered, made, placed, proof) = Default::default();
+        Self { edits, inputs, columns, gathered, made, placed, proof }
     }
 
     fn columns(&self, id: RefId) -> Vec<usize> {
@@ -152,13 +169,43 @@ impl Rest {
     }
 
     fn draft(&mut self, planner: &Planner<'_>, draft: &Draft) -> Result<(), Refusal> {
-        let items: Vec<(RefId, &Ref)> =
-            draft.members.iter().filter_map(|&id| Some((id, planner.analysis.refs.get(id)?))).collect();
-        for (_, item) in &items {
+        let found = |id: RefId| Some((id, planner.analysis.refs.get(id)?));
+        let items: Vec<(RefId, &Ref)> = draft.members.iter().filter_map(|&id| found(id)).collect();
+        let all: Vec<RefId> = draft.tables().collect();
+        for (_, item) in all.iter().filter_map(|&id| found(id)) {
             check(item)?;
         }
+        let access = self.access(planner, &items);
+        let columns: Vec<Target> =
+            all.iter().flat_map(|&id| self.columns(id).into_iter().map(move |at| (id, at))).collect();
+        let sql = question(planner, &items, draft, &columns);
+        let names: Vec<String> = match all.as_slice() {
+            // Where only how many rows there are matters, there is one column all the same.
+            [_] if columns.is_empty() => vec![ONE.to_string()],
+            [_] => columns.iter().filter_map(|&at| Some(planner.analysis.column(at)?.name.clone())).collect(),
+            _ => (0..columns.len().max(1)).map(|at| format!("c{at}")).collect(),
+        };
+        if all.len() > 1 {
+            let tables = all.iter().filter_map(|&id| found(id)).map(|(_, item)| item.name.as_str());
+            let most = if draft.outer.is_empty() { "one" } else { "at most one" };
+            self.proof.push(format!(
+                "{} are joined on the shards: their keys are equal, and one row has {most} of each",
+                tables.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        let input = self.number(Input { sql, access, columns: names });
+        self.made.push(Made::of(planner, input, &draft.members, &columns, !draft.filters.is_empty()));
+        let placed = Placed { input, tables: all, columns, removed: draft.removed.clone(), from: draft.from };
+        self.gathered.extend(&placed.tables);
+        place(planner, &placed, &mut self.edits);
+        self.placed.push(placed);
+        Ok(())
+    }
+
+    /// Where the rows of tables that become one input are.
+    fn access(&mut self, planner: &Planner<'_>, items: &[(RefId, &Ref)]) -> Access {
         let mut access = None;
-        for &(id, item) in &items {
+        for &(id, item) in items {
             match (&item.source, confined(planner.analysis, id)) {
                 (Source::Table { home: Home::Unsharded }, _) => access = Some(Access::Home),
                 (Source::Table { home: Home::Reference }, _) => access = Some(Access::Any),
@@ -169,50 +216,55 @@ impl Rest {
                 _ => {}
             }
         }
-        let columns: Vec<Target> =
-            draft.members.iter().flat_map(|&id| self.columns(id).into_iter().map(move |at| (id, at))).collect();
-        let access = access.unwrap_or(Access::All);
-        if let &[(id, _)] = items.as_slice() {
-            let mut names: Vec<String> =
-                columns.iter().filter_map(|&column| Some(planner.analysis.column(column)?.name.clone())).collect();
-            if names.is_empty() {
-                // Only how many rows there are matters.
-                names.push(ONE.to_string());
-            }
-            let sql = question(planner, &items, &columns, draft);
-            let input = self.single(planner, id, Input { sql, access, columns: names });
-            self.made(planner, input, draft, &columns);
-            return Ok(());
-        }
-        let names = items.iter().map(|(_, item)| item.name.as_str()).collect::<Vec<_>>().join(", ");
-        self.proof.push(format!("{names} are joined on the shards: their keys are equal, and one row has one of each"));
-        let sql = question(planner, &items, &columns, draft);
-        let named = (0..columns.len().max(1)).map(|at| format!("c{at}")).collect();
-        let at = self.number(Input { sql, access, columns: named });
-        self.made(planner, at, draft, &columns);
-        let columns: Vec<(Target, Option<String>)> =
-            columns.into_iter().map(|column| (column, collation(planner, column))).collect();
-        joined::place(planner, at, (&draft.members, draft.from), &columns, &mut self.edits);
-        self.gathered.extend(&draft.members);
-        Ok(())
+        access.unwrap_or(Access::All)
     }
 
-    fn made(&mut self, planner: &Planner<'_>, input: usize, draft: &Draft, columns: &[Target]) {
-        self.made.push(Made::of(planner, input, &draft.members, columns, !draft.filters.is_empty()));
-    }
-
-    /// An input that stands for one item; its number.
-    fn single(&mut self, planner: &Planner<'_>, id: RefId, input: Input) -> usize {
-        let Some(item) = planner.analysis.refs.get(id) else { return 0 };
-        let columns = input.columns.clone();
-        let collations: Vec<Option<String>> =
-            self.columns(id).into_iter().map(|at| collation(planner, (id, at))).collect();
-        let at = self.number(input);
-        let mut pieces = source(at, &columns, &collations);
-        push(&mut pieces, text(format!(" AS {} ({})", ident(&item.name), idents(&columns))));
-        self.edits.pieces(item.place.1, pieces);
+    /// A view as an input.
+    fn view(&mut self, planner: &Planner<'_>, id: RefId, input: Input) {
+        let columns = self.columns(id).into_iter().map(|at| (id, at)).collect();
+        let input = self.number(input);
         self.gathered.push(id);
-        at
+        single(planner, input, id, columns, &mut self.edits);
+    }
+
+    /// What names more than the rest has: schemas before tables' names, and primary keys among groups.
+    fn names(&mut self, planner: &Planner<'_>, select: Option<&Select>) {
+        for (span, id, name) in &planner.analysis.long_names {
+            if let Some(item) = planner.analysis.refs.get(*id).filter(|_| self.gathered.contains(id)) {
+                self.edits.replace(*span, format!("{}{name}", ident(&item.name)));
+            }
+        }
+        if let Some(select) = select
+            && let Some(group) = &select.group_by
+        {
+            for column in aggregate::dependents(planner, select) {
+                self.edits.insert(group.span.end, format!(", {column}"));
+            }
+        }
+    }
+
+    /// Whole rows of tables as values. What was gathered has all columns but is of no table: a row of the table's type is
+    /// made of it, whose conversion fills dropped columns in (`coerce_record_to_complex`). Where an outer join has no row
+    /// there is none, rather than one of NULLs: `t.*` itself tells, since IS DISTINCT FROM NULL doesn't look into rows.
+    fn rows(&mut self, planner: &Planner<'_>, labels: &[(Span, String)]) {
+        let analysis = planner.analysis;
+        for row in analysis.rows.iter().filter(|row| self.gathered.contains(&row.id)) {
+            let Some(item) = analysis.refs.get(row.id) else { continue };
+            let name = ident(&item.name);
+            let columns = item.columns.iter().map(|column| format!("{name}.{}", ident(&column.name)));
+            let columns = columns.collect::<Vec<_>>().join(", ");
+            let relation = item.relation.as_deref().unwrap_or_default();
+            let function = row.function.as_ref().map(|function| format!(".{}", ident(function))).unwrap_or_default();
+            let made =
+                format!("(CASE WHEN {name}.* IS DISTINCT FROM NULL THEN ROW({columns})::{relation} END){function}");
+            self.edits.replace(row.span, made);
+            for (span, label) in labels.iter().filter(|(span, _)| inside(*span, row.span)) {
+                let at = Span::new(span.end, span.end);
+                if !self.edits.touches(at) {
+                    self.edits.replace(at, format!(" AS {}", ident(label)));
+                }
+            }
+        }
     }
 
     /// Sub-queries that shards answer.
@@ -234,6 +286,30 @@ impl Rest {
             self.edits.pieces(whole.span, whole.sql.into_iter().map(number).collect());
         }
     }
+}
+
+/// Puts an input in the place of its tables.
+fn place(planner: &Planner<'_>, made: &Placed, edits: &mut Edits) {
+    if let &[id] = made.tables.as_slice() {
+        return single(planner, made.input, id, made.columns.clone(), edits);
+    }
+    let columns: Vec<(Target, Option<String>)> =
+        made.columns.iter().map(|&column| (column, collation(planner, column))).collect();
+    joined::place(planner, made.input, (&made.tables, made.from), &columns, edits);
+}
+
+/// Puts an input in the place of the one item that it stands for.
+fn single(planner: &Planner<'_>, input: usize, id: RefId, columns: Vec<Target>, edits: &mut Edits) {
+    let Some(item) = planner.analysis.refs.get(id) else { return };
+    let collations: Vec<Option<String>> = columns.iter().map(|&column| collation(planner, column)).collect();
+    let names = columns.iter().filter_map(|&column| Some(planner.analysis.column(column)?.name.clone()));
+    let mut names: Vec<String> = names.collect();
+    if names.is_empty() {
+        names.push(ONE.to_string());
+    }
+    let mut pieces = source(input, &names, &collations);
+    push(&mut pieces, text(format!(" AS {} ({})", ident(&item.name), idents(&names))));
+    edits.pieces(item.place.1, pieces);
 }
 
 /// The columns that the rest needs: those used in what is left of the text.
@@ -266,12 +342,20 @@ fn placeless(access: &Access) -> Access {
 }
 
 /// What the shards are asked for an input's rows.
-fn question(planner: &Planner<'_>, items: &[(RefId, &Ref)], columns: &[Target], draft: &Draft) -> Vec<Piece> {
+fn question(planner: &Planner<'_>, items: &[(RefId, &Ref)], draft: &Draft, columns: &[Target]) -> Vec<Piece> {
     let list: Vec<String> = columns.iter().filter_map(|&column| quoted(planner.analysis, column)).collect();
     let list = if list.is_empty() { "1".to_string() } else { list.join(", ") };
     let from: Vec<&str> = items.iter().map(|(_, item)| item.place.1.of(planner.sql)).collect();
+    // Conditions of joins see no item before a comma.
+    let from = from.join(if draft.outer.is_empty() { ", " } else { " CROSS JOIN " });
     let distinct = if draft.set && repeats(planner, items, columns) { "DISTINCT " } else { "" };
-    let mut sql = vec![text(format!("SELECT {distinct}{list} FROM {}", from.join(", ")))];
+    let mut sql = vec![text(format!("SELECT {distinct}{list} FROM {from}"))];
+    for outer in &draft.outer {
+        let table = planner.analysis.refs.get(outer.id).map(|item| item.place.1.of(planner.sql)).unwrap_or_default();
+        push(&mut sql, text(format!(" LEFT JOIN {table} ON (")));
+        outer.on.iter().for_each(|piece| push(&mut sql, piece.clone()));
+        push(&mut sql, text(")"));
+    }
     for (at, filter) in draft.filters.iter().enumerate() {
         push(&mut sql, text(if at == 0 { " WHERE (" } else { " AND (" }));
         for piece in filter {
@@ -315,9 +399,13 @@ fn check(item: &Ref) -> Result<(), Refusal> {
         return Err(unsupported("system-column", "a system column of a gathered table"));
     }
     if item.whole {
-        return Err(unsupported("whole-row", "a whole row as a value of a gathered table"));
+        return Err(whole_row());
     }
     Ok(())
+}
+
+fn whole_row() -> Refusal {
+    unsupported("whole-row", "a whole row as a value of a gathered table")
 }
 
 /// A column's collation, where it isn't the database's own.

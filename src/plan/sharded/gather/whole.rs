@@ -47,7 +47,9 @@ pub fn whole(planner: &Planner<'_>, query: &Query, once: &[String]) -> Option<Wh
     let keys = tests.iter().map(|(output, test)| unknown(test, *output)).collect();
     let plan = plan_within(sql, &parsed, planner.context, planner.params, Reach::Parts, keys).ok()?;
     let Work::Scatter(scatter) = plan.work else { return None };
-    let Scatter { inputs, finish, once: own, rest_reads: false, within: None, views } = scatter else { return None };
+    let Scatter { inputs, finish, once: own, rest_reads: false, within: None, views, .. } = scatter else {
+        return None;
+    };
     if !views.is_empty() {
         return None;
     }

@@ -96,6 +96,17 @@ fn into(into: &FedInto) -> String {
     }
 }
 
+fn broadcast(broadcast: &Broadcast) -> String {
+    let asked: Vec<String> = broadcast.scatter.inputs.iter().map(|input| shown(&input.sql)).collect();
+    let keys: Vec<String> = broadcast.scatter.inputs.iter().map(|input| access(&input.access)).collect();
+    let rest = match &broadcast.scatter.finish {
+        Finish::Rest { sql } => format!(", rest {}", shown(sql)),
+        _ => String::new(),
+    };
+    let (inputs, stays) = (&broadcast.inputs, broadcast.stays);
+    format!("\n  or {inputs:?} along to {stays}: [{}] {}{rest}", keys.join(", "), asked.join("; "))
+}
+
 fn print(plan: &Plan) -> String {
     let mut out = format!("{}{}", access(&plan.access), if plan.writes { " writes" } else { "" });
     match &plan.work {
@@ -105,6 +116,7 @@ fn print(plan: &Plan) -> String {
             for input in &scatter.inputs {
                 out.push_str(&format!("\n  [{}] {}", access(&input.access), shown(&input.sql)));
             }
+            out.extend(scatter.broadcasts.iter().map(broadcast));
             for once in &scatter.once {
                 out.push_str(&format!("\n  once {once}"));
             }

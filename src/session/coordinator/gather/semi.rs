@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::backend::View;
 use crate::base::limits;
 use crate::execute::arrays::Column;
-use crate::plan::sharded::{Access, Input, KeyCondition, Piece, key_place};
+use crate::plan::sharded::{Access, Input, KeyCondition, Piece, Scatter, key_place};
 use crate::session::coordinator::describe::Prepared;
 use crate::session::coordinator::multi::{Bind, Extra, Question, all_types, put_question, text_of};
 use crate::session::coordinator::{Coordinator, Go};
@@ -41,18 +41,20 @@ pub(super) struct Narrowed {
 }
 
 impl Coordinator {
-    /// How much servers think that each input has. Nothing, where no input can be narrowed by others' keys.
+    /// How much servers think that each input has. Nothing, where nothing hangs on it: no input can be narrowed by
+    /// others' keys, and none may go along to others' shards.
     pub(super) async fn sizes(
         &mut self,
         prepared: &Prepared,
-        inputs: &[Input],
+        scatter: &Scatter,
         bind: &Bind,
         extra: &Extra,
         view: &View,
     ) -> Go<Vec<Option<Size>>> {
         let mut sizes = Vec::new();
-        if inputs.iter().any(|input| input.sql.iter().any(|piece| matches!(piece, Piece::Semi(_)))) {
-            for input in inputs {
+        let semi = |input: &Input| input.sql.iter().any(|piece| matches!(piece, Piece::Semi(_)));
+        if !scatter.broadcasts.is_empty() || scatter.inputs.iter().any(semi) {
+            for input in &scatter.inputs {
                 let sql = text_of(&input.sql, prepared, &[]);
                 let known = prepared.sizes.borrow_mut().get_mut(&sql).and_then(KnownSize::again);
                 let size = match known {

@@ -61,13 +61,7 @@ fn random_statements_are_answered_as_by_one_postgresql() {
     eprintln!("{count} random statements from {SEED}={seed}");
     let system = system();
     let _turn = system.turn();
-    let next = [AtomicU64::new(range.start), AtomicU64::new(range.start)];
-    let found = Mutex::new(Totals::default());
-    system.block_on(async {
-        let runners = (0..RUNNERS).map(|at| work(system, seed, &range, &next, at == 0, &found));
-        futures_util::future::join_all(runners).await;
-    });
-    let totals = found.into_inner().unwrap();
+    let totals = system.block_on(asked(system, seed, &range));
     let faults = system.block_on(system.same_rows());
     eprintln!("{}{}{} too slow to be judged", totals.table(), totals.reasons(), totals.slow.len());
     assert!(totals.wrong.is_empty(), "{} wrong:\n\n{}", totals.wrong.len(), totals.wrong.join("\n\n"));
@@ -76,6 +70,15 @@ fn random_statements_are_answered_as_by_one_postgresql() {
     let share = totals.refused.len() * 100 / all.max(1);
     assert!(count < 1000 || totals.slow.len() * 1000 / all <= MOST_SLOW, "too slow: {:#?}", totals.slow);
     assert!(count < 100 || share <= MOST_REFUSED, "{share} of a hundred statements are refused");
+}
+
+/// Asks the statements of a seed.
+pub async fn asked(system: &'static System, seed: u64, range: &std::ops::Range<u64>) -> Totals {
+    let next = [AtomicU64::new(range.start), AtomicU64::new(range.start)];
+    let found = Mutex::new(Totals::default());
+    let runners = (0..RUNNERS).map(|at| work(system, seed, range, &next, at == 0, &found));
+    futures_util::future::join_all(runners).await;
+    found.into_inner().unwrap()
 }
 
 /// One session's share. What locks or writes is asked by the first session alone.
