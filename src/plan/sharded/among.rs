@@ -47,10 +47,12 @@ impl Resolver<'_> {
     }
 
     /// `EXISTS (SELECT … WHERE y = x)`: a row around it whose `x` equals no `y` is in no answer. Not where there is a row
-    /// anyway, or where groups decide.
+    /// anyway, or where groups decide: an aggregate makes one of it all, and may stand wherever an output may.
     fn exists(&mut self, query: &Query, scope: ScopeId) {
         let QueryBody::Select(select) = &query.body else { return };
-        if select.group_by.is_some() || select.having.is_some() || self.aggregates(select) {
+        let on = select.distinct.as_ref().is_some_and(|distinct| distinct.on.is_some());
+        let outputs = on || query.order_by.is_some() || !select.windows.is_empty();
+        if outputs || select.group_by.is_some() || select.having.is_some() || self.aggregates(select) {
             return;
         }
         let Some(level) = self.out.queries.get(&(self.text, query.span)) else { return };
@@ -150,5 +152,7 @@ pub fn transparent(query: &Query) -> bool {
 /// Whether only whether there are rows matters of the select list of EXISTS, so that its `*` need no columns.
 pub fn only_rows(query: &Query) -> bool {
     let QueryBody::Select(select) = &query.body else { return false };
-    select.group_by.is_none() && select.having.is_none() && select.distinct.is_none() && query.order_by.is_none()
+    let bounded = query.limit.is_some() || query.offset.is_some();
+    let ordered = query.order_by.is_some() || bounded;
+    select.group_by.is_none() && select.having.is_none() && select.distinct.is_none() && !ordered
 }

@@ -258,6 +258,9 @@ pub struct Found {
     pub repeats: Repeats,
     /// Triggers may leave some out.
     pub some_left_out: bool,
+    /// Columns of the query within expressions on the shards, whose collations are lost on the way and aren't known: their
+    /// types must have none.
+    pub uncollated: Vec<usize>,
 }
 
 /// Columns of a query that finds rows which are for the proxy.

@@ -197,7 +197,8 @@ impl Planner<'_> {
         let mut pieces = self.keys.clone();
         match (&select.filter, &select.from) {
             (Some(filter), _) => {
-                edits.insert(filter.expr.span.start, "(");
+                // Behind the keyword: what is put in place of the condition's beginning must not take it away.
+                edits.insert(filter.span.start + "WHERE".len() as u32, " (");
                 pieces.insert(0, Piece::Text(")".to_string()));
                 edits.pieces(Span::new(filter.expr.span.end, filter.expr.span.end), pieces);
             }

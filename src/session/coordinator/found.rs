@@ -46,6 +46,22 @@ struct Rows {
     held: Held,
 }
 
+/// Types of PostgreSQL's own that no collation bears on.
+const COLLATION_FREE: &[u32] = &[
+    oid::BOOL,
+    oid::INT2,
+    oid::INT4,
+    oid::INT8,
+    oid::FLOAT4,
+    oid::FLOAT8,
+    oid::NUMERIC,
+    oid::UUID,
+    oid::BYTEA,
+    oid::DATE,
+    oid::TIMESTAMP,
+    oid::TIMESTAMPTZ,
+];
+
 impl Coordinator {
     /// Runs it. Outside a block it is a transaction of its own.
     pub(super) async fn write_found(
@@ -66,7 +82,7 @@ impl Coordinator {
         let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
         let source = self.text(&found.query, &types_tail(&params), true);
         self.describe(&source).await?;
-        self.hands_on_exactly(&source).await?;
+        self.hands_on_exactly(&source, found).await?;
         if self.block.is_none() {
             let mut block = self.new_block("BEGIN", TransactionModes::default(), false);
             if !block.keeps_snapshot() {
@@ -122,8 +138,17 @@ impl Coordinator {
     }
 
     /// Values that travel as text must mean the same when they are read again.
-    async fn hands_on_exactly(&mut self, source: &Prepared) -> Go {
+    async fn hands_on_exactly(&mut self, source: &Prepared, found: &Found) -> Go {
         let view = self.view().await?;
+        let columns = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
+        let label = |type_oid: u32| view.schema.types.get(&type_oid).is_some_and(|known| known.kind == b'e');
+        let collated = |column: &Described| !COLLATION_FREE.contains(&column.type_oid) && !label(column.type_oid);
+        if found.uncollated.iter().any(|&at| columns.get(at).is_none_or(collated)) {
+            let text = "this statement compares or computes with a value of other rows whose collation isn't known";
+            return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
+                .hint("Compute it where the rows are found: in FROM's or USING's own query.")
+                .into());
+        }
         let exact = |column: &Described| {
             let known = view.schema.types.get(&column.type_oid);
             let element = known.map_or(0, |known| known.element);
@@ -131,7 +156,6 @@ impl Coordinator {
                 element,
                 oid::BOOL | oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC | oid::UUID | oid::TEXT | oid::VARCHAR
             );
-            let label = |type_oid: u32| view.schema.types.get(&type_oid).is_some_and(|known| known.kind == b'e');
             travels_binary(column.type_oid) || plain || label(column.type_oid) || label(element)
         };
         let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();

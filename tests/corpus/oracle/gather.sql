@@ -530,3 +530,16 @@ SELECT e.kind, q.total FROM events e <<JOIN|LEFT JOIN>> (SELECT o.id, o.total FR
 
 -- name: a lateral sub-query goes along
 SELECT e.kind, q.* FROM events e, LATERAL (SELECT o.id, o.total FROM orders o WHERE o.id = e.customer_id ORDER BY o.total DESC NULLS LAST, o.id LIMIT 2) q ORDER BY e.at, e.id, 2;
+
+-- name: an aggregate anywhere makes one row, that always exists
+SELECT count(*) FROM (SELECT c.id FROM customers c, events e WHERE e.customer_id = c.id AND EXISTS (SELECT <<1|DISTINCT 1|DISTINCT ON (count(*)) 1>> FROM orders o WHERE o.small = c.id AND o.total > 99999999 <<ORDER BY count(*)|WINDOW w AS (ORDER BY count(*))>>)) x;
+SELECT count(*) FROM settings s WHERE EXISTS (SELECT 1 FROM orders o WHERE o.id = s.n AND o.total > 99999999 <<ORDER BY count(*)|WINDOW w AS (ORDER BY count(*))|>>);
+
+-- name: a column that FULL JOIN merges is another one elsewhere
+SELECT count(*) FROM countries r, (customers a FULL JOIN orders b USING (id)) WHERE length(r.name) < id AND EXISTS (SELECT 1 FROM customers c WHERE c.country = r.code AND c.id <= <<2|20>>);
+
+-- name: conditions that begin with the moment
+SELECT count(*) FROM customers c WHERE c.id IN (SELECT <<o.customer_id FROM orders o WHERE now() > o.ordered_at GROUP BY 1|DISTINCT o.customer_id FROM orders o WHERE now() - interval '1 day' > o.ordered_at|o.small FROM orders o WHERE current_date > o.due GROUP BY o.small|DISTINCT o.small FROM orders o WHERE current_timestamp > o.ordered_at OR o.paid>>);
+
+-- name: whether there are rows at all
+SELECT count(*) FROM customers c WHERE <<|NOT >>EXISTS (SELECT <<*|o.*>> FROM orders o <<LIMIT 1|FETCH FIRST ROW ONLY|OFFSET 3 LIMIT 2|LIMIT 0>>);

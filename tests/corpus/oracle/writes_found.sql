@@ -308,3 +308,28 @@ ROLLBACK;
 BEGIN;
 MERGE INTO customers t USING orders s ON t.id = s.quantity WHEN MATCHED AND false THEN UPDATE SET id = s.id;
 ROLLBACK;
+
+-- name: collations of values that come from others
+BEGIN;
+MERGE INTO orders t USING (SELECT id, <<city AS up|upper(name) COLLATE "de-x-icu" AS up|city || 'x' AS up|max(city) AS up>> FROM customers <<|GROUP BY id>>) s ON t.id = s.id WHEN MATCHED AND s.up < 'a' THEN UPDATE SET note = 'upper' WHEN MATCHED THEN UPDATE SET note = 'other';
+SELECT note, count(*), sum(id) FROM orders GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
+BEGIN;
+MERGE INTO orders t USING events s ON t.id = s.customer_id AND s.level = 3 WHEN MATCHED AND (SELECT max(city) FROM customers) < 'a' THEN UPDATE SET note = 'upper' WHEN MATCHED THEN UPDATE SET note = 'other';
+ROLLBACK;
+
+BEGIN;
+UPDATE orders o SET small = 3 FROM (SELECT id, city || '' AS up FROM customers) s WHERE s.id = o.id AND o.paid RETURNING o.id, <<s.up|s.up < 'a'|(SELECT max(city) FROM customers)|(SELECT max(city) FROM customers) < 'a'>>;
+ROLLBACK;
+
+-- name: names of XML
+BEGIN;
+UPDATE orders o SET small = 3 FROM customers s WHERE s.id = o.id AND o.paid RETURNING o.id, <<xmlforest(o.status)|xmlforest(s.country)|xmlelement(name a, xmlattributes(s.country))>>;
+ROLLBACK;
+
+-- name: names that other readers take for others
+BEGIN;
+UPDATE U&"order\0073" o SET small = 3 FROM customers s WHERE s.id = o.id AND o.paid RETURNING o.id;
+UPDATE public /* here */ . orders o SET small = 3 FROM customers s WHERE s.id = o.id AND o.paid RETURNING o.id;
+ROLLBACK;

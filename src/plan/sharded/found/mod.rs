@@ -9,6 +9,8 @@
 mod merge;
 mod returning;
 
+use std::collections::BTreeSet;
+
 use crate::catalog::schema::{FIRST_USER_OID, Relation, RelationKind};
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::confine::confined;
@@ -84,6 +86,7 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &Resolver<'_>) -> Option
         writing: &writing,
         columns: Vec::new(),
         laterals: Vec::new(),
+        uncollated: BTreeSet::new(),
         unsent: Vec::new(),
         edits: Edits::default(),
         kept: Vec::new(),
@@ -153,6 +156,8 @@ struct Finding<'a> {
     laterals: Vec<String>,
     /// What it gives besides, for the proxy: how many rows such a sub-query has; which INSERT of a MERGE takes the row.
     unsent: Vec<String>,
+    /// Its columns whose collation isn't known, and matters if their type has one.
+    uncollated: BTreeSet<usize>,
     /// In the statement that the shards are told.
     edits: Edits,
     /// What stays in it of the client's words.
@@ -185,7 +190,7 @@ impl Finding<'_> {
         }
         let found = Found {
             word: self.parts.word,
-            table: self.parts.table.name.span.of(self.sql).to_owned(),
+            table: self.table(),
             query,
             plan: Box::new(found),
             identity: keys,
@@ -200,8 +205,9 @@ impl Finding<'_> {
             access: confined(self.analysis(), self.write.id)
                 .filter(|_| !matches!(self.write.rows, Rows::Merged(_)))
                 .map_or(Access::All, |condition| Access::Keys(vec![condition])),
-            some_left_out: self.parts.merge.is_some()
-                || matches!(self.item.source, Source::Table { home: Home::Unsharded }) && self.relation.triggers,
+            // A trigger of its own, of its partitions, or PostgreSQL's own to suppress updates may leave rows out.
+            some_left_out: self.parts.merge.is_some() || self.relation.triggers || !self.relation.also.is_empty(),
+            uncollated: self.uncollated.iter().copied().collect(),
         };
         let proof = vec![
             "the rows to write are found by one query over all shards, and each is written once, by its primary key"
@@ -209,6 +215,14 @@ impl Finding<'_> {
         ];
         let work = Work::Scatter(Scatter::new(Vec::new(), Finish::Found(Box::new(found)), once));
         Ok(Plan { access: Access::All, work, writes: true, proof })
+    }
+
+    /// The table's name as SQL has it; as the schema has it where another reader of names than the parser would take it
+    /// for another (`regclass` knows neither Unicode escapes nor comments).
+    fn table(&self) -> String {
+        let written = self.parts.table.name.span.of(self.sql);
+        let odd = ["U&", "u&", "/*", "--"].iter().any(|mark| written.contains(mark));
+        self.item.relation.clone().filter(|_| odd).unwrap_or_else(|| written.to_owned())
     }
 
     /// UPDATE and DELETE: what the shards are told, before the rows and behind; what is evaluated once.
@@ -365,12 +379,17 @@ impl Finding<'_> {
 
     /// A column of the query's, as the statement on the shards has it.
     fn give(&mut self, sql: String, collation: Option<String>) -> String {
+        let at = self.place(sql, collation);
+        format!("{ROWS}.pgbraid_{at}")
+    }
+
+    /// Its number among them.
+    fn place(&mut self, sql: String, collation: Option<String>) -> usize {
         let known = self.columns.iter().position(|column| column.sql == sql && column.collation == collation);
-        let at = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             self.columns.push(Column { sql, collation });
             self.columns.len() - 1
-        });
-        format!("{ROWS}.pgbraid_{at}")
+        })
     }
 
     /// Whether a value hangs on other rows than its own.

@@ -1,10 +1,12 @@
 //! What stays of a statement whose rows are found first, where it names columns of other tables: these come with the rows.
 
-use super::{Finding, Told};
+use super::{Finding, ROWS, Told};
+use crate::catalog::schema::Collation;
 use crate::plan::sharded::Refusal;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::refuse::unsupported;
-use crate::plan::sharded::walk::{Part, parts};
+use crate::plan::sharded::walk::{Part, bare, parts};
+use crate::sql::Lexer;
 use crate::sql::ast::*;
 use crate::sql::quote::ident;
 
@@ -52,16 +54,36 @@ impl Finding<'_> {
 
     /// Puts what came with the row in place of other tables' columns, and of sub-queries.
     pub(super) fn replace_others(&mut self, expr: &Expr) -> Result<(), Refusal> {
-        for (span, target) in self.others(expr)? {
-            let collation = self.collation(target);
-            let given = self.give(span.of(self.sql).to_owned(), collation);
-            self.edits.replace(span, given);
+        let others = self.others(expr)?;
+        if !others.is_empty() && self.names_elements() {
+            return Err(unsupported(
+                "xml",
+                "XML whose elements bear the names of other tables' columns, in such a write",
+            ));
         }
-        self.queries(expr)
+        for (span, target) in others {
+            let collation = self.collation(target);
+            let at = self.place(span.of(self.sql).to_owned(), collation);
+            let unknown = self.analysis().column(target).is_none_or(|column| column.collation == Known::Unknown);
+            if unknown && bare(expr).span != span {
+                self.lose_collation(at);
+            }
+            self.edits.replace(span, format!("{ROWS}.pgbraid_{at}"));
+        }
+        self.queries(expr, bare(expr).span)
+    }
+
+    /// `xmlforest` and `xmlattributes` take names from their arguments' texts.
+    fn names_elements(&self) -> bool {
+        let named = ["xmlforest", "xmlattributes"];
+        let standard = self.writing.resolver.context.standard_strings;
+        Lexer::new(self.sql.as_bytes(), standard)
+            .any(|token| named.iter().any(|name| token.is(self.sql.as_bytes(), name)))
     }
 
     /// Sub-queries of RETURNING that stand by themselves: PostgreSQL, too, answers each once.
-    fn queries(&mut self, expr: &Expr) -> Result<(), Refusal> {
+    /// `whole`: the expression that they stand in, or are.
+    fn queries(&mut self, expr: &Expr, whole: Span) -> Result<(), Refusal> {
         if let ExprKind::Subquery(query) | ExprKind::Exists(query) | ExprKind::ArrayQuery(query) = &expr.kind {
             let inside = self.analysis().queries.get(&(0, query.span)).map(|level| level.inside.clone());
             let inside = inside.ok_or_else(|| unsupported("subquery", "a sub-query in RETURNING or MERGE"))?;
@@ -73,27 +95,44 @@ impl Finding<'_> {
                 return Err(unsupported("subquery", "a sub-query in RETURNING or MERGE that names columns around it"));
             }
             self.per_row(query.span)?;
-            let given = self.give(expr.span.of(self.sql).to_owned(), None);
-            self.edits.replace(expr.span, given);
+            let at = self.place(expr.span.of(self.sql).to_owned(), None);
+            if expr.span != whole {
+                self.lose_collation(at);
+            }
+            self.edits.replace(expr.span, format!("{ROWS}.pgbraid_{at}"));
             return Ok(());
         }
         for part in parts(expr) {
             match part {
-                Part::Expr(part) => self.queries(part)?,
+                Part::Expr(part) => self.queries(part, whole)?,
                 Part::Query(_) => return Err(unsupported("subquery", "a sub-query in RETURNING or MERGE")),
             }
         }
         Ok(())
     }
 
-    /// A column's collation, where it isn't the database's own.
+    /// A column's collation, where it is known not to be the database's own.
     fn collation(&self, column: Target) -> Option<String> {
         match &self.analysis().column(column)?.collation {
-            Known::Collation(collation) => {
-                let own = collation.name == self.writing.resolver.context.schema.collation.name;
-                (!own).then(|| collation.name.clone())
-            }
+            Known::Collation(collation) => (!self.is_own(collation)).then(|| collation.name.clone()),
             _ => None,
+        }
+    }
+
+    fn is_own(&self, collation: &Collation) -> bool {
+        collation.name == self.writing.resolver.context.schema.collation.name
+    }
+
+    /// Notes that a value stands within an expression without its collation, which isn't known. Arrays carry none. Where the
+    /// statement has but the database's own, that one is meant.
+    fn lose_collation(&mut self, at: usize) {
+        let sql = self.sql.as_bytes();
+        let standard = self.writing.resolver.context.standard_strings;
+        let other = |column: &OutColumn| matches!(&column.collation, Known::Collation(it) if !self.is_own(it));
+        let others = Lexer::new(sql, standard).any(|token| token.is(sql, "collate"))
+            || self.analysis().refs.iter().any(|item| item.columns.iter().any(other));
+        if others {
+            self.uncollated.insert(at);
         }
     }
 }

@@ -53,8 +53,9 @@ struct Spot<'q> {
 /// `e` over the group of `k = o.k`; there is one such group at most, since `=` of these types is the equality of groups.
 /// Without a group an aggregate is NULL, `count` is 0. So `o` may be joined with the groups (LEFT JOIN, which keeps its
 /// rows and makes none), whatever stands around `o`, and its columns be used wherever `o`'s may: in WHERE, ON and in the
-/// select list of a query without groups. The aggregates are evaluated for groups that nobody asks for too, so only those
-/// count that can't fail; what is made of them stays where it was. Nothing in it may differ from call to call.
+/// select list of a query without groups. The aggregates and the conditions are evaluated for groups that nobody asks for
+/// too, so only those count that can't fail; what is made of them stays where it was. Nothing in it may differ from call to
+/// call.
 pub fn rewritten(planner: &Planner<'_>, levels: &Levels<'_, '_>) -> Option<String> {
     Search { planner, levels }.query(planner.query)
 }
@@ -215,7 +216,9 @@ impl Search<'_, '_> {
             };
             match found {
                 Some(pair) => pairs.push(pair),
-                None if refers(self.planner, conjunct)?.iter().all(&within) => own.push(conjunct),
+                None if self.harmless_condition(conjunct) && refers(self.planner, conjunct)?.iter().all(&within) => {
+                    own.push(conjunct);
+                }
                 None => return None,
             }
         }
@@ -282,6 +285,30 @@ impl Search<'_, '_> {
             Part::Expr(part) => self.aggregates(part, level, name, edits, list),
             Part::Query(_) => None,
         })
+    }
+
+    /// Columns and constants, compared: no row makes it fail. What has no column is evaluated once, here as there.
+    fn harmless_condition(&self, expr: &Expr) -> bool {
+        const COMPARED: &[&str] = &["=", "<>", "!=", "<", ">", "<=", ">="];
+        let all = || {
+            parts(expr).into_iter().all(|part| match part {
+                Part::Expr(part) => self.harmless_condition(part),
+                Part::Query(_) => false,
+            })
+        };
+        let constant = || refers(self.planner, expr).is_some_and(|columns| columns.is_empty());
+        match &expr.kind {
+            ExprKind::Column(_) => true,
+            ExprKind::Paren(_)
+            | ExprKind::And(_)
+            | ExprKind::Or(_)
+            | ExprKind::Not(_)
+            | ExprKind::IsNull { .. }
+            | ExprKind::InList { .. }
+            | ExprKind::Between { .. } => all(),
+            ExprKind::Binary { operator, qualified: false, .. } if COMPARED.contains(&operator.as_str()) => all(),
+            _ => constant(),
+        }
     }
 
     /// An aggregate of PostgreSQL's own over a column, which no row makes fail.

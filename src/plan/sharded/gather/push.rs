@@ -171,6 +171,10 @@ fn about(planner: &Planner<'_>, expr: &Expr) -> Option<About> {
     }
     let mut refs = BTreeSet::new();
     for (place, targets) in analysis.columns.iter().filter(|(place, _)| place.0 == 0 && inside(expr.span, place.1)) {
+        // A column of several, as FULL JOIN … USING makes it: its name means another one elsewhere.
+        if targets.is_empty() {
+            return None;
+        }
         for &target in targets.iter().filter(|(id, _)| !inner.iter().any(|range| range.contains(id))) {
             if !named(planner, place.1, target) {
                 return None;
@@ -188,7 +192,14 @@ pub fn refers(planner: &Planner<'_>, expr: &Expr) -> Option<Vec<Target>> {
     }
     let columns = planner.analysis.columns.iter();
     let within = columns.filter(|(place, _)| place.0 == 0 && inside(expr.span, place.1));
-    Some(within.flat_map(|(_, targets)| targets).copied().collect())
+    let mut found = Vec::new();
+    for (_, targets) in within {
+        if targets.is_empty() {
+            return None;
+        }
+        found.extend(targets);
+    }
+    Some(found)
 }
 
 /// Whether a column goes by its table's own names: those of a join's alias mean nothing without the join.
