@@ -41,6 +41,9 @@ pub const OUTLINES_ALIKE: usize = 4;
 /// Bytes of the longest of them.
 pub const OUTLINE_TEXT: usize = 1 << 10;
 
+/// Bytes of rows that go along to all shards of a larger table together, by the servers' estimates; of more, keys go along.
+pub const BROADCAST_BYTES: usize = 1 << 20;
+
 /// Prepared statements that one client may hold; PostgreSQL has no limit, memory has.
 pub const SESSION_STATEMENTS: usize = 50_000;
 

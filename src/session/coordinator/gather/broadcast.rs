@@ -3,6 +3,7 @@
 use super::{Begun, semi};
 use crate::backend::View;
 use crate::backend::memory::Held;
+use crate::base::limits;
 use crate::execute::arrays::{from_item, unique_item};
 use crate::plan::sharded::{Broadcast, Input, Piece, Scatter};
 use crate::session::coordinator::describe::Prepared;
@@ -34,8 +35,8 @@ pub(in crate::session::coordinator) struct Sent {
 
 impl Coordinator {
     /// Collects the inputs that are to go along to others' shards, if that pays by the servers' estimates: the rows go to
-    /// each shard, so together they must be fewer bytes than what stays there, and within memory. Where they are more
-    /// than was thought, all inputs are gathered, these among them.
+    /// each shard, so together they must be fewer bytes than what stays there, within memory, and few: every shard has to
+    /// hash or sort them anew. Where they are more than was thought, all inputs are gathered, these among them.
     pub(in crate::session::coordinator) async fn broadcast(
         &mut self,
         prepared: &Prepared,
@@ -58,7 +59,8 @@ impl Coordinator {
             // They come once, and go to each.
             let moved = sum * (shards.len() + 1) as f64;
             let stays = semi::bytes(begun.size(broadcast.stays));
-            let pays = stays.is_finite() && moved < stays && moved <= self.database.shared.memory.each() as f64;
+            let most = self.database.shared.memory.each().min(limits::BROADCAST_BYTES) as f64;
+            let pays = stays.is_finite() && moved < stays && moved <= most;
             if pays && best.as_ref().is_none_or(|(least, ..)| moved < *least) {
                 best = Some((moved, broadcast, shards));
             }
