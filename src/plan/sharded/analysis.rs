@@ -28,7 +28,7 @@ pub struct Analysis {
     pub facts: Vec<Fact>,
     pub among: Vec<Among>,
     /// `*` of the statement's own text in EXISTS: whatever it stands for, only rows are counted.
-    pub idle_stars: Vec<Span>,
+    pub idle_stars: Vec<IdleStar>,
     pub columns: FxHashMap<Place, Vec<Target>>,
     pub items: FxHashMap<Place, RefId>,
     pub joins: FxHashMap<Place, ScopeId>,
@@ -52,6 +52,12 @@ pub struct Analysis {
     pub long_names: Vec<(Span, RefId, String)>,
     /// Where a whole row of a table is a value of the table's row type.
     pub rows: Vec<WholeRow>,
+}
+
+/// A `*` that no columns are needed of, and the tables whose columns it names.
+pub struct IdleStar {
+    pub span: Span,
+    pub tables: Vec<RefId>,
 }
 
 /// A whole row as a value, in the statement's own text.

@@ -268,11 +268,13 @@ impl<'a> Resolver<'a> {
                     self.open |= matches!(bare(expr).kind, ExprKind::FieldStar(_));
                     outputs.push(self.output(expr, item.alias.as_ref()));
                 }
-                SelectItemKind::Star(_) if idle => self.out.idle_stars.push(item.span),
-                SelectItemKind::Star(name) => {
-                    let columns = self.star(name.as_ref())?;
-                    outputs.extend(self.star_outputs(&columns));
-                }
+                SelectItemKind::Star(name) => match self.tables_of(name.as_ref()).filter(|_| idle) {
+                    Some(tables) => self.out.idle_stars.push(IdleStar { span: item.span, tables }),
+                    None => {
+                        let columns = self.star(name.as_ref())?;
+                        outputs.extend(self.star_outputs(&columns));
+                    }
+                },
             }
         }
         for expr in select.distinct.iter().filter_map(|distinct| distinct.on.as_ref()).flatten() {
@@ -471,6 +473,18 @@ impl<'a> Resolver<'a> {
     pub fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry> {
         let fits = |entry: &&Entry| entry.alias == alias && (schema.is_none() || entry.schema.as_deref() == schema);
         self.frames.iter().rev().find_map(|frame| frame.entries.iter().find(fits))
+    }
+
+    /// The tables that a `*` is about, if it is about nothing else.
+    fn tables_of(&self, name: Option<&Name>) -> Option<Vec<RefId>> {
+        let table = |entry: &Entry| {
+            let id = entry.id?;
+            matches!(self.out.refs.get(id)?.source, Source::Table { .. }).then_some(id)
+        };
+        match name {
+            None => self.frames.last()?.entries.iter().map(table).collect(),
+            Some(name) => Some(vec![table(self.entry(None, &name.parts.last()?.value)?)?]),
+        }
     }
 
     pub fn star(&mut self, name: Option<&Name>) -> Result<Vec<(String, Vec<Target>)>, Refusal> {

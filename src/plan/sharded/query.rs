@@ -179,7 +179,8 @@ impl Planner<'_> {
         if scatter.once.is_empty() {
             scatter.once.clone_from(&once);
         }
-        if scatter.rest_reads && scatter.within.is_none() {
+        // A text that was planned anew counts what is evaluated once otherwise.
+        if scatter.rest_reads && scatter.within.is_none() && scatter.once == once {
             let proofs = self.proof.len();
             let within = gather::plan(self, edits, &once, true).ok().filter(|within| !within.rest_reads);
             self.proof.truncate(proofs);

@@ -12,6 +12,7 @@ use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go, Stop};
 use crate::backend::memory::Held;
 use crate::base::{PgError, SqlState};
+use crate::execute::arrays::Column;
 use crate::plan::TransactionModes;
 use crate::plan::sharded::{Changed, Finish, Input, Scatter, Split, row_shards};
 use crate::wire::frame::{HEADER, back, split_cstr};
@@ -24,6 +25,23 @@ pub(super) struct Task {
     /// Values behind the client's own.
     pub extra: Extra,
     pub rows: Vec<usize>,
+}
+
+/// A text with rows behind the values in `extra`, as arrays: what is asked, and all values.
+pub(super) fn with_arrays(
+    prepared: &Prepared,
+    sql: String,
+    columns: Vec<Column>,
+    extra: &Extra,
+    bind: &Bind,
+) -> (Question, Extra) {
+    let mut all = extra.clone();
+    for column in columns {
+        all.types.push(column.array_oid());
+        all.values.push(Some(column.into_array()));
+    }
+    let question = Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
+    (question, all)
 }
 
 impl Coordinator {
@@ -92,7 +110,13 @@ impl Coordinator {
         Ok(())
     }
 
-    fn tell_all<'a>(
+    /// What shards said besides; of copies the first one only.
+    pub(super) fn pass_notices(&mut self, answers: &[Answer], copies: bool) {
+        let parts = if copies { 1 } else { answers.len() };
+        answers.iter().take(parts).for_each(|answer| self.output.extend_from_slice(&answer.notices));
+    }
+
+    pub(super) fn tell_all<'a>(
         &mut self,
         prepared: &Prepared,
         rows: impl Iterator<Item = &'a Vec<u8>>,
@@ -170,6 +194,7 @@ impl Coordinator {
         prepared.runs.set(prepared.runs.get().saturating_add(1));
         let mut held = self.database.shared.memory.hold();
         let answers = self.put_tasks(prepared, &tasks, bind, again, &mut held).await?;
+        self.pass_notices(&answers, changed.copies.is_some());
         let mut count = 0u64;
         let mut counts = Vec::new();
         for answer in &answers {
@@ -301,7 +326,8 @@ impl Coordinator {
                 Err(stop) => lost = lost.or(Some(stop)),
             }
         }
-        if let Some(Answer { error: Some(error), error_frame, .. }) = failure {
+        if let Some(Answer { error: Some(error), error_frame, notices, .. }) = failure {
+            self.output.extend_from_slice(&notices);
             // Its place counts in the text that the shard got.
             let same = tasks.iter().all(|task| task.question.sql == prepared.sql);
             let frame = if same { error_frame } else { without_place(&error_frame) };

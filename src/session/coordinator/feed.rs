@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use super::change::{Task, count_of, unequal, uneven};
+use super::change::{Task, count_of, unequal, uneven, with_arrays};
 use super::collect::Answer;
 use super::deal::{Deal, insert_text};
 use super::decide::{Target, refusal_error};
 use super::describe::{Column as Described, Prepared};
 use super::flow::{Flow, To};
 use super::gather::made_columns;
-use super::multi::{Bind, Extra, Question, all_types, put_question, types_tail};
+use super::multi::{Bind, Extra, Question, put_question, types_tail};
 use super::welcome::{put_body, with_formats};
 use super::{Coordinator, Go};
 use crate::backend::View;
@@ -87,6 +87,7 @@ impl Coordinator {
             if batch.count > 0 || (turn == 0 && feed.whole && matches!(feed.into, FedInto::Home)) {
                 let (tasks, mut held) = self.tasks_of(prepared, feed, batch, &deal, bind, &extra).await?;
                 let answers = self.put_tasks(prepared, &tasks, bind, turn > 0, &mut held).await?;
+                self.pass_notices(&answers, matches!(feed.into, FedInto::Copies(_)));
                 self.take_answers(prepared, feed, &tasks, answers, bind, &mut told).await?;
                 turn += 1;
             }
@@ -225,13 +226,7 @@ impl Coordinator {
                 _ => continue,
             };
             let sql = insert_text(prepared, &feed.insertion, &columns, extra);
-            let mut all = extra.clone();
-            for column in columns {
-                all.types.push(column.array_oid());
-                all.values.push(Some(column.into_array()));
-            }
-            let question =
-                Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
+            let (question, all) = with_arrays(prepared, sql, columns, extra, bind);
             for shard in shards {
                 tasks.push(Task { shard, question: question.clone(), extra: all.clone(), rows: rows.clone() });
             }

@@ -11,13 +11,12 @@ use std::rc::Rc;
 use rustc_hash::FxHashSet;
 
 use super::block::Block;
-use super::change::{Task, count_of, unequal, uneven};
+use super::change::{Task, count_of, unequal, uneven, with_arrays};
 use super::deal::Deal;
-use super::describe::{Column as Described, Described as Description, Prepared};
+use super::describe::{Column as Described, Prepared};
 use super::flow::To;
 use super::gather::made_columns;
-use super::multi::{Bind, Extra, Question, all_types, text_of, types_tail};
-use super::welcome::{put_body, with_formats};
+use super::multi::{Bind, Extra, text_of, types_tail};
 use super::{Coordinator, Go};
 use crate::backend::View;
 use crate::backend::memory::Held;
@@ -27,7 +26,7 @@ use crate::execute::arrays::{Column, from_item, travels_binary};
 use crate::plan::sharded::{FedInto, Found, Repeats, Scatter, Unsent};
 use crate::plan::{Isolation, TransactionModes};
 use crate::value::oid;
-use crate::wire::frame::{HEADER, back};
+use crate::wire::frame::HEADER;
 use crate::wire::message;
 
 /// Rows that are asked of the query at a time.
@@ -45,22 +44,6 @@ struct Rows {
     given: FxHashSet<Vec<u8>>,
     held: Held,
 }
-
-/// Types of PostgreSQL's own that no collation bears on.
-const COLLATION_FREE: &[u32] = &[
-    oid::BOOL,
-    oid::INT2,
-    oid::INT4,
-    oid::INT8,
-    oid::FLOAT4,
-    oid::FLOAT8,
-    oid::NUMERIC,
-    oid::UUID,
-    oid::BYTEA,
-    oid::DATE,
-    oid::TIMESTAMP,
-    oid::TIMESTAMPTZ,
-];
 
 impl Coordinator {
     /// Runs it. Outside a block it is a transaction of its own.
@@ -142,7 +125,8 @@ impl Coordinator {
         let view = self.view().await?;
         let columns = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
         let label = |type_oid: u32| view.schema.types.get(&type_oid).is_some_and(|known| known.kind == b'e');
-        let collated = |column: &Described| !COLLATION_FREE.contains(&column.type_oid) && !label(column.type_oid);
+        let collated =
+            |column: &Described| view.schema.types.get(&column.type_oid).is_none_or(|known| known.collatable);
         if found.uncollated.iter().any(|&at| columns.get(at).is_none_or(collated)) {
             let text = "this statement compares or computes with a value of other rows whose collation isn't known";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
@@ -158,8 +142,7 @@ impl Coordinator {
             );
             travels_binary(column.type_oid) || plain || label(column.type_oid) || label(element)
         };
-        let described = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
-        if described.iter().all(exact) {
+        if columns.iter().all(exact) {
             return Ok(());
         }
         let iso = self.shown("DateStyle").await?.starts_with("ISO");
@@ -291,13 +274,7 @@ impl Coordinator {
             let item = from_item(&columns, own + extra.types.len() + 1);
             let sql =
                 format!("{}{item}{}", text_of(&found.before, prepared, &[]), text_of(&found.after, prepared, &[]));
-            let mut all = extra.clone();
-            for column in columns {
-                all.types.push(column.array_oid());
-                all.values.push(Some(column.into_array()));
-            }
-            let question =
-                Question { sql, types: all_types(prepared, &all), results: bind.results.clone(), named: None };
+            let (question, all) = with_arrays(prepared, sql, columns, extra, bind);
             let one = [at];
             for &shard in if to_all { shards } else { &one } {
                 tasks.push(Task { shard, question: question.clone(), extra: all.clone(), rows: Vec::new() });
@@ -322,12 +299,8 @@ impl Coordinator {
         }
         let copies = matches!(found.into, FedInto::Copies(_));
         let parts = if copies { 1 } else { answers.len() };
-        if let (true, Some(row)) = (describe, prepared.described.get().and_then(Description::told)) {
-            put_body(&mut self.output, back::ROW_DESCRIPTION, &with_formats(row, &bind.results));
-        }
-        for row in answers.iter().take(parts).flat_map(|answer| &answer.rows) {
-            put_body(&mut self.output, back::DATA_ROW, row);
-        }
+        self.pass_notices(&answers, copies);
+        self.tell_all(prepared, answers.iter().take(parts).flat_map(|answer| &answer.rows), bind, describe);
         Ok(format!("{} {}", found.word, told.iter().take(parts).sum::<u64>()))
     }
 }

@@ -146,6 +146,7 @@ impl Coordinator {
             self.put_link(task.shard, link);
         }
         let answers: Vec<Answer> = self.put_tasks(prepared, &tasks, bind, false, held).await?;
+        self.pass_notices(&answers, false);
         let mut count = 0;
         for (answer, expected) in answers.into_iter().zip(expected) {
             let told = count_of(&answer.tag).filter(|told| *told == u64::from(*expected)).ok_or_else(uneven)?;

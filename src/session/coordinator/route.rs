@@ -49,9 +49,7 @@ impl Coordinator {
             return Ok(None);
         }
         let Some(manner) = self.manner() else { return Ok(None) };
-        let is_familiar = self.database.routes.known.borrow().familiar.find(sql.as_bytes(), manner).is_some();
-        if is_familiar {
-            let view = self.view().await?;
+        if let Ok(view) = self.database.shared.view() {
             let known = self.database.routes.known.borrow();
             if known.generation == view.generation
                 && let Some((route, outline)) = known.familiar.find(sql.as_bytes(), manner)

@@ -333,3 +333,9 @@ BEGIN;
 UPDATE U&"order\0073" o SET small = 3 FROM customers s WHERE s.id = o.id AND o.paid RETURNING o.id;
 UPDATE public /* here */ . orders o SET small = 3 FROM customers s WHERE s.id = o.id AND o.paid RETURNING o.id;
 ROLLBACK;
+
+-- name: collations of domains
+BEGIN;
+CREATE DOMAIN loud AS text COLLATE "de-x-icu";
+MERGE INTO orders t USING (SELECT id, upper(name)::loud AS up FROM customers) s ON t.id = s.id WHEN MATCHED AND s.up < 'a' THEN UPDATE SET note = 'upper' WHEN MATCHED THEN UPDATE SET note = 'other';
+ROLLBACK;

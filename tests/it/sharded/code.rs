@@ -1,7 +1,7 @@
 //! Code of users that runs beside statements: triggers, functions, policies, views. What would see only one shard's rows is
 //! refused, what touches no table runs.
 
-use super::defined::{PLACES, Three, all, said};
+use super::defined::{PLACES, Three, all, said, told};
 use crate::support::raw::Raw;
 
 const DEFINED: &[&str] = &[
@@ -238,4 +238,33 @@ async fn a_materialized_view_from_before_isnt_refreshed_from_one_shards_rows() {
     assert!(told.starts_with("0A000"), "{told}");
     all(&mut raw, &["REFRESH MATERIALIZED VIEW public.texts"]).await;
     assert_eq!(raw.value("SELECT n FROM texts").await, "1");
+}
+
+/// What triggers say of rows is told, whichever shards have them; of the copies of a reference table once.
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_of_triggers_are_told() {
+    let three = Three::start("codenotices", PLACES).await;
+    let mut raw = three.client().await;
+    let made = [
+        "CREATE TABLE customers (id bigint PRIMARY KEY, n bigint)",
+        "CREATE TABLE countries (code text PRIMARY KEY, n bigint)",
+        "CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN RAISE NOTICE 'written'; RETURN NEW; END$$",
+        "CREATE TRIGGER says AFTER INSERT OR UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION says()",
+        "CREATE TRIGGER says AFTER INSERT OR UPDATE ON countries FOR EACH ROW EXECUTE FUNCTION says()",
+    ];
+    all(&mut raw, &made).await;
+    for (sql, rows) in [
+        ("INSERT INTO customers VALUES (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)", 5),
+        ("INSERT INTO customers SELECT g, g FROM generate_series(6, 20) g", 15),
+        ("UPDATE customers SET n = n + 1", 20),
+        ("UPDATE customers c SET n = c.n + o.id FROM customers o WHERE o.n = c.id + 1 AND o.id > 10", 10),
+        ("INSERT INTO countries VALUES ('FR', 1), ('DE', 2)", 2),
+        ("UPDATE countries SET n = 3", 2),
+    ] {
+        let frames = raw.query(sql).await.unwrap();
+        let notices = frames.iter().filter(|frame| frame.kind == b'N').count();
+        assert_eq!(notices, rows, "{sql}: {}", told(&frames));
+    }
+    three.same().await;
 }

@@ -56,3 +56,46 @@ async fn views_ask_for_their_own_privileges() {
     assert_eq!(raw.value("SELECT count(*) FROM plain").await, "60");
     all(&mut raw, &["RESET ROLE"]).await;
 }
+
+/// `EXISTS (SELECT * …)` needs no columns, and the privilege on all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn stars_ask_for_all_columns() {
+    let three = Three::start("starmay", PLACES).await;
+    let mut raw = three.client().await;
+    let made = [
+        "CREATE TABLE customers (id bigint PRIMARY KEY, country text)",
+        "CREATE TABLE orders (customer_id bigint, id bigint, about bigint, secret text, PRIMARY KEY (customer_id, id))",
+        "CREATE TABLE countries (code text PRIMARY KEY, secret text)",
+        "INSERT INTO customers SELECT g, 'c' || g % 3 FROM generate_series(1, 60) g",
+        "INSERT INTO orders SELECT g, g, g + 1 FROM generate_series(1, 60) g",
+        "INSERT INTO countries VALUES ('c1'), ('c2')",
+        "GRANT reader TO app",
+        "GRANT SELECT ON customers TO reader",
+        "GRANT SELECT (customer_id, id, about) ON orders TO reader",
+        "GRANT SELECT (code) ON countries TO reader",
+    ];
+    all(&mut raw, &made).await;
+    let asks = |star: &str| {
+        [
+            format!("SELECT count(*) FROM customers c WHERE EXISTS (SELECT {star} FROM orders o WHERE o.about = c.id)"),
+            format!(
+                "SELECT count(*) FROM customers c, orders p WHERE p.about = c.id AND EXISTS (SELECT {star} FROM countries o \
+                 WHERE o.code = c.country)"
+            ),
+        ]
+    };
+    for star in ["*", "o.*"] {
+        all(&mut raw, &["SET ROLE reader"]).await;
+        for sql in asks(star) {
+            let said = told(&raw.query(&sql).await.unwrap());
+            assert!(said.starts_with("42501"), "{sql}: {said}");
+        }
+        for sql in asks("1") {
+            assert_ne!(raw.value(&sql).await, "0", "{sql}");
+        }
+        all(&mut raw, &["RESET ROLE"]).await;
+        for sql in asks(star) {
+            assert_ne!(raw.value(&sql).await, "0", "{sql}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What stays of a statement whose rows are found first, where it names columns of other tables: these come with the rows.
 
 use super::{Finding, ROWS, Told};
-use crate::catalog::schema::Collation;
+use crate::catalog::schema::{Collation, Type};
 use crate::plan::sharded::Refusal;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::refuse::unsupported;
@@ -55,7 +55,8 @@ impl Finding<'_> {
     /// Puts what came with the row in place of other tables' columns, and of sub-queries.
     pub(super) fn replace_others(&mut self, expr: &Expr) -> Result<(), Refusal> {
         let others = self.others(expr)?;
-        if !others.is_empty() && self.names_elements() {
+        // They take names from their arguments' texts.
+        if !others.is_empty() && self.mentions(&["xmlforest", "xmlattributes"]) {
             return Err(unsupported(
                 "xml",
                 "XML whose elements bear the names of other tables' columns, in such a write",
@@ -73,12 +74,10 @@ impl Finding<'_> {
         self.queries(expr, bare(expr).span)
     }
 
-    /// `xmlforest` and `xmlattributes` take names from their arguments' texts.
-    fn names_elements(&self) -> bool {
-        let named = ["xmlforest", "xmlattributes"];
-        let standard = self.writing.resolver.context.standard_strings;
-        Lexer::new(self.sql.as_bytes(), standard)
-            .any(|token| named.iter().any(|name| token.is(self.sql.as_bytes(), name)))
+    /// Whether the statement has one of these words, in lower case.
+    fn mentions(&self, words: &[&str]) -> bool {
+        let (sql, standard) = (self.sql.as_bytes(), self.writing.resolver.context.standard_strings);
+        Lexer::new(sql, standard).any(|token| token.is_name() && words.contains(&token.name(sql).as_str()))
     }
 
     /// Sub-queries of RETURNING that stand by themselves: PostgreSQL, too, answers each once.
@@ -124,13 +123,21 @@ impl Finding<'_> {
     }
 
     /// Notes that a value stands within an expression without its collation, which isn't known. Arrays carry none. Where the
-    /// statement has but the database's own, that one is meant.
+    /// statement can have but the database's own, that one is meant: others come by COLLATE, columns and domains.
     fn lose_collation(&mut self, at: usize) {
-        let sql = self.sql.as_bytes();
-        let standard = self.writing.resolver.context.standard_strings;
+        let types = &self.writing.resolver.context.schema.types;
+        let domain = |known: &&Type| known.kind == b'd' && known.collatable;
+        let domains = || types.values().filter(domain);
+        let named: Vec<&str> = domains().map(|known| known.name.as_str()).chain(["collate"]).collect();
+        let returned = |call: &Called| {
+            let functions = self.writing.resolver.context.schema.functions.get(&call.name);
+            functions.is_some_and(|all| all.iter().any(|function| domains().any(|known| known.oid == function.returns)))
+        };
         let other = |column: &OutColumn| matches!(&column.collation, Known::Collation(it) if !self.is_own(it));
-        let others = Lexer::new(sql, standard).any(|token| token.is(sql, "collate"))
-            || self.analysis().refs.iter().any(|item| item.columns.iter().any(other));
+        let analysis = self.analysis();
+        let others = self.mentions(&named)
+            || analysis.calls.iter().any(returned)
+            || analysis.refs.iter().any(|item| item.columns.iter().any(other));
         if others {
             self.uncollated.insert(at);
         }

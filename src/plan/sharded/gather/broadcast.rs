@@ -1,6 +1,6 @@
 //! Inputs that may go along whole to the shards of another one, which then answer the statement as over reference tables.
 
-use super::{Levels, Placed, place};
+use super::{Levels, Placed, levels, place};
 use crate::catalog::schema::Oid;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::confine::conditions;
@@ -77,7 +77,7 @@ fn broadcast(
     for (span, list) in &levels.stars {
         edits.replace(*span, list.clone());
     }
-    planner.analysis.idle_stars.iter().for_each(|span| edits.replace(*span, "1"));
+    levels::idle_stars(planner.analysis, &mut edits);
     for (span, id, name) in &planner.analysis.long_names {
         if let Some(item) = planner.analysis.refs.get(*id).filter(|_| others().any(|made| made.tables.contains(id))) {
             edits.replace(*span, format!("{}{name}", ident(&item.name)));

@@ -143,7 +143,8 @@ impl Search<'_, '_> {
         if pairs.iter().any(|(_, (id, _))| *id != outer) || !stands(spot.select, joined.place.1) {
             return None;
         }
-        let name = format!("pgbraid_s{}", query.span.start);
+        // One that isn't there yet: what was rewritten before has moved.
+        let name = (query.span.start..).map(|at| format!("pgbraid_s{at}")).find(|name| !planner.sql.contains(name))?;
         let mut edits = Edits::default();
         let (value, mut list) = self.value(item, level, &name)?;
         let mut groups = Vec::new();

@@ -15,6 +15,7 @@ use crate::plan::sharded::query::Planner;
 use crate::plan::sharded::splice::{Edits, text};
 use crate::plan::sharded::walk::{Part, any, conjuncts, parts};
 use crate::sql::ast::*;
+use crate::sql::quote::ident;
 
 /// An input in the making: a table, or several that are joined on the shards.
 #[derive(Default)]
@@ -310,6 +311,8 @@ impl<'p, 'b> Levels<'p, 'b> {
                 filters.extend(references(planner, self.base, &asks, &input.members));
                 filters.extend(around(planner, self.base, &self.frames, &input.members));
             }
+            let tables = input.members.iter().copied().chain(input.outer.iter().map(|outer| outer.id));
+            filters.extend(tables.filter_map(|id| privileges(analysis, id)).map(|asked| vec![text(asked)]));
             self.removed.extend(&removed);
             let Together { members, outer, .. } = input;
             self.drafts.push(Draft { members, outer, filters, removed, from, set });
@@ -325,12 +328,28 @@ impl<'p, 'b> Levels<'p, 'b> {
     }
 }
 
+/// What is always true, and for which PostgreSQL asks for the privilege on all of a table's columns, as it does for a `*`
+/// that needs none of them (`markVarForSelectPriv`).
+pub fn privileges(analysis: &Analysis, id: RefId) -> Option<String> {
+    let idle = analysis.idle_stars.iter().any(|star| star.tables.contains(&id));
+    let name = &analysis.refs.get(id).filter(|_| idle)?.name;
+    Some(format!("{}.* IS NULL OR true", ident(name)))
+}
+
+/// Puts such conditions in the place of the stars.
+pub fn idle_stars(analysis: &Analysis, edits: &mut Edits) {
+    for star in &analysis.idle_stars {
+        let asked = star.tables.iter().filter_map(|&id| privileges(analysis, id));
+        edits.replace(star.span, asked.collect::<Vec<_>>().join(", "));
+    }
+}
+
 /// A `*` of a select list that stands for all of FROM, and what stands for it where FROM gets more columns. The inner
 /// `None`: there is none. `None`: its columns aren't known one by one.
 pub fn star_list(planner: &Planner<'_>, select: &Select, query: Option<&Query>) -> Option<Option<(Span, String)>> {
     let analysis = planner.analysis;
-    let star =
-        |item: &&SelectItem| matches!(item.kind, SelectItemKind::Star(_)) && !analysis.idle_stars.contains(&item.span);
+    let idle = |item: &SelectItem| analysis.idle_stars.iter().any(|star| star.span == item.span);
+    let star = |item: &&SelectItem| matches!(item.kind, SelectItemKind::Star(_)) && !idle(item);
     let all = |item: &SelectItem| matches!(item.kind, SelectItemKind::Star(None));
     let stars: Vec<&SelectItem> = select.items.iter().filter(star).collect();
     let star = match stars.as_slice() {

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use self::joined::quoted;
-use self::levels::{Draft, Levels};
+use self::levels::{Draft, Levels, privileges};
 use self::push::inside;
 use self::semi::Made;
 use self::whole::Whole;
@@ -66,7 +66,8 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits, once: &[String], all: bool)
             Source::Table { home: home @ (Home::Sharded(..) | Home::Unsharded | Home::Reference) }
                 if all || *home != Home::Reference =>
             {
-                rest.draft(planner, &Draft::alone(id))?;
+                let filters = privileges(analysis, id).map(|asked| vec![text(asked)]);
+                rest.draft(planner, &Draft { filters: filters.into_iter().collect(), ..Draft::alone(id) })?;
             }
             Source::View { inside, .. } => {
                 let kinds = Kinds::of(analysis, inside.clone());
@@ -145,7 +146,7 @@ impl Rest {
     ) -> Self {
         levels.removed.iter().for_each(|span| edits.replace(*span, "true"));
         levels.stars.iter().for_each(|(span, list)| edits.replace(*span, list.clone()));
-        analysis.idle_stars.iter().for_each(|span| edits.replace(*span, "1"));
+        levels::idle_stars(analysis, &mut edits);
         let (inputs, gathered, made, placed, proof) = Default::default();
         Self { edits, inputs, columns, gathered, made, placed, proof }
     }
