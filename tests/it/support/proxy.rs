@@ -40,8 +40,19 @@ impl Proxy {
     }
 
     async fn start_with(configuration: &str, fault: Option<&str>) -> Self {
-        let address = format!("127.0.0.1:{}", free_port().unwrap());
-        let http = format!("127.0.0.1:{}", free_port().unwrap());
+        loop {
+            match Self::start_on_free_ports(configuration, fault).await {
+                Ok(proxy) => return proxy,
+                // Free ports are those that connections to others take too.
+                Err(why) => assert!(why.contains("Address already in use"), "the proxy ended at once: {why}"),
+            }
+        }
+    }
+
+    async fn start_on_free_ports(configuration: &str, fault: Option<&str>) -> Result<Self, String> {
+        let port = free_port().unwrap();
+        let other = std::iter::repeat_with(|| free_port().unwrap()).find(|other| *other != port).unwrap();
+        let (address, http) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{other}"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pgbraid.toml");
         std::fs::write(&file, complete(configuration, &address, &http)).unwrap();
@@ -60,12 +71,13 @@ impl Proxy {
         let mut proxy = Self { address, http, pid, supervisor, commands, dir };
         let begin = Instant::now();
         while Raw::open(&proxy.address).await.is_err() {
-            let ended = proxy.supervisor.try_wait().unwrap();
-            assert!(ended.is_none(), "the proxy ended at once ({ended:?}):\n{}", proxy.log());
+            if let Some(status) = proxy.supervisor.try_wait().unwrap() {
+                return Err(format!("{status:?}\n{}", proxy.log()));
+            }
             assert!(begin.elapsed() < PATIENCE, "the proxy doesn't listen:\n{}", proxy.log());
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        proxy
+        Ok(proxy)
     }
 
     /// The shop through this proxy, as the application's user.
