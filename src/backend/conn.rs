@@ -31,8 +31,7 @@ pub struct CancelTarget {
     pub tls: Option<Box<str>>,
     /// Our own end of it.
     pub local: Option<SocketAddr>,
-    born: Instant,
-    /// When the last request went to it, in microseconds from `born`.
+    /// When the last request went to it, in microseconds of Unix time; 0: none yet.
     requested: AtomicU64,
     /// Statements prepared on it.
     prepared: AtomicU32,
@@ -52,7 +51,6 @@ impl CancelTarget {
             connected: SystemTime::now(),
             tls: None,
             local: None,
-            born: Instant::now(),
             requested: AtomicU64::new(0),
             prepared: AtomicU32::new(0),
             on_their_way: AtomicUsize::new(0),
@@ -61,14 +59,15 @@ impl CancelTarget {
         }
     }
 
-    /// A request goes to it now.
+    /// A request goes to it; in microseconds of Unix time.
     #[inline]
-    pub fn requests(&self, now: Instant) {
-        self.requested.store(now.saturating_duration_since(self.born).as_micros() as u64, Ordering::Relaxed);
+    pub fn requests(&self, now: u64) {
+        self.requested.store(now, Ordering::Relaxed);
     }
 
     pub fn requested(&self) -> SystemTime {
-        self.connected + Duration::from_micros(self.requested.load(Ordering::Relaxed))
+        let requested = SystemTime::UNIX_EPOCH + Duration::from_micros(self.requested.load(Ordering::Relaxed));
+        requested.max(self.connected)
     }
 
     #[inline]

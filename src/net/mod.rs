@@ -1,6 +1,7 @@
 //! Streams (plain, TLS, Unix) and listeners: the only place that names sockets.
 
 mod connect;
+mod direct;
 mod end_point;
 mod framed;
 mod listen;

@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
+use super::direct::Direct;
 use super::end_point;
 use super::pipe::Pipe;
 use super::socket::{Parked, Plain, Socket, gone, peer_of};
@@ -20,8 +21,8 @@ pub struct Stream(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(Direct<TcpStream>),
+    Unix(Direct<UnixStream>),
     /// The other end is in this process.
     Pipe(Pipe),
     /// Nothing any more: TLS was to be put on it, and failed.
@@ -59,11 +60,11 @@ impl Stream {
             .with_time(crate::base::limits::KEEPALIVE_IDLE)
             .with_interval(crate::base::limits::KEEPALIVE_INTERVAL);
         socket.set_tcp_keepalive(&keepalive)?;
-        Ok(Self(Kind::Tcp(tcp)))
+        Ok(Self(Kind::Tcp(Direct::new(tcp))))
     }
 
     pub fn from_unix(unix: UnixStream) -> Self {
-        Self(Kind::Unix(unix))
+        Self(Kind::Unix(Direct::new(unix)))
     }
 
     /// One end of a connection within the process.
@@ -82,8 +83,8 @@ impl Stream {
     /// The socket, to put TLS on it; `prefix` is what was already read from it. `None` if TLS is on it.
     pub(super) fn into_socket(self, prefix: Vec<u8>) -> Option<Socket> {
         match self.0 {
-            Kind::Tcp(tcp) => Some(Socket::new(Plain::Tcp(tcp), prefix)),
-            Kind::Unix(unix) => Some(Socket::new(Plain::Unix(unix), prefix)),
+            Kind::Tcp(tcp) => Some(Socket::new(Plain::Tcp(tcp.socket), prefix)),
+            Kind::Unix(unix) => Some(Socket::new(Plain::Unix(unix.socket), prefix)),
             Kind::ToServer(_) | Kind::FromClient(_) | Kind::Pipe(_) | Kind::Gone => None,
         }
     }
@@ -104,7 +105,7 @@ impl Stream {
     /// Who is at the other end, for logs: `address:port`, or `unix`. A system call.
     pub fn peer(&self) -> String {
         match &self.0 {
-            Kind::Tcp(tcp) => peer_of(tcp),
+            Kind::Tcp(tcp) => peer_of(&tcp.socket),
             Kind::Unix(_) => "unix".into(),
             Kind::Pipe(_) => "within".into(),
             Kind::Gone => "?".into(),
@@ -116,7 +117,7 @@ impl Stream {
     /// Our own end of a TCP connection. A system call.
     pub fn local(&self) -> Option<SocketAddr> {
         match &self.0 {
-            Kind::Tcp(tcp) => tcp.local_addr().ok(),
+            Kind::Tcp(tcp) => tcp.socket.local_addr().ok(),
             Kind::Unix(_) | Kind::Pipe(_) | Kind::Gone => None,
             Kind::ToServer(tls) => tls.get_ref().0.local(),
             Kind::FromClient(client) => client.tls.get_ref().0.local(),
@@ -168,8 +169,8 @@ impl Stream {
     /// Ready when a read would give bytes, end of stream or an error. May be a false alarm: whoever waits by it must
     /// then try to read.
     #[inline]
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.0 {
+    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
             Kind::Tcp(tcp) => tcp.poll_read_ready(cx),
             Kind::Unix(unix) => unix.poll_read_ready(cx),
             Kind::Pipe(pipe) => pipe.poll_read_ready(cx),
@@ -188,11 +189,33 @@ impl Stream {
     /// Nothing is known to have come, not even the end. Costs no lock and no waker.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        let waits = |tried: io::Result<()>| tried.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         match &self.0 {
-            Kind::Tcp(tcp) => waits(tcp.try_io(Interest::READABLE, || Ok(()))),
-            Kind::Unix(unix) => waits(unix.try_io(Interest::READABLE, || Ok(()))),
+            Kind::Tcp(tcp) => tcp.is_quiet(),
+            Kind::Unix(unix) => unix.is_quiet(),
             _ => false,
+        }
+    }
+
+    /// Reads once: as `poll_read`, for less.
+    #[inline]
+    pub fn poll_take(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Tcp(tcp) => tcp.poll_read(buffer, cx),
+            Kind::Unix(unix) => unix.poll_read(buffer, cx),
+            _ => {
+                let mut room = ReadBuf::new(buffer);
+                Pin::new(self).poll_read(cx, &mut room).map_ok(|()| room.filled().len())
+            }
+        }
+    }
+
+    /// Writes once: as `poll_write`, for less.
+    #[inline]
+    pub fn poll_put(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Tcp(tcp) => tcp.poll_write(bytes, cx),
+            Kind::Unix(unix) => unix.poll_write(bytes, cx),
+            _ => Pin::new(self).poll_write(cx, bytes),
         }
     }
 
@@ -202,8 +225,8 @@ impl Stream {
     /// Those of the operating system; the connection is lost then.
     pub fn detach(self) -> io::Result<Detached> {
         Ok(Detached(match self.0 {
-            Kind::Tcp(tcp) => DetachedKind::Plain(Parked::Tcp(tcp.into_std()?)),
-            Kind::Unix(unix) => DetachedKind::Plain(Parked::Unix(unix.into_std()?)),
+            Kind::Tcp(tcp) => DetachedKind::Plain(Parked::Tcp(tcp.socket.into_std()?)),
+            Kind::Unix(unix) => DetachedKind::Plain(Parked::Unix(unix.socket.into_std()?)),
             Kind::Pipe(_) | Kind::Gone => return Err(gone()),
             Kind::ToServer(mut tls) => {
                 tls.get_mut().0.park()?;
@@ -225,8 +248,8 @@ impl Detached {
     pub fn attach(self) -> io::Result<Stream> {
         Ok(Stream(match self.0 {
             DetachedKind::Plain(parked) => match parked.attach()? {
-                Plain::Tcp(tcp) => Kind::Tcp(tcp),
-                Plain::Unix(unix) => Kind::Unix(unix),
+                Plain::Tcp(tcp) => Kind::Tcp(Direct::new(tcp)),
+                Plain::Unix(unix) => Kind::Unix(Direct::new(unix)),
                 Plain::Parked(_) | Plain::Gone => return Err(gone()),
             },
             DetachedKind::ToServer(mut tls) => {
@@ -268,8 +291,8 @@ impl AsyncRead for Stream {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Kind::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Kind::Tcp(tcp) => Pin::new(tcp.tokio()).poll_read(cx, buf),
+            Kind::Unix(unix) => Pin::new(unix.tokio()).poll_read(cx, buf),
             Kind::Pipe(pipe) => pipe.poll_read(cx, buf),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => {
@@ -292,8 +315,8 @@ impl AsyncWrite for Stream {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
-            Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Kind::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
+            Kind::Tcp(tcp) => Pin::new(tcp.tokio()).poll_write(cx, buf),
+            Kind::Unix(unix) => Pin::new(unix.tokio()).poll_write(cx, buf),
             Kind::Pipe(pipe) => pipe.poll_write(cx, buf),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_write(cx, buf),
@@ -312,8 +335,8 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Kind::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Kind::Tcp(tcp) => Pin::new(tcp.tokio()).poll_shutdown(cx),
+            Kind::Unix(unix) => Pin::new(unix.tokio()).poll_shutdown(cx),
             Kind::Pipe(_) => Poll::Ready(Ok(())),
             Kind::Gone => Poll::Ready(Err(gone())),
             Kind::ToServer(tls) => Pin::new(tls).poll_shutdown(cx),
@@ -328,8 +351,8 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
-            Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Kind::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
+            Kind::Tcp(tcp) => Pin::new(tcp.tokio()).poll_write_vectored(cx, bufs),
+            Kind::Unix(unix) => Pin::new(unix.tokio()).poll_write_vectored(cx, bufs),
             Kind::Pipe(pipe) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
                 pipe.poll_write(cx, first.map(|buf| &**buf).unwrap_or_default())

@@ -34,7 +34,7 @@ pub struct Client {
     born: Instant,
     /// Since when it waits for a server connection, in microseconds from `born`.
     waits_since: AtomicU64,
-    /// When its last request came, in microseconds from `born`; 0: none yet.
+    /// When its last request came, in microseconds of Unix time; 0: none yet.
     requested: AtomicU64,
     pin: AtomicU8,
     prepared: AtomicU64,
@@ -45,6 +45,8 @@ pub struct Client {
     ending: AtomicBool,
     killed: AtomicBool,
     waker: AtomicWaker,
+    /// Whoever waited has been woken, or nobody has waited yet.
+    woken: AtomicBool,
     /// The inner sessions of a client of several shards: what is done to it is done to them.
     followers: Mutex<Vec<Arc<Client>>>,
 }
@@ -83,6 +85,7 @@ impl Client {
             ending: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            woken: AtomicBool::new(true),
             followers: Mutex::default(),
         }
     }
@@ -107,16 +110,16 @@ impl Client {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// A request of its is being served.
+    /// A request of its is being served; in microseconds of Unix time.
     #[inline]
-    pub(super) fn requests(&self, now: Instant) {
-        self.requested.store(now.saturating_duration_since(self.born).as_micros() as u64, Ordering::Relaxed);
+    pub(super) fn requests(&self, now: u64) {
+        self.requested.store(now, Ordering::Relaxed);
     }
 
     /// When its last request came.
     pub fn requested(&self) -> Option<SystemTime> {
         let micros = self.requested.load(Ordering::Relaxed);
-        (micros > 0).then(|| self.connected + Duration::from_micros(micros))
+        (micros > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
     }
 
     fn age_micros(&self) -> u64 {
@@ -164,7 +167,7 @@ impl Client {
         let target = link.as_ref().map(|target| (target.clone(), target.threaten()));
         if target.is_none() && self.state() == State::Waiting {
             self.cancelled.store(true, Ordering::Release);
-            self.waker.wake();
+            self.wake();
         }
         target
     }
@@ -196,7 +199,7 @@ impl Client {
     /// The session shall end as soon as it is outside a transaction.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Release);
-        self.waker.wake();
+        self.wake();
     }
 
     /// The session shall end at once, whatever it does.
@@ -215,9 +218,24 @@ impl Client {
         self.ending.load(Ordering::Acquire)
     }
 
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Asks to be woken when it shall end, or a cancel request comes. What it has come to must be looked at afterwards.
     #[inline]
     pub(super) fn register(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
+    }
+
+    /// The same for a task that never asks with another waker: it may have asked already.
+    #[inline]
+    pub(super) fn register_still(&self, waker: &std::task::Waker) {
+        if self.woken.load(Ordering::Acquire) {
+            self.woken.store(false, Ordering::Release);
+            self.waker.register(waker);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
 
@@ -36,6 +37,8 @@ pub struct Worker {
     databases: RefCell<HashMap<Arc<str>, Rc<LocalDatabase>>>,
     sharded: RefCell<HashMap<Arc<str>, Rc<LocalSharded>>>,
     next: Cell<u64>,
+    /// One moment by the clock, and of Unix time.
+    began: (Instant, Duration),
 }
 
 impl Worker {
@@ -52,7 +55,14 @@ impl Worker {
             databases: RefCell::default(),
             sharded: RefCell::default(),
             next: Cell::new(1),
+            began: (Instant::now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
         }
+    }
+
+    /// Microseconds of Unix time.
+    #[inline]
+    pub(super) fn unix_micros(&self, at: Instant) -> u64 {
+        (self.began.1 + at.saturating_duration_since(self.began.0)).as_micros() as u64
     }
 
     /// A number that no other call in this process gives.

@@ -43,15 +43,20 @@ impl Session {
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Misbehaved(format!("invalid message length ({error:?})"))),
             };
-            let held = match link.queue.front() {
-                Some(Expect::Ours(_) | Expect::PutBack { .. }) => true,
-                Some(Expect::Query { edits: Some(edits), .. }) => edits.hides(),
-                _ => link.discarding,
-            };
-            if matches!(frame.tag, back::DATA_ROW | back::COPY_DATA) && !held {
-                link.retry = None;
-                link.passing = frame.len;
-                continue;
+            match frame.tag {
+                back::DATA_ROW | back::COPY_DATA if !held(link) => {
+                    link.retry = None;
+                    link.passing = frame.len;
+                    continue;
+                }
+                back::PARSE_COMPLETE | back::BIND_COMPLETE | back::ROW_DESCRIPTION | back::NO_DATA
+                    if rest.len() >= frame.len && !link.discarding && passes(link, frame.tag) =>
+                {
+                    self.ready += frame.len;
+                    self.make_up(link);
+                    continue;
+                }
+                _ => {}
             }
             if frame.len > limits::SERVER_CONTROL_MESSAGE {
                 return Err(Misbehaved(format!("message \"{}\" of {} bytes", char::from(frame.tag), frame.len)));
@@ -84,7 +89,15 @@ impl Session {
     }
 
     /// Says what is ours to say, as far as its turn has come.
+    #[inline]
     pub(super) fn make_up(&mut self, link: &mut Link) {
+        if matches!(link.queue.front(), Some(Expect::MadeUpParse | Expect::MadeUpClose | Expect::CopyEnd)) {
+            self.make_up_now(link);
+        }
+    }
+
+    #[cold]
+    fn make_up_now(&mut self, link: &mut Link) {
         while let Some(expect) = link.queue.front() {
             let bytes: &[u8] = match expect {
                 Expect::MadeUpParse => &[back::PARSE_COMPLETE, 0, 0, 0, 4],
@@ -417,6 +430,30 @@ impl Session {
         }
         Ok(ending)
     }
+}
+
+/// The client doesn't see what comes now, or not yet.
+#[inline]
+fn held(link: &Link) -> bool {
+    match link.queue.front() {
+        Some(Expect::Ours(_) | Expect::PutBack { .. }) => true,
+        Some(Expect::Query { edits: Some(edits), .. }) => edits.hides(),
+        _ => link.discarding,
+    }
+}
+
+/// An answer that was expected, is the client's and changes nothing here: true, and no longer expected.
+#[inline]
+fn passes(link: &mut Link, tag: u8) -> bool {
+    match (tag, link.queue.front()) {
+        (back::ROW_DESCRIPTION, Some(Expect::Query { edits: None, .. })) => return true,
+        (back::PARSE_COMPLETE, Some(Expect::Parse { statement: None, ours: false, .. }))
+        | (back::BIND_COMPLETE, Some(Expect::Bind { .. }))
+        | (back::ROW_DESCRIPTION | back::NO_DATA, Some(Expect::Describe(Described::Portal))) => {}
+        _ => return false,
+    }
+    link.queue.pop_front();
+    true
 }
 
 /// What the client is told when a server breaks the protocol.

@@ -27,6 +27,7 @@ pub use client::Client;
 pub use context::{LocalDatabase, Worker};
 pub use welcome::{Seat, serve};
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use crate::backend::LocalPool;
 use crate::backend::conn::Parameters;
 use crate::backend::database::Purpose;
 use crate::backend::login::Identity;
-use crate::backend::settings::{Tracker, Value};
+use crate::backend::settings::{Settings, Tracker, Value};
 use crate::base::{Lsn, PgError};
 use crate::catalog::defaults::SEARCH_PATH;
 use crate::config::{Consistency, User};
@@ -70,6 +71,7 @@ pub struct Session {
     /// A request failed here before a server saw it: its messages are dropped up to Sync.
     rejecting: bool,
     settings: Tracker,
+    reads: RefCell<Reads>,
     /// What the client knows by ParameterStatus.
     reported: Arc<Parameters>,
     statements: Statements,
@@ -101,24 +103,20 @@ impl Session {
     /// The plan of a query string as this session reads it.
     #[inline]
     fn plan(&self, sql: &[u8]) -> Rc<Plan> {
+        let mut reads = self.reads.borrow_mut();
         let settings = self.settings.current();
+        if !Arc::ptr_eq(&reads.under, settings) {
+            *reads = Reads::under(settings);
+        }
         // The lexer needs bytes below 0x80 to be ASCII wherever they stand.
-        let encoding = settings.get("client_encoding").map(value_text);
-        if encoding.is_some_and(|name| !is_ascii_superset(name)) && !sql.is_ascii() {
+        if reads.hides_ascii && !sql.is_ascii() {
             return Rc::new(Plan::unknown(sql.len()));
         }
-        let reading = Reading {
-            search_path_is_default: is_default_path(settings.get("search_path")),
-            standard_strings: self.standard_strings(),
-        };
-        self.database.plan(sql, reading, &self.worker.key)
+        self.database.plan(sql, reads.reading, &self.worker.key)
     }
 
     fn standard_strings(&self) -> bool {
-        match self.settings.current().get("standard_conforming_strings") {
-            None => true,
-            Some(value) => ["on", "true", "yes", "1"].contains(&value_text(value)),
-        }
+        standard_strings(self.settings.current())
     }
 
     fn search_path(&self) -> Option<Value> {
@@ -131,6 +129,32 @@ impl Session {
         }
         self.pin = pin;
         self.client.set_pin(pin);
+    }
+}
+
+/// How texts are read under some settings.
+struct Reads {
+    under: Arc<Settings>,
+    reading: Reading,
+    /// The client's encoding hides ASCII bytes within other characters.
+    hides_ascii: bool,
+}
+
+impl Reads {
+    fn under(settings: &Arc<Settings>) -> Self {
+        let reading = Reading {
+            search_path_is_default: is_default_path(settings.get("search_path")),
+            standard_strings: standard_strings(settings),
+        };
+        let encoding = settings.get("client_encoding").map(value_text);
+        Self { under: settings.clone(), reading, hides_ascii: encoding.is_some_and(|name| !is_ascii_superset(name)) }
+    }
+}
+
+fn standard_strings(settings: &Settings) -> bool {
+    match settings.get("standard_conforming_strings") {
+        None => true,
+        Some(value) => ["on", "true", "yes", "1"].contains(&value_text(value)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 use super::Session;
 use super::downstream::{Misbehaved, misbehaved};
@@ -89,7 +89,7 @@ impl Session {
                 }
             }
             if !moved {
-                self.client.register(cx.waker());
+                self.client.register_still(cx.waker());
                 if self.client.is_killed() {
                     return Poll::Ready(End::ClientGone(Some(going_away())));
                 }
@@ -204,7 +204,7 @@ impl Session {
         let mut written = 0;
         while written < ready {
             let bytes = self.output.filled().get(..ready - written).unwrap_or_default();
-            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            match self.stream.poll_put(bytes, cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
@@ -228,16 +228,11 @@ pub(in crate::session) fn poll_fill(
     buffer: &mut Buffer,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let mut room = ReadBuf::new(buffer.spare());
-    match Pin::new(stream).poll_read(cx, &mut room) {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        Poll::Ready(Ok(())) => {
-            let count = room.filled().len();
-            buffer.advance_tail(count);
-            Poll::Ready(Ok(count))
-        }
+    let read = stream.poll_take(buffer.spare(), cx);
+    if let Poll::Ready(Ok(count)) = read {
+        buffer.advance_tail(count);
     }
+    read
 }
 
 /// Writes as much of `out` as the socket takes.
@@ -249,7 +244,7 @@ pub(in crate::session) fn poll_send(
 ) -> io::Result<usize> {
     let mut sent = 0;
     while *written < out.len() {
-        match Pin::new(&mut *stream).poll_write(cx, out.get(*written..).unwrap_or_default()) {
+        match stream.poll_put(out.get(*written..).unwrap_or_default(), cx) {
             Poll::Pending => break,
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(count)) => {

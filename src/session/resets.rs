@@ -30,6 +30,15 @@ fn taken<'a>(kind: &Kind, base: &'a Settings) -> (Vec<(&'a str, &'a Value)>, boo
     }
 }
 
+/// Whether it may take away anything.
+fn may_take(kind: &Kind) -> bool {
+    match kind {
+        Kind::Set(set) => set.value == SetValue::Default,
+        Kind::Reset(_) | Kind::ResetAll | Kind::Discard(Discard::All) => true,
+        _ => false,
+    }
+}
+
 /// The statements that put them back.
 fn again(taken: &[(&str, &Value)], local: bool, charset: Charset) -> Vec<String> {
     taken.iter().map(|(name, value)| settings::set_again(name, value, local, charset)).collect()
@@ -39,7 +48,8 @@ impl Session {
     /// A query string with what puts back what its resets take away. `None`: it may be sent as it is.
     #[inline]
     pub(super) fn edited(&self, link: &Link, sql: &[u8], plan: &Plan) -> Option<(Vec<u8>, Box<Edits>)> {
-        if self.settings.base().is_empty() { None } else { self.edit(link, sql, plan) }
+        let resets = || plan.steps.iter().any(|step| may_take(&step.kind));
+        if self.settings.base().is_empty() || !resets() { None } else { self.edit(link, sql, plan) }
     }
 
     fn edit(&self, link: &Link, sql: &[u8], plan: &Plan) -> Option<(Vec<u8>, Box<Edits>)> {

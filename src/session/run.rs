@@ -168,21 +168,21 @@ impl Session {
         if self.client.is_ending() {
             return Err(Box::pin(self.tell_and_end(going_away())).await);
         }
-        let Self { client, stream, .. } = &*self;
-        poll_fn(|cx| {
-            client.register(cx.waker());
-            if client.is_ending() { Poll::Ready(Ok(())) } else { stream.poll_read_ready(cx) }
-        })
-        .await
-        .map_err(|_| Over)?;
-        if self.client.is_ending() {
-            return Ok(());
-        }
-        self.need_input();
-        let count = poll_fn(|cx| match poll_fill(&mut self.stream, &mut self.input, cx) {
-            // A false alarm: wait for the next, without holding a buffer.
-            Poll::Pending => Poll::Ready(Ok(None)),
-            Poll::Ready(result) => Poll::Ready(result.map(Some)),
+        let count = poll_fn(|cx| {
+            self.client.register_still(cx.waker());
+            if self.client.is_ending() {
+                return Poll::Ready(Ok(None));
+            }
+            if self.input.is_empty() && self.stream.poll_read_ready(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            self.need_input();
+            let read = poll_fill(&mut self.stream, &mut self.input, cx);
+            if read.is_pending() && self.input.is_empty() {
+                // A false alarm: wait for the next, without holding a buffer.
+                self.give_buffers();
+            }
+            read.map_ok(Some)
         });
         match count.await {
             Ok(Some(0)) | Err(_) => Err(Over),
@@ -260,8 +260,9 @@ impl Session {
         };
         self.timeouts.stop();
         self.client.set_state(State::Active);
-        self.client.requests(link.started);
-        link.conn.cancel.requests(link.started);
+        let now = self.worker.unix_micros(link.started);
+        self.client.requests(now);
+        link.conn.cancel.requests(now);
         let end = poll_fn(|cx| self.poll_relay(&mut link, cx)).await;
         self.client.set_state(State::Idle);
         match end {

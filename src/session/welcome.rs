@@ -1,5 +1,6 @@
 //! From AuthenticationOk to the first request: start-up parameters, what the server reports, the cancel key.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::effects::Transaction;
 use super::route::Target;
 use super::statements::Statements;
 use super::timeouts::Timeouts;
-use super::{Session, link};
+use super::{Reads, Session, link};
 use crate::backend::ShardedDatabase;
 use crate::backend::database::{Purpose, Template};
 use crate::backend::login::Identity;
@@ -87,6 +88,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         passing: 0,
         rejecting: false,
         settings: Tracker::new(Arc::default()),
+        reads: RefCell::new(Reads::under(&Arc::default())),
         reported: Arc::default(),
         statements: Statements::default(),
         status: b'I',

@@ -33,7 +33,8 @@ impl Frame {
 /// Splits off a string that ends in NUL: `(string, rest behind the NUL)`.
 #[inline]
 pub fn split_cstr(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(0, bytes)?;
+    // Most names are empty.
+    let end = if let [0, ..] = bytes { 0 } else { memchr::memchr(0, bytes)? };
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 

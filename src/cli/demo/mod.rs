@@ -4,7 +4,7 @@ pub mod shop;
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cluster::{Binaries, Cluster, ClusterOptions, random_hex, write_private};
@@ -224,13 +224,28 @@ async fn let_in(listen: &str) -> Result<(), Failure> {
 /// Runs one statement through the proxy with psql, which prints rows and errors as people know them.
 async fn exec(listen: &str, sql: &str) -> Result<ExitCode, Failure> {
     let (host, port) = connectable(listen);
-    let mut psql = tokio::process::Command::new(Binaries::find()?.program("psql"));
+    let mut psql = Command::new(Binaries::find()?.program("psql"));
     psql.args(["-X", "--no-password", "-P", "pager=off", "-v", "ON_ERROR_STOP=1", "-c", sql]);
     psql.arg(format!("host={} port={port}", host.trim_matches(['[', ']'])));
     psql.env("PGUSER", shop::APP_USER).env("PGPASSWORD", shop::APP_PASSWORD).env("PGDATABASE", shop::DATABASE);
-    psql.env("PGAPPNAME", "pgbraid demo").stdin(Stdio::null()).kill_on_drop(true);
-    let status = psql.status().await.map_err(|e| Failure::of("psql", e))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    psql.env("PGAPPNAME", "pgbraid demo").stdin(Stdio::null());
+    let mut psql = Running(psql.spawn().map_err(|e| Failure::of("psql", e))?);
+    loop {
+        match psql.0.try_wait().map_err(|e| Failure::of("psql", e))? {
+            Some(status) => return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// A child that doesn't outlive us.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[cfg(test)]
