@@ -61,8 +61,8 @@ pub struct Database {
     pub asynchronous: AtomicBool,
     followed: AtomicBool,
     pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
-    /// What servers report for given start-up settings.
-    templates: Mutex<HashMap<Arc<Settings>, Template>>,
+    /// What servers report for given start-up settings, by user: roles have settings of their own.
+    templates: Mutex<HashMap<String, HashMap<Arc<Settings>, Template>>>,
     offers: Arc<[mpsc::UnboundedSender<Offer>]>,
     paused: tokio::sync::watch::Sender<bool>,
     /// The same for those who needn't wait: each statement looks at it, and a look at the channel takes its lock.
@@ -275,18 +275,19 @@ impl Database {
         lock(&self.pools).values().cloned().collect()
     }
 
-    /// What a server reported when these start-up settings were put in force.
-    pub fn template(&self, settings: &Settings) -> Option<(Arc<Settings>, Template)> {
+    /// What a server reported when this user's start-up settings were put in force.
+    pub fn template(&self, user: &str, settings: &Settings) -> Option<(Arc<Settings>, Template)> {
         let templates = lock(&self.templates);
-        templates.get_key_value(settings).map(|(settings, template)| (settings.clone(), template.clone()))
+        let (settings, template) = templates.get(user)?.get_key_value(settings)?;
+        Some((settings.clone(), template.clone()))
     }
 
-    pub fn set_template(&self, settings: Arc<Settings>, template: Template) {
+    pub fn set_template(&self, user: &str, settings: Arc<Settings>, template: Template) {
         let mut templates = lock(&self.templates);
-        if templates.len() >= limits::STARTUP_TEMPLATES {
+        if templates.values().map(HashMap::len).sum::<usize>() >= limits::STARTUP_TEMPLATES {
             templates.clear();
         }
-        templates.insert(settings, template);
+        templates.entry(user.to_owned()).or_default().insert(settings, template);
     }
 
     pub fn clear_templates(&self) {

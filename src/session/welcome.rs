@@ -145,7 +145,7 @@ impl Session {
         let settings = startup_settings(parameters)?;
         self.note_commit_settings(&settings);
         let shared = self.database.shared.clone();
-        if let Some((settings, template)) = shared.template(&settings) {
+        if let Some((settings, template)) = shared.template(&self.identity.user, &settings) {
             self.settings = Tracker::new(settings);
             self.reported = template.reported;
             self.say(|out| out.extend_from_slice(&template.notices));
@@ -169,7 +169,7 @@ impl Session {
         self.reported = conn.reported.clone();
         self.say(|out| out.extend_from_slice(&notices));
         let template = Template { reported: self.reported.clone(), notices: notices.into() };
-        shared.set_template(settings.clone(), template);
+        shared.set_template(&self.identity.user, settings.clone(), template);
         self.settings = Tracker::new(settings);
         pool.checkin(conn);
         Ok(true)
@@ -185,19 +185,16 @@ impl Session {
     }
 }
 
-/// The settings in a start-up packet: its parameters, and those within `options`.
+/// The settings in a start-up packet: those within `options`, and its parameters, which count where both name one
+/// (`process_startup_options`).
 ///
 /// # Errors
 /// 0A000 for switches of `options` other than `-c` and `--name=value`.
 fn startup_settings(parameters: Vec<(String, String)>) -> Result<Settings, PgError> {
-    let mut all = Vec::new();
-    for (name, value) in parameters {
-        if name == "options" {
-            all.extend(read_options(&value)?);
-        } else {
-            all.push((name, value));
-        }
-    }
+    let (options, named): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|(name, _)| name == "options");
+    // Of several `options` the last one counts.
+    let mut all = options.last().map_or(Ok(Vec::new()), |(_, value)| read_options(value))?;
+    all.extend(named);
     if all.len() > limits::SESSION_SETTINGS {
         return Err(PgError::fatal(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many start-up parameters"));
     }

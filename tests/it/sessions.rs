@@ -169,6 +169,46 @@ async fn what_resets_return_to_in_session_mode() {
     all_with(mode, "plain", vec![reset_scripts::start_up()]).await;
 }
 
+/// What a login is told of settings is its own role's, whoever logged in before with the same start-up parameters.
+#[tokio::test]
+async fn roles_with_settings_of_their_own() {
+    world()
+        .execute(
+            "CREATE ROLE stylish LOGIN PASSWORD 'stylish'; ALTER ROLE stylish SET datestyle = 'German'; \
+             ALTER ROLE stylish SET client_encoding = latin1; ALTER ROLE stylish SET timezone = 'Asia/Tokyo'",
+        )
+        .await;
+    let users = "[users.stylish]\npassword = \"stylish\"\n[users.missing]\npassword = \"missing\"\n";
+    let proxy = Inside::start(&format!("{users}{}", world().configuration(""))).await;
+    for user in ["tester", "plain", "stylish", "tester", "stylish"] {
+        let direct = Raw::login(&world().direct(user)).await;
+        let through = Raw::login(&proxy.target(user, user, "turns")).await;
+        assert_eq!(through.parameters, direct.parameters, "{user}");
+    }
+    // A role that no server knows isn't let in.
+    for target in [world().direct("missing"), proxy.target("missing", "missing", "turns")] {
+        let (_, frames) = Raw::login_with(&target, &[]).await.unwrap();
+        assert_eq!(frames.last().map(|frame| frame.sqlstate()).as_deref(), Some("28P01"), "{frames:?}");
+    }
+}
+
+/// A parameter counts more than what `options` says of it, and later ones more than earlier ones.
+#[tokio::test]
+async fn start_up_parameters_that_name_a_setting_twice() {
+    let proxy = Inside::start(&world().configuration("")).await;
+    for more in [
+        &[("client_encoding", "UTF8"), ("options", "-c client_encoding=SQL_ASCII -c datestyle=German")][..],
+        &[("options", "-c client_encoding=SQL_ASCII"), ("client_encoding", "UTF8")],
+        &[("DateStyle", "German"), ("datestyle", "SQL, DMY"), ("options", "--DateStyle=ISO")],
+        &[("options", "-c datestyle=German"), ("options", "-c timezone=Asia/Tokyo")],
+        &[("options", "-c timezone=Asia/Tokyo -c TimeZone=Europe/Rome")],
+    ] {
+        let (direct, _) = Raw::login_with(&world().direct("plain"), more).await.unwrap();
+        let (through, _) = Raw::login_with(&proxy.target("plain", "plain", "turns"), more).await.unwrap();
+        assert_eq!(through.parameters, direct.parameters, "{more:?}");
+    }
+}
+
 /// Without a service user the catalog is read in the first client's name; when that one isn't let in any more, in the
 /// next one's.
 #[tokio::test]
