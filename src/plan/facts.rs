@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub keeps: bool,
     /// A function is called that may do more than answer.
     pub acts: bool,
+    /// The transaction's moment is named.
+    moment: bool,
     /// The first reason why only the primary may answer.
     pub primary: Option<&'static str>,
     /// Relations of users, those of views included.
@@ -56,6 +58,11 @@ impl Facts {
     pub fn only_answers(&self) -> bool {
         let touches = self.changes || self.into || self.locks || self.advisory || self.keeps || self.unknown;
         !touches && !self.acts && self.effect <= Effect::Local && self.primary != Some("temporary schema")
+    }
+
+    /// Whether the answer may hang on the moment at which the transaction began.
+    pub fn moment(&self) -> bool {
+        self.moment || self.effect >= Effect::ReadsUnnamed
     }
 
     /// The tables that the answer depends on.
@@ -135,6 +142,7 @@ impl<'a> Gatherer<'a> {
                     let effect = self.catalog().operator(&token.name(words.sql));
                     self.facts.effect(effect, "volatile operator");
                 }
+                TokenKind::Text => self.facts.moment |= names_moment(token.bytes(words.sql)),
                 TokenKind::UnicodeQuoted | TokenKind::Error => self.facts.effect(Effect::Unseen, "not parsed"),
                 _ => {}
             }
@@ -217,12 +225,16 @@ impl<'a> Gatherer<'a> {
                     self.facts.deny("locks rows");
                 }
             }
+            "current_date" | "current_time" | "current_timestamp" | "localtime" | "localtimestamp" => {
+                self.facts.moment = true;
+            }
             _ => {}
         }
     }
 
     /// A name before a parenthesis.
     fn call(&mut self, words: Words<'_>, at: usize, name: &str, bare: bool, places: &Places) {
+        self.facts.moment |= matches!(name, "now" | "transaction_timestamp" | "age");
         let Some(function) = self.catalog().function(name) else {
             let syntax = bare && SYNTAX.binary_search(&name).is_ok();
             if !syntax && places.aliases.binary_search(&at).is_err() && !target(words, at) {
@@ -241,6 +253,15 @@ impl<'a> Gatherer<'a> {
         self.facts.function(effect);
     }
 }
+
+/// Whether a text may be a moment's: `'now'::timestamp`.
+pub fn names_moment(text: &[u8]) -> bool {
+    let lower = text.to_ascii_lowercase();
+    MOMENTS.iter().any(|moment| memchr::memmem::find(&lower, moment).is_some())
+}
+
+/// Words that stand for a moment in the input of date and time types.
+const MOMENTS: [&[u8]; 4] = [b"now", b"today", b"tomorrow", b"yesterday"];
 
 /// Whether a function that is called may do more than answer: take locks, end backends, remember.
 fn acts(name: &str, effect: Effect) -> bool {

@@ -17,6 +17,7 @@ mod tests;
 mod words;
 mod writes;
 
+pub use facts::names_moment;
 pub use model::*;
 
 use crate::catalog::{Catalog, Effect};
@@ -56,6 +57,7 @@ impl Plan {
             primary_reason: "not parsed",
             opaque: true,
             names: Box::default(),
+            moment: true,
             lists_prepared: false,
             hints: Hints::default(),
         }
@@ -72,6 +74,7 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
         primary_reason: "",
         opaque: false,
         names: Box::default(),
+        moment: false,
         lists_prepared: false,
         hints: hints::hints(sql, &split.comments),
     };
@@ -95,6 +98,7 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
     }
     plan.names = names.into();
     plan.steps = steps.into();
+    plan.moment = reads.moment;
     match reads.verdict(plan.hints.role) {
         Ok(set) => plan.replica = Some(set),
         Err(reason) => plan.primary_reason = reason,
@@ -119,6 +123,7 @@ fn configured(words: Words<'_>) -> impl Iterator<Item = String> {
 struct Reads {
     sets: Vec<ReadSet>,
     reason: Option<&'static str>,
+    moment: bool,
     /// Something that does more than answer is among them: no hint sends it to a replica.
     acts: bool,
 }
@@ -221,6 +226,7 @@ fn step(words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> (Step, bo
 /// Plans what begins as a query; whether it is opaque.
 fn query(step: &mut Step, words: Words<'_>, context: &Context<'_>, reads: &mut Reads) -> bool {
     let facts = facts::gather(words, context);
+    reads.moment |= facts.moment();
     if facts.into {
         step.defines = true;
         step.kind = Kind::Write;

@@ -320,7 +320,10 @@ impl Session {
             }
             return Fate::Swallow;
         }
-        let stale = matches!(link.queue.front(), Some(Expect::Bind { stale: true }));
+        let instead = match link.queue.front_mut() {
+            Some(Expect::Bind { instead }) => instead.take(),
+            _ => None,
+        };
         if code == SqlState::FEATURE_NOT_SUPPORTED && message::error_field(body, b'R') == Some(b"RevalidateCachedQuery")
         {
             // The schema changed unnoticed: from now on statements are looked at again before they run.
@@ -345,8 +348,8 @@ impl Session {
             self.failure = Some(message::read_error(body));
             return Fate::Swallow;
         }
-        if stale {
-            return Fate::Replace(stale_statement());
+        if let Some(instead) = instead {
+            return Fate::Replace(instead.into());
         }
         if let Some(Expect::Query { edits: Some(edits), .. }) = link.queue.front()
             && let Some(relocated) = edits.relocated(back::ERROR_RESPONSE, body)
@@ -463,14 +466,14 @@ pub(super) fn misbehaved(link: &Link, what: &Misbehaved) -> PgError {
 }
 
 /// The error to the letter: drivers know it by the routine, and prepare the statement again.
-fn stale_statement() -> Vec<u8> {
+pub(super) fn stale_statement() -> Box<[u8]> {
     let mut bytes = Vec::new();
     message::put(&mut bytes, back::ERROR_RESPONSE, |out| {
         out.extend_from_slice(
             b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0RRevalidateCachedQuery\0\0",
         );
     });
-    bytes
+    bytes.into()
 }
 
 /// What of a RowDescription (or NoData) makes the result type: names, types, typmods. Not the table that a column comes

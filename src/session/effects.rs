@@ -11,8 +11,8 @@ use crate::backend::conn::set_parameter;
 use crate::backend::database::Purpose;
 use crate::backend::settings::{Event, SESSION_AUTHORIZATION, Settings, Value, push_literal};
 use crate::base::footprint::{TableKey, WriteSet};
-use crate::base::limits;
-use crate::plan::{Discard, Kind, Pin, Plan, Set, SetValue, Step};
+use crate::base::{PgError, SqlState, limits};
+use crate::plan::{Discard, Isolation, Kind, Pin, Plan, Set, SetValue, Step};
 use crate::wire::message;
 
 /// What the transaction that runs has done so far.
@@ -352,7 +352,8 @@ impl Session {
 
     /// What to send in place of a statement that this connection must not run: code that fails with the reason.
     pub(super) fn refusal(&mut self, link: &Link, plan: &Plan) -> Option<String> {
-        self.recall_refused(link, plan).or_else(|| self.replica_refused(link, plan))
+        let refused = self.replica_refused(link, plan);
+        self.recall_refused(link, plan).or_else(|| refused.then(|| failing_on_a_replica(plan)))
     }
 
     /// `currval` and `lastval` are the connection's: right only where it is the one that the session drew on last, and
@@ -375,25 +376,22 @@ impl Session {
     }
 
     /// On a replica, in a transaction that is READ ONLY, only what is proven to give the primary's answer is let through.
-    fn replica_refused(&self, link: &Link, plan: &Plan) -> Option<String> {
-        let tame = |step: &Step| {
-            !matches!(step.kind, Kind::Read | Kind::Write | Kind::CopyOut | Kind::CopyIn | Kind::Call | Kind::Unknown)
-                && !matches!(step.kind, Kind::Listen(_) | Kind::Notify | Kind::Declare { .. } | Kind::Execute { .. })
+    pub(super) fn replica_refused(&self, link: &Link, plan: &Plan) -> bool {
+        // Before the first snapshot the transaction may become one that only a primary can run.
+        let fresh = link.opening.as_ref().is_some_and(|opening| !opening.looked);
+        let tame = |step: &Step| match &step.kind {
+            Kind::Read | Kind::Write | Kind::CopyOut | Kind::CopyIn | Kind::Call | Kind::Unknown => false,
+            Kind::Listen(_) | Kind::Notify | Kind::Declare { .. } | Kind::Execute { .. } => false,
+            Kind::SetTransaction(modes) => {
+                !fresh || (modes.read_only != Some(false) && modes.isolation != Some(Isolation::Serializable))
+            }
+            _ => true,
         };
-        if link.side == Side::Primary
-            || self.status == b'I'
-            || plan.replica.is_some()
-            || plan.steps.iter().all(tame)
-            || plan.primary_reason == "no table"
-        {
-            return None;
-        }
-        Some(failing_code(
-            "0A000",
-            "this statement can't be proven to give the primary's answer on a replica",
-            &format!("The READ ONLY transaction runs on a replica; {}.", plan.primary_reason),
-            "Use SET pgbraid.consistency = 'primary' before BEGIN, or BEGIN without READ ONLY.",
-        ))
+        link.side == Side::Replica
+            && self.status != b'I'
+            && plan.replica.is_none()
+            && !plan.steps.iter().all(tame)
+            && plan.primary_reason != "no table"
     }
 
     /// An expression for the session's token: a position that covers all that was committed so far.
@@ -417,6 +415,30 @@ const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
 /// Whether a value of `synchronous_commit` waits for a flush. What isn't known doesn't.
 fn is_synchronous(value: &str) -> bool {
     ["on", "local", "remote_write", "remote_apply", "true", "yes", "1"].contains(&value.to_ascii_lowercase().as_str())
+}
+
+const NOT_ON_A_REPLICA: &str = "this statement can't be proven to give the primary's answer on a replica";
+const NOT_ON_A_REPLICA_HINT: &str = "Use SET pgbraid.consistency = 'primary' before BEGIN, or BEGIN without READ ONLY.";
+
+fn why_not(plan: &Plan) -> String {
+    format!(
+        "The READ ONLY transaction runs on a replica, and can't go over to the primary any more; {}.",
+        plan.primary_reason
+    )
+}
+
+fn failing_on_a_replica(plan: &Plan) -> String {
+    failing_code("0A000", NOT_ON_A_REPLICA, &why_not(plan), NOT_ON_A_REPLICA_HINT)
+}
+
+/// The same as an ErrorResponse.
+pub(super) fn not_on_a_replica(plan: &Plan) -> Box<[u8]> {
+    let error = PgError::error(SqlState::FEATURE_NOT_SUPPORTED, NOT_ON_A_REPLICA)
+        .detail(why_not(plan))
+        .hint(NOT_ON_A_REPLICA_HINT);
+    let mut bytes = Vec::new();
+    message::error_response(&mut bytes, &error);
+    bytes.into()
 }
 
 /// A statement that fails with this error, in any protocol and any state of the transaction as PostgreSQL would.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::leave::Opening;
 use crate::backend::conn::Parameters;
 use crate::backend::settings::Tracker;
 use crate::backend::statements::Statement;
@@ -17,26 +18,17 @@ use crate::plan::Plan;
 #[derive(Debug)]
 pub enum Expect {
     /// ParseComplete. `statement`: what the server will have then. `ours`: the client didn't ask for it.
-    Parse {
-        statement: Option<Arc<Statement>>,
-        client: Option<ClientParse>,
-        ours: bool,
-    },
+    Parse { statement: Option<Arc<Statement>>, client: Option<ClientParse>, ours: bool },
     /// ParseComplete that we say ourselves: the server has the statement already.
     MadeUpParse,
-    Bind {
-        stale: bool,
-    },
+    /// BindComplete. `instead`: the server will refuse it; what the client is told in place of its error.
+    Bind { instead: Option<Box<[u8]>> },
     /// NoData or RowDescription; ahead of it ParameterDescription for a statement.
     Describe(Described),
     /// All up to CommandComplete, EmptyQueryResponse or PortalSuspended.
-    Execute {
-        effects: Option<Rc<Plan>>,
-    },
+    Execute { effects: Option<Rc<Plan>> },
     /// CloseComplete. `ours`: the client didn't ask for it.
-    Close {
-        ours: bool,
-    },
+    Close { ours: bool },
     /// CloseComplete that we say ourselves.
     MadeUpClose,
     /// CopyDone or CopyFail was sent: answers nothing, but parts the Syncs that COPY swallows from those it doesn't.
@@ -51,9 +43,7 @@ pub enum Expect {
         edits: Option<Box<Edits>>,
     },
     /// Statements of our own in the extended protocol, behind a reset; `left`: CloseCompletes to come.
-    PutBack {
-        left: usize,
-    },
+    PutBack { left: usize },
     /// FunctionCallResponse, ReadyForQuery.
     Function,
     /// A query of our own, nothing of which the client sees.
@@ -142,6 +132,8 @@ pub struct Link {
     pub discarding: bool,
     /// Must not be used by anybody else.
     pub doomed: bool,
+    /// The READ ONLY transaction on a replica could begin anew on the primary, with this.
+    pub opening: Option<Box<Opening>>,
     /// Nothing of the answer has been forwarded: a read that fails on a replica may be tried again elsewhere.
     pub retry: Option<Retry>,
     /// Bytes of a frame of the server's that are still to be passed on as they come.
@@ -205,6 +197,7 @@ impl Link {
             holding: false,
             discarding: false,
             doomed: false,
+            opening: None,
             retry: None,
             passing: 0,
             started: now,

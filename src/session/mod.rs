@@ -9,6 +9,7 @@ mod downstream;
 mod dress;
 mod effects;
 mod familiar;
+mod leave;
 mod link;
 mod listed;
 mod lost;

@@ -23,6 +23,8 @@ pub enum End {
     Settled,
     /// The read failed on a replica before anything was forwarded: run it again elsewhere.
     Retry,
+    /// The transaction goes over from a replica to the primary, where the next message is taken.
+    Leave,
     /// The client went away, said good-bye, or broke the protocol (which it is told).
     ClientGone(Option<PgError>),
     /// The server connection is of no use any more; what the client shall be told.
@@ -49,6 +51,7 @@ impl Session {
             let mut moved = false;
             let busy = match self.take_input(link) {
                 Ok(Halt::End) => return Poll::Ready(End::ClientGone(None)),
+                Ok(Halt::Leave) => return Poll::Ready(End::Leave),
                 Ok(halt) => halt == Halt::Busy,
                 Err(error) => return Poll::Ready(End::ClientGone(Some(error))),
             };

@@ -35,7 +35,7 @@ pub(super) enum Next {
 }
 
 /// How often a state that others change is looked at while waiting for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl Session {
     /// Serves the client until it goes or must go.
@@ -296,6 +296,7 @@ impl Session {
                 self.force_primary = true;
                 Ok(())
             }
+            End::Leave => self.leave(link).await,
             End::ClientGone(error) => {
                 self.kept = Some(link);
                 Err(match error {

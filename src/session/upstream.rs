@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Session;
+use super::downstream::stale_statement;
+use super::effects::not_on_a_replica;
 use super::link::{ClientParse, Described, Expect, Link, Ours, Side};
 use super::statements::Held;
 use crate::backend::settings::{Event, Value};
@@ -24,7 +26,12 @@ pub enum Halt {
     Busy,
     /// The client said Terminate.
     End,
+    /// The next frame is for the primary, and the transaction is on a replica.
+    Leave,
 }
+
+/// The name of a statement that no server has: what is bound to it fails.
+const NO_STATEMENT: &[u8] = b"?";
 
 impl Session {
     /// Takes as many of the client's frames as the link may have now.
@@ -85,6 +92,10 @@ impl Session {
         let input = std::mem::take(&mut self.input);
         let bytes = input.filled().get(..needed).unwrap_or_default();
         let body = bytes.get(HEADER..).unwrap_or_default();
+        if link.side == Side::Replica && self.wants_primary(link, frame.tag, body) {
+            self.input = input;
+            return Ok(Some(if link.is_settled() { Halt::Leave } else { Halt::Busy }));
+        }
         if frame.tag == front::BIND && self.verify_first(link, body) {
             self.input = input;
             return Ok(Some(Halt::Busy));
@@ -105,6 +116,7 @@ impl Session {
             }
             front::FUNCTION_CALL => {
                 self.before_opaque(link);
+                link.opening = None;
                 link.expect(Expect::Function);
                 link.out.extend_from_slice(bytes);
                 Ok(())
@@ -153,6 +165,9 @@ impl Session {
             message::query(&mut link.out, refusal.as_bytes());
             link.expect(Expect::Query { effects: None, step: 0, edits: None });
             return Ok(());
+        }
+        if link.side == Side::Replica {
+            self.note_aboard(link, &plan, Some(sql));
         }
         self.before_statement(link, &plan);
         let effects = self.note_plan(link, &plan);
@@ -259,7 +274,20 @@ impl Session {
         };
         link.segment_open = true;
         link.pool.metrics.binds.inc();
-        let (server_name, plan) = self.server_statement(link, name);
+        let (mut server_name, mut plan) = self.server_statement(link, name);
+        let stale = self.statements.get(name).is_some_and(|held| held.stale);
+        let mut instead = stale.then(stale_statement);
+        if link.side == Side::Replica
+            && let Some(bound) = &plan
+        {
+            if self.replica_refused(link, bound) {
+                instead = Some(not_on_a_replica(bound));
+                (server_name, plan) = (NO_STATEMENT.to_vec(), None);
+            } else {
+                self.note_aboard(link, bound, None);
+                self.note_bound(link, portal, rest);
+            }
+        }
         if let Some(plan) = &plan {
             link.pool.metrics.queries.inc();
             let effects = self.note_plan(link, plan);
@@ -276,8 +304,7 @@ impl Session {
         } else {
             self.statements.bind_portal(portal, None);
         }
-        let stale = self.statements.get(name).is_some_and(|held| held.stale);
-        link.expect(Expect::Bind { stale });
+        link.expect(Expect::Bind { instead });
         // The same frame with another name in it; what follows the names may still be on its way.
         let length = frame.len - 1 - name.len() + server_name.len();
         link.out.push(front::BIND);
@@ -324,9 +351,13 @@ impl Session {
     }
 
     fn take_execute(&mut self, link: &mut Link, bytes: &[u8], body: &[u8]) -> Result<(), PgError> {
-        let Some((portal, _)) = split_cstr(body) else {
+        let Some((portal, limit)) = split_cstr(body) else {
             return Err(protocol_error("invalid message format: Execute".into()));
         };
+        if limit != [0; 4] {
+            // The portal may stay open.
+            link.opening = None;
+        }
         link.segment_open = true;
         let effects = self.statements.portal(portal).cloned();
         let resets = effects.clone().filter(|_| !self.settings.base().is_empty());
@@ -362,7 +393,7 @@ impl Session {
         self.ensure_used(link, name);
         match self.statements.get(name) {
             // A name that no server knows: the error that comes is put in PostgreSQL's words for a changed result type.
-            Some(held) if held.stale => (b"?".to_vec(), None),
+            Some(held) if held.stale => (NO_STATEMENT.to_vec(), None),
             Some(held) => {
                 let (statement, plan, generation) = (held.statement.clone(), held.plan.clone(), held.generation);
                 self.ensure_prepared(link, &statement, generation);

@@ -185,20 +185,28 @@ impl Session {
     }
 }
 
-/// The settings in a start-up packet: those within `options`, and its parameters, which count where both name one
-/// (`process_startup_options`).
+/// The settings in a start-up packet.
 ///
 /// # Errors
-/// 0A000 for switches of `options` other than `-c` and `--name=value`.
+/// As [`in_order`]; 54000 where there are too many.
 fn startup_settings(parameters: Vec<(String, String)>) -> Result<Settings, PgError> {
-    let (options, named): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|(name, _)| name == "options");
-    // Of several `options` the last one counts.
-    let mut all = options.last().map_or(Ok(Vec::new()), |(_, value)| read_options(value))?;
-    all.extend(named);
+    let all = in_order(parameters)?;
     if all.len() > limits::SESSION_SETTINGS {
         return Err(PgError::fatal(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many start-up parameters"));
     }
     Ok(Settings::from_startup(all))
+}
+
+/// The parameters of a start-up packet as settings: first those within `options`, of which the last counts, then the
+/// others. Where two name one setting the later counts (`process_startup_options`).
+///
+/// # Errors
+/// 0A000 for switches of `options` other than `-c` and `--name=value`.
+pub(super) fn in_order(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, PgError> {
+    let (options, named): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|(name, _)| name == "options");
+    let mut all = options.last().map_or(Ok(Vec::new()), |(_, value)| read_options(value))?;
+    all.extend(named);
+    Ok(all)
 }
 
 /// `-c name=value`, `-cname=value`, `--name=value`, parted by blanks; a backslash keeps the next byte as it is

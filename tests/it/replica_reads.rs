@@ -118,3 +118,135 @@ async fn hints_move_only_what_answers() {
     assert_eq!(raw.value("/* pgbraid: role=replica */ SELECT locks()").await, "f");
     assert_eq!(raw.value("/* pgbraid: role=primary */ SELECT pg_is_in_recovery()").await, "f");
 }
+
+/// Begins a transaction, again and again until a replica runs it.
+async fn begin_on_replica(proxy: &Proxy, raw: &mut Raw, sql: &str) {
+    let begin = Instant::now();
+    loop {
+        let before = metric(proxy, "pgbraid_replica_reads_total").await;
+        raw.query(sql).await.unwrap();
+        if metric(proxy, "pgbraid_replica_reads_total").await > before {
+            return;
+        }
+        raw.query("ROLLBACK").await.unwrap();
+        assert!(begin.elapsed() < PATIENCE, "no replica takes {sql}");
+    }
+}
+
+const WHERE_AM_I: &str = "SELECT pg_is_in_recovery()";
+
+/// A READ ONLY transaction on a replica goes over to the primary where nobody can tell.
+#[tokio::test]
+async fn a_transaction_that_leaves_its_replica() {
+    let (_cluster, proxy, target) = start(&[]).await;
+    let mut raw = Raw::login(&target).await;
+    raw.send(&[build::parse("p", WHERE_AM_I, &[]), build::sync()].concat()).await.unwrap();
+    raw.until_ready(1).await.unwrap();
+    let last = |frames: &[Frame]| {
+        let row = frames.iter().rev().find(|frame| frame.kind == b'D').map(|row| row.values()[0].clone());
+        row.flatten().unwrap_or_else(|| panic!("{frames:?}"))
+    };
+    let begin = "BEGIN READ ONLY";
+    for (begin, before, statement, said) in [
+        (begin, &[][..], WHERE_AM_I, "f"),
+        (begin, &["SELECT v FROM t"], WHERE_AM_I, "f"),
+        (begin, &["SHOW work_mem", "SELECT 1", "SELECT v FROM t", "SELECT v FROM quiet"], WHERE_AM_I, "f"),
+        ("START TRANSACTION READ ONLY; -- so", &["SET LOCAL work_mem = '3MB' -- it is"], WHERE_AM_I, "f"),
+        (begin, &["SET LOCAL work_mem = '3MB'", "SELECT v FROM t", "DECLARE c CURSOR FOR SELECT 7"], "FETCH c", "7"),
+        (begin, &["SET LOCAL work_mem = '3MB'", WHERE_AM_I], "SHOW work_mem", "3MB"),
+        (begin, &["SELECT v FROM t", WHERE_AM_I], "SHOW transaction_read_only", "on"),
+        (
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            &[WHERE_AM_I],
+            "SHOW transaction_isolation",
+            "repeatable read",
+        ),
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", &["SET LOCAL work_mem = '3MB'"], WHERE_AM_I, "f"),
+        (begin, &["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], "SELECT v FROM t", "0"),
+        (begin, &["SET TRANSACTION READ WRITE"], "INSERT INTO quiet VALUES (5) RETURNING v", "5"),
+    ] {
+        begin_on_replica(&proxy, &mut raw, begin).await;
+        for sql in before {
+            let frames = raw.query(sql).await.unwrap();
+            assert!(frames.iter().all(|frame| frame.kind != b'E'), "{begin}, {sql}: {frames:?}");
+        }
+        assert_eq!(last(&raw.query(statement).await.unwrap()), said, "{begin}, {before:?}, {statement}");
+        assert_eq!(raw.query("COMMIT").await.unwrap()[0].tag().as_deref(), Some("COMMIT"));
+        assert_ne!(raw.value("SHOW work_mem").await, "3MB", "it was the transaction's own");
+    }
+    // In the extended protocol, prepared before and not.
+    let v = [build::parse("", "SELECT v FROM t WHERE v < $1", &[]), build::bind("", "", &[Some("5")])];
+    let v = [&v[0][..], &v[1], &build::execute("", 0), &build::sync()].concat();
+    let prepared = [build::bind("", "p", &[]), build::execute("", 0), build::sync()].concat();
+    let anew = [build::parse("", WHERE_AM_I, &[]), build::bind("", "", &[]), build::execute("", 0), build::sync()];
+    for request in [&prepared, &anew.concat()] {
+        begin_on_replica(&proxy, &mut raw, begin).await;
+        raw.send(&v).await.unwrap();
+        assert_eq!(last(&raw.until_ready(1).await.unwrap()), "0");
+        raw.send(request).await.unwrap();
+        assert_eq!(last(&raw.until_ready(1).await.unwrap()), "f");
+        raw.query("COMMIT").await.unwrap();
+    }
+    // All in one breath.
+    let breath = [begin, "SELECT v FROM t", WHERE_AM_I, "COMMIT"].map(build::query).concat();
+    raw.send(&breath).await.unwrap();
+    assert_eq!(kinds(&raw.until_ready(4).await.unwrap()), "CZTDCZTDCZCZ");
+    assert!(metric(&proxy, "pgbraid_primary_reads_total").await > 0);
+}
+
+/// Where one could tell, it stays, and the statement is refused; the session lives on.
+#[tokio::test]
+async fn a_transaction_that_can_not_leave_its_replica() {
+    let (cluster, proxy, target) = start(&[]).await;
+    let mut raw = Raw::login(&target).await;
+    raw.send(&[build::parse("p", WHERE_AM_I, &[]), build::sync()].concat()).await.unwrap();
+    raw.until_ready(1).await.unwrap();
+    let snapshot = "BEGIN READ ONLY, ISOLATION LEVEL REPEATABLE READ";
+    let begin = "BEGIN READ ONLY";
+    for (begin, before) in [
+        (snapshot, "SELECT v FROM t"),
+        (snapshot, "SELECT 1"),
+        (begin, "SELECT now() FROM t"),
+        (begin, "SELECT v FROM t WHERE current_date IS NOT NULL"),
+        (begin, "SELECT v FROM t WHERE 'now'::timestamptz IS NOT NULL"),
+        (begin, "SAVEPOINT a"),
+    ] {
+        for extended in [false, true] {
+            begin_on_replica(&proxy, &mut raw, begin).await;
+            let frames = raw.query(before).await.unwrap();
+            assert!(frames.iter().all(|frame| frame.kind != b'E'), "{begin}, {before}: {frames:?}");
+            let frames = if extended {
+                raw.send(&[build::bind("", "p", &[]), build::execute("", 0), build::sync()].concat()).await.unwrap();
+                raw.until_ready(1).await.unwrap()
+            } else {
+                raw.query(WHERE_AM_I).await.unwrap()
+            };
+            assert_eq!(kinds(&frames), "EZ", "{begin}, {before}");
+            assert_eq!(frames[0].sqlstate(), "0A000", "{begin}, {before}");
+            assert_eq!(raw.query("COMMIT").await.unwrap()[0].tag().as_deref(), Some("ROLLBACK"));
+        }
+    }
+    // A parameter that is a moment.
+    begin_on_replica(&proxy, &mut raw, begin).await;
+    let parse = build::parse("", "SELECT v FROM t WHERE $1::timestamptz IS NOT NULL", &[]);
+    let rest = [build::bind("", "", &[Some("now")]), build::execute("", 0), build::sync()].concat();
+    raw.send(&[parse, rest].concat()).await.unwrap();
+    raw.until_ready(1).await.unwrap();
+    assert_eq!(raw.query(WHERE_AM_I).await.unwrap()[0].sqlstate(), "0A000");
+    raw.query("ROLLBACK").await.unwrap();
+    // A level that only the servers know.
+    let level = "ALTER ROLE app SET default_transaction_isolation = 'repeatable read'";
+    cluster.execute(PRIMARY, "postgres", level).await.unwrap();
+    cluster.wait_for_catchup().await.unwrap();
+    for i in [PRIMARY, REPLICA] {
+        let gone = "SELECT count(pg_terminate_backend(pid, 60000)) >= 0 FROM pg_stat_activity WHERE usename = 'app'";
+        cluster.until(i, gone).await.unwrap();
+    }
+    begin_on_replica(&proxy, &mut raw, begin).await;
+    raw.query("SELECT v FROM t").await.unwrap();
+    assert_eq!(raw.query(WHERE_AM_I).await.unwrap()[0].sqlstate(), "0A000");
+    raw.query("ROLLBACK").await.unwrap();
+    begin_on_replica(&proxy, &mut raw, begin).await;
+    assert_eq!(raw.value(WHERE_AM_I).await, "f", "before the first snapshot");
+    raw.query("ROLLBACK").await.unwrap();
+}

@@ -16,6 +16,7 @@ use crate::session::accept::NewClient;
 use crate::session::client::{Client, State};
 use crate::session::context::Worker;
 use crate::session::upstream::protocol_error;
+use crate::session::welcome::in_order;
 use crate::wire::frame::{HEADER, back, front};
 use crate::wire::{Buffer, message};
 
@@ -78,6 +79,10 @@ impl Coordinator {
     /// Logs in on the home shard and passes on what it says.
     async fn welcome(&mut self) -> Go {
         let home = self.home();
+        self.origin.parameters = match in_order(std::mem::take(&mut self.origin.parameters)) {
+            Ok(parameters) => parameters,
+            Err(error) => return Err(self.refuse_login(error).await),
+        };
         // Without a view nothing is planned yet, and the client is told so by what it asks.
         let shared = self.database.shared.clone();
         if let Ok(view) = self.or_gone(async move { shared.settled().await }).await? {
