@@ -42,6 +42,8 @@ pub struct Analysis {
     pub drawn: Vec<Place>,
     /// A constant such as 'now' or 'today' is among the texts.
     pub moments: bool,
+    /// An aggregate within a sub-query is of the rows around it.
+    pub outer_aggregates: bool,
     /// Some level locks rows.
     pub locks: bool,
     /// Code beside a write is right on one shard only: elsewhere this is said.

@@ -21,6 +21,11 @@ use crate::topology::placement::TablePlace;
 /// Plans COPY.
 pub fn plan(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
     let (name, columns) = match &copy.source {
+        // PostgreSQL refuses it before it does anything: in its own words.
+        CopySource::Statement(statement, _) if says_nothing(statement) => {
+            let proof = vec!["COPY of a write without RETURNING, which fails".to_string()];
+            return Ok(Plan { access: Access::Home, work: Work::Route { otherwise: several() }, writes: true, proof });
+        }
         CopySource::Statement(statement, _) => return super::plan(sql, statement, context, params),
         CopySource::Table(name, columns) => (name, columns.as_deref()),
     };
@@ -66,6 +71,17 @@ pub fn plan(sql: &str, copy: &Copy, context: &Context<'_>, params: &[Oid]) -> Re
     let input = Input { sql: edits.apply(sql, copy.span), access: Access::All, columns: Vec::new() };
     let scatter = Scatter::new(vec![input], finish, Vec::new());
     Ok(Plan { access: Access::All, work: Work::Scatter(scatter), writes: copy.from, proof: vec![proof.to_string()] })
+}
+
+/// Whether it writes and has no rows to give.
+fn says_nothing(statement: &Statement) -> bool {
+    match statement {
+        Statement::Insert(insert) => insert.returning.is_none(),
+        Statement::Update(update) => update.returning.is_none(),
+        Statement::Delete(delete) => delete.returning.is_none(),
+        Statement::Merge(merge) => merge.returning.is_none(),
+        _ => false,
+    }
 }
 
 fn everything() -> Finish {

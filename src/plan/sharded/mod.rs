@@ -28,6 +28,7 @@ mod modify;
 mod moving;
 mod names;
 mod order;
+mod outer;
 mod partial;
 pub mod prior;
 mod query;

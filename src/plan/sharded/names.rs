@@ -5,6 +5,8 @@ use std::ops::Range;
 use super::among::only_rows;
 use super::analysis::*;
 use super::facts::Reader;
+use super::functions::is_aggregate;
+use super::outer::Aggregated;
 use super::refuse::{unresolved, unsupported};
 use super::rows::RowUse;
 use super::walk::{Part, bare, parts};
@@ -76,6 +78,8 @@ pub struct Resolver<'a> {
     pub used_as: RowUse,
     /// The next query's `*` needs no columns.
     idle: bool,
+    /// The aggregates whose arguments are being resolved.
+    pub aggregated: Vec<Aggregated>,
 }
 
 impl<'a> Resolver<'a> {
@@ -94,6 +98,7 @@ impl<'a> Resolver<'a> {
             open: false,
             used_as: RowUse::Value,
             idle: false,
+            aggregated: Vec::new(),
         }
     }
 
@@ -348,6 +353,7 @@ impl<'a> Resolver<'a> {
             ExprKind::Literal(Literal::Text(Some(value))) => self.out.moments |= moment(value),
             ExprKind::WholeRow(name) => {
                 let alias = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
+                self.aggregates_row(None, alias);
                 return self.whole_row(alias, expr.span).ok_or_else(|| unresolved(alias));
             }
             ExprKind::Field { operand, field } if self.field_of_row(operand, Some(&field.value)) => return Ok(()),
@@ -368,10 +374,19 @@ impl<'a> Resolver<'a> {
                     arguments: call.args.len(),
                     special: call.special,
                 };
+                let aggregate = call.over.is_none() && is_aggregate(self.context, &called.name);
                 self.out.calls.push(called);
+                if aggregate {
+                    return self.aggregate(expr, scope);
+                }
             }
             _ => {}
         }
+        self.within(expr, scope)
+    }
+
+    /// What stands in an expression.
+    pub fn within(&mut self, expr: &Expr, scope: ScopeId) -> Result<(), Refusal> {
         for part in parts(expr) {
             match part {
                 Part::Expr(part) => {
@@ -411,13 +426,14 @@ impl<'a> Resolver<'a> {
         let found = match parts.as_slice() {
             [column] => {
                 let mut found = None;
-                for frame in self.frames.iter().rev() {
+                for (level, frame) in self.frames.iter().enumerate().rev() {
                     found = frame.columns.iter().find(|(name, _)| name == column).map(|(_, to)| to.clone());
                     // It may be a column that isn't known: nothing is claimed of it.
                     if found.is_none() && frame.entries.iter().any(|entry| entry.open) {
                         return Ok(());
                     }
                     if found.is_some() {
+                        self.aggregated.iter_mut().for_each(|aggregate| aggregate.reads(level));
                         break;
                     }
                 }
@@ -425,6 +441,7 @@ impl<'a> Resolver<'a> {
             }
             [.., alias, column] => {
                 let schema = (parts.len() > 2).then(|| parts.get(parts.len() - 3).copied()).flatten();
+                self.aggregates_row(schema, alias);
                 let entry = self.entry(schema, alias);
                 let found = entry.and_then(|entry| {
                     entry.columns.iter().find(|(name, _)| name == column).map(|(_, targets)| targets.clone())
@@ -467,6 +484,7 @@ impl<'a> Resolver<'a> {
             }
             return Ok(());
         }
+        self.aggregates_row(None, single);
         self.whole_row(single, name.span).ok_or_else(|| unresolved(single))
     }
 

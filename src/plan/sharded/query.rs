@@ -158,6 +158,9 @@ impl Planner<'_> {
     /// A plan over several shards.
     fn several(&mut self, reach: Reach) -> Result<Scatter, Refusal> {
         let mut edits = Edits::default();
+        if self.analysis.outer_aggregates {
+            return Err(unsupported("outer-aggregate", "an aggregate of the rows around its sub-query"));
+        }
         let once = self.functions(&mut edits)?;
         if self.analysis.moments {
             return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));

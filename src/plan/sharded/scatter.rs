@@ -32,6 +32,9 @@ pub fn plan(planner: &mut Planner<'_>, edits: Edits) -> Result<Scatter, Refusal>
     if matches!(spread, Spread::Everywhere) {
         return Err(unsupported("reference-preserved", "a query whose rows every shard has"));
     }
+    if query.order_by.is_none() && shape.keeps_order(select, 0) {
+        return Err(unsupported("ordered-subquery", "a query in the order of its sub-query"));
+    }
     let ordered = order::plan(planner, select, edits)?;
     finish(planner, ordered)
 }
@@ -97,6 +100,9 @@ impl Prover<'_, '_> {
                     (Spread::By { .. }, false) => Ok(()),
                     _ => Err(unsupported("set-operation", "this UNION ALL")),
                 }
+            }
+            QueryBody::Nested(query, _) if query.order_by.is_some() => {
+                Err(unsupported("ordered-subquery", "a UNION ALL of sorted queries"))
             }
             QueryBody::Nested(query, _) if query.limit.is_none() && query.offset.is_none() => match &query.body {
                 QueryBody::Select(select) => match self.rows(query, select, 0, false)? {
@@ -184,6 +190,36 @@ impl Prover<'_, '_> {
             self.expr(expr, 0, &keys)?;
         }
         Ok(())
+    }
+
+    /// Whether rows come in the order that a sub-query or view says which is all of FROM: PostgreSQL reads it as it
+    /// comes, and leaves out rows at most, so a LIMIT takes the first of them. Groups and distinct rows have another
+    /// order, and what is joined has the one of the plan.
+    fn keeps_order(&self, select: &Select, text: usize) -> bool {
+        let Some([item]) = select.from.as_ref().map(|from| from.items.as_slice()) else { return false };
+        let called = select.items.iter().any(|item| match &item.kind {
+            SelectItemKind::Expr(expr) => self.planner.aggregates(expr),
+            SelectItemKind::Star(_) => false,
+        });
+        if called || select.distinct.is_some() || select.group_by.is_some() || select.having.is_some() {
+            return false;
+        }
+        let (inner, text) = match item {
+            FromItem::Query(item) => (&item.query, text),
+            FromItem::Table(item) => {
+                let id = self.analysis().items.get(&(text, item.span));
+                match id.and_then(|id| self.analysis().refs.get(*id)).map(|item| &item.source) {
+                    Some(Source::View { view, .. }) => (&view.query, view.text),
+                    _ => return false,
+                }
+            }
+            FromItem::Function(_) | FromItem::Join(_) => return false,
+        };
+        match &inner.body {
+            _ if inner.order_by.is_some() => true,
+            QueryBody::Select(select) => self.keeps_order(select, text),
+            _ => false,
+        }
     }
 
     /// How the rows of FROM and WHERE of the statement's own SELECT lie.

@@ -3,11 +3,11 @@
 use super::Coordinator;
 use super::decide::Decision;
 use super::describe::Prepared;
+use super::temp_names::{created, made_of, names};
 use crate::backend::View;
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::RelationKind;
 use crate::plan::Pin;
-use crate::sql::{Lexer, TokenKind};
 
 impl Coordinator {
     /// Whether a statement makes or names a temporary table.
@@ -50,6 +50,17 @@ impl Coordinator {
             let text = format!("this session has made a temporary table \"{name}\", which may still be there");
             return Some(refused(text, "DISCARD TEMP first, or make the table in another session."));
         }
+        if made.is_none() && created(&prepared.sql).is_some() {
+            // Every table is on every shard.
+            let text = "a table of all shards can't be made of temporary tables, which are on the home shard";
+            return Some(refused(text.to_owned(), "CREATE TABLE with its columns, then INSERT … SELECT."));
+        }
+        if let Some((name, _)) =
+            (words.iter()).find(|(name, _)| drops(&prepared.sql) && name != "pg_temp" && !self.temporary.contains(name))
+        {
+            let text = format!("temporary tables are on the home shard, and \"{name}\" isn't known to be one");
+            return Some(refused(text, "DROP them in statements of their own."));
+        }
         Some(match other {
             None => Decision::Home { writes: true },
             Some((name, _)) => refused(
@@ -59,13 +70,15 @@ impl Coordinator {
         })
     }
 
-    /// Takes note of a temporary table that is being made.
+    /// Takes note of a temporary table that is being made, and of what is made of temporary tables: their indexes, and
+    /// views that read them, are temporary too.
     pub(super) fn note_temporary(&mut self, prepared: &Prepared) {
-        if prepared.plan.steps.first().is_some_and(|step| step.pins == Some(Pin::TemporaryTable))
-            && let Some(name) = created(&prepared.sql)
-        {
-            self.temporary.insert(name);
-        }
+        let makes = prepared.plan.steps.first().is_some_and(|step| step.pins == Some(Pin::TemporaryTable));
+        let made = match created(&prepared.sql).filter(|_| makes) {
+            None if self.names_temporary(&names(&prepared.sql)) => made_of(&prepared.sql),
+            made => made,
+        };
+        self.temporary.extend(made);
     }
 }
 
@@ -73,48 +86,7 @@ fn refused(text: String, hint: &str) -> Decision {
     Decision::Refused(Box::new(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint(hint)), "temporary-table")
 }
 
-/// The names in a text, and whether a parenthesis follows.
-fn names(sql: &str) -> Vec<(String, bool)> {
-    let bytes = sql.as_bytes();
-    let tokens: Vec<_> =
-        Lexer::new(bytes, true).filter(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment)).collect();
-    let called = |at: usize| tokens.get(at + 1).is_some_and(|token| token.kind == TokenKind::LeftParen);
-    let named = tokens.iter().enumerate().filter(|(_, token)| token.is_name());
-    named.map(|(at, token)| (token.name(bytes), called(at))).collect()
-}
-
-/// `CREATE [LOCAL | GLOBAL] TEMP[ORARY] TABLE [IF NOT EXISTS] name`
-fn created(sql: &str) -> Option<String> {
-    let bytes = sql.as_bytes();
-    let mut words = Lexer::new(bytes, true)
-        .filter(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment | TokenKind::Dot))
-        .skip_while(|token| !token.is(bytes, "create"))
-        .skip(1);
-    let mut word = words.next()?;
-    while ["local", "global", "temp", "temporary"].iter().any(|skipped| word.is(bytes, skipped)) {
-        word = words.next()?;
-    }
-    if !word.is(bytes, "table") {
-        return None;
-    }
-    word = words.next()?;
-    while ["if", "not", "exists", "pg_temp"].iter().any(|skipped| word.is(bytes, skipped)) {
-        word = words.next()?;
-    }
-    word.is_name().then(|| word.name(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_temporary_tables_are_found() {
-        assert_eq!(created("CREATE TEMP TABLE mine (a int)").as_deref(), Some("mine"));
-        assert_eq!(
-            created("create local temporary table if not exists pg_temp.\"My T\" as select 1").as_deref(),
-            Some("My T")
-        );
-        assert_eq!(created("CREATE TEMP VIEW v AS SELECT 1"), None);
-    }
+/// Whether several tables may be dropped at once.
+fn drops(sql: &str) -> bool {
+    sql.trim_start().get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("drop "))
 }

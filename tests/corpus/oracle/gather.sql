@@ -543,3 +543,8 @@ SELECT count(*) FROM customers c WHERE c.id IN (SELECT <<o.customer_id FROM orde
 
 -- name: whether there are rows at all
 SELECT count(*) FROM customers c WHERE <<|NOT >>EXISTS (SELECT <<*|o.*>> FROM orders o <<LIMIT 1|FETCH FIRST ROW ONLY|OFFSET 3 LIMIT 2|LIMIT 0>>);
+
+-- name: an aggregate within a sub-query is of the rows around it
+SELECT (SELECT max(<<c.id|(SELECT o.total FROM orders o WHERE o.customer_id = c.id AND o.id = 7)|o.id + c.id>>) FROM orders o WHERE o.customer_id = 3) FROM customers c;
+SELECT (SELECT <<count(c.*)|max(c.id) FILTER (WHERE c.vip)|string_agg(c.name, ',' ORDER BY c.id)>>) FROM customers c;
+SELECT country, (SELECT sum(c.credit)) FROM customers c GROUP BY country ORDER BY 1;

@@ -147,3 +147,23 @@ SELECT max(id) FROM orders ORDER BY 1 LIMIT 1;
 SELECT id FROM (SELECT id FROM orders ORDER BY id DESC LIMIT 5) t ORDER BY id;
 
 SELECT id FROM (SELECT id, total FROM orders ORDER BY total NULLS LAST, id LIMIT 50) t ORDER BY id LIMIT 5;
+
+-- name: the rows of a sorted sub-query come in its order
+-- order: 1
+SELECT * FROM (SELECT id, status FROM orders ORDER BY total DESC NULLS LAST, id) t LIMIT <<5|3 OFFSET 2>>;
+-- order: 1
+SELECT id FROM (SELECT id, total FROM orders ORDER BY total NULLS FIRST, id) t WHERE id % 3 = 0;
+-- order: 1
+SELECT t.n FROM (SELECT s.id AS n FROM (SELECT id FROM orders WHERE paid ORDER BY id DESC) s WHERE s.id > 4) t LIMIT 4;
+-- order: 1
+(SELECT id FROM orders ORDER BY id DESC) UNION ALL (SELECT id FROM orders ORDER BY id);
+SELECT array_agg(t.id) FROM (SELECT id FROM orders ORDER BY total NULLS FIRST, id) t;
+SELECT (SELECT id FROM (SELECT id FROM orders ORDER BY total DESC NULLS LAST, id) t LIMIT 1), count(*) FROM settings;
+SELECT count(*), max(id) FROM (SELECT id FROM orders ORDER BY total DESC NULLS LAST, id) t;
+SELECT customer_id, count(*) FROM (SELECT customer_id, id FROM orders ORDER BY id DESC) t GROUP BY customer_id ORDER BY 1 LIMIT 5;
+
+-- name: the rows of a sorted view come in its order
+-- order: 1
+SELECT * FROM sorted_orders LIMIT <<4|4 OFFSET 30>>;
+-- order: 1
+SELECT id FROM sorted_orders WHERE paid;

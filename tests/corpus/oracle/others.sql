@@ -213,3 +213,9 @@ SELECT <<order_id, line, coalesce(NULL::numeric, price) AS p, CASE WHEN true THE
 
 -- params: int8=3
 SELECT order_id, coalesce(NULL::numeric, price) FROM items WHERE order_id < $1 ORDER BY 1, line;
+
+-- name: COPY of a write without RETURNING does nothing
+COPY (<<DELETE FROM orders|UPDATE orders SET note = 'x'|INSERT INTO countries (code, name) VALUES ('zz', 'Zz')|DELETE FROM settings>>) TO STDOUT;
+SELECT count(*), count(note) FROM orders;
+SELECT count(*) FROM countries;
+SELECT count(*) FROM settings;

@@ -107,5 +107,6 @@ CREATE VIEW customer_orders AS
     SELECT c.id AS customer_id, c.name, c.country, o.id AS order_id, o.total
     FROM customers c JOIN orders o ON o.customer_id = c.id;
 CREATE VIEW top_orders AS SELECT id, customer_id, total FROM orders ORDER BY total DESC NULLS LAST, customer_id, id LIMIT 10;
+CREATE VIEW sorted_orders AS SELECT id, customer_id, paid FROM orders ORDER BY total DESC NULLS LAST, customer_id, id;
 CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n * 2';
 CREATE AGGREGATE product_of(int8) (sfunc = int8mul, stype = int8, initcond = '1');

@@ -157,3 +157,35 @@ async fn a_temporary_table_that_is_gone_hides_nothing() {
     all(&mut raw, &["DISCARD TEMP"]).await;
     assert_eq!(raw.value("SELECT count(*) FROM orders").await, "30");
 }
+
+/// A definition is one of a temporary table by what it is about, not by the names of columns in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_temporary_tables_may_be_columns_in_definitions() {
+    let three = filled("named", "named_ann").await;
+    let mut raw = three.client().await;
+    all(&mut raw, &["CREATE TEMP TABLE a (n int)", "CREATE TEMP TABLE b (n int)"]).await;
+    let definitions = [
+        "CREATE TABLE whole (a int, b int)",
+        "ALTER TABLE whole ADD COLUMN c int CHECK (c > a)",
+        "CREATE INDEX whole_a ON whole (a)",
+        "COMMENT ON COLUMN whole.a IS 'b'",
+        "CREATE FUNCTION a_of(a int) RETURNS int LANGUAGE sql AS 'SELECT a'",
+    ];
+    all(&mut raw, &definitions).await;
+    assert_eq!(
+        three.everywhere("SELECT count(*) FROM information_schema.columns WHERE table_name = 'whole'").await,
+        "3"
+    );
+    let found = "SELECT count(*) FROM pg_class, pg_proc WHERE relname = 'whole_a' AND proname = 'a_of'";
+    assert_eq!(three.everywhere(found).await, "1");
+    // What is made of temporary tables is the session's too.
+    let own = ["INSERT INTO a VALUES (7)", "CREATE INDEX a_n ON a (n)", "CREATE VIEW of_a AS SELECT n + 1 AS m FROM a"];
+    all(&mut raw, &own).await;
+    assert_eq!(raw.value("SELECT m FROM of_a").await, "8");
+    all(&mut raw, &["DROP INDEX a_n", "CREATE INDEX a_n ON a (n DESC)", "DROP VIEW of_a"]).await;
+    for sql in ["CREATE TABLE of_b AS SELECT * FROM b", "CREATE TABLE of_b (LIKE b)", "DROP TABLE a, whole"] {
+        assert!(said(&mut raw, sql).await.starts_with("0A000"), "{sql}");
+    }
+    all(&mut raw, &["DROP TABLE a, b", "DROP TABLE whole"]).await;
+    assert_eq!(three.everywhere("SELECT count(*) FROM pg_class WHERE relname IN ('whole', 'of_b')").await, "0");
+}
