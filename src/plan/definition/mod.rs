@@ -44,8 +44,19 @@ pub struct Everywhere {
     pub computes: bool,
     /// It can't change any table's definition: comments, privileges, TRUNCATE.
     pub harmless: bool,
+    /// The tables that it empties.
+    pub truncates: Option<Truncated>,
     /// It means something in a block only: LOCK TABLE.
     pub in_block: bool,
+}
+
+/// What TRUNCATE empties.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Truncated {
+    /// Schema, if given, and name.
+    pub tables: Vec<(Option<String>, String)>,
+    /// Those that refer to them too.
+    pub cascade: bool,
 }
 
 /// A table to be made.

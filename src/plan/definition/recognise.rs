@@ -2,7 +2,7 @@
 
 use super::super::kind::names_temporary_schema;
 use super::super::words::Words;
-use super::{Definition, Each, Everywhere, Filled, NewIndex, NewTable};
+use super::{Definition, Each, Everywhere, Filled, NewIndex, NewTable, Truncated};
 use crate::sql::{Lexer, TokenKind, statement};
 
 /// Objects whose definitions PostgreSQL makes, changes and drops in transactions, beside tables, indexes and roles.
@@ -118,7 +118,7 @@ pub fn definition(sql: &str, standard_strings: bool) -> Option<Definition> {
         "drop" => drop(rest),
         "comment" | "security" => Some(about(rest)),
         "grant" | "revoke" => Some(grant(rest)),
-        "truncate" => plain(Everywhere { harmless: true, ..Everywhere::default() }),
+        "truncate" => truncate(rest),
         "lock" => plain(Everywhere { harmless: true, in_block: true, ..Everywhere::default() }),
         "reassign" => plain(Everywhere { harmless: true, ..Everywhere::default() }),
         "import" => refused(
@@ -195,6 +195,23 @@ fn create(mut rest: Words<'_>) -> Option<Definition> {
         return create_index(index);
     }
     if known(rest) { plain(Everywhere::default()) } else { None }
+}
+
+/// Behind TRUNCATE.
+fn truncate(mut words: Words<'_>) -> Option<Definition> {
+    words.eat("table");
+    let mut truncated = Truncated::default();
+    loop {
+        words.eat("only");
+        let table = new_table(&mut words)?;
+        truncated.tables.push((table.schema, table.name));
+        words.eat_operator("*");
+        if !words.eat_kind(TokenKind::Comma) {
+            break;
+        }
+    }
+    truncated.cascade = outside(words).any(|word| word == "cascade");
+    plain(Everywhere { harmless: true, truncates: Some(truncated), ..Everywhere::default() })
 }
 
 /// Behind REFRESH.

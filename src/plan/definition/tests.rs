@@ -10,6 +10,14 @@ fn how(sql: &str) -> String {
             if let Some(table) = all.table {
                 words.push(format!("table {}.{}", table.schema.unwrap_or_default(), table.name));
             }
+            if let Some(truncated) = &all.truncates {
+                let names = truncated.tables.iter().map(|(schema, name)| match schema {
+                    Some(schema) => format!("{schema}.{name}"),
+                    None => name.clone(),
+                });
+                words.push(format!("empties {}", names.collect::<Vec<_>>().join(" ")));
+                words.extend(truncated.cascade.then(|| "cascade".to_owned()));
+            }
             words.extend(all.password.map(|span| sql[span].to_owned()));
             let flags = [
                 (all.of_servers, "servers"),
@@ -92,7 +100,8 @@ fn definitions_run_as_their_words_say() {
         ("REINDEX (CONCURRENTLY) INDEX i", "each REINDEX CONCURRENTLY false"),
         ("REINDEX DATABASE d", "refused server-object"),
         ("IMPORT FOREIGN SCHEMA s FROM SERVER x INTO y", "refused definition"),
-        ("TRUNCATE a, b RESTART IDENTITY CASCADE", "all harmless"),
+        ("TRUNCATE a, b RESTART IDENTITY CASCADE", "all empties a b cascade harmless"),
+        ("truncate table only s.a *, \"B\"", "all empties s.a B harmless"),
         ("LOCK TABLE a IN SHARE MODE", "all harmless block"),
         ("SELECT 1", "-"),
         ("CREATE TABLE t (a int); DROP TABLE u", "-"),

@@ -132,7 +132,7 @@ pub fn transparent(query: &Query) -> bool {
     let QueryBody::Select(select) = &query.body else {
         return match &query.body {
             QueryBody::Nested(inner, _) => query.limit.is_none() && query.offset.is_none() && transparent(inner),
-            QueryBody::Table(_) => query.limit.is_none() && query.offset.is_none(),
+            QueryBody::Table(..) => query.limit.is_none() && query.offset.is_none(),
             _ => false,
         };
     };

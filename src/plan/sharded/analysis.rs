@@ -44,6 +44,8 @@ pub struct Analysis {
     pub moments: bool,
     /// An aggregate within a sub-query is of the rows around it.
     pub outer_aggregates: bool,
+    /// The keywords of `TABLE name` as queries of the statement's own text, up to the name.
+    pub table_words: Vec<Span>,
     /// Some level locks rows.
     pub locks: bool,
     /// Code beside a write is right on one shard only: elsewhere this is said.

@@ -35,6 +35,40 @@ impl Resolver<'_> {
     }
 }
 
+/// Triggers of TRUNCATE run on every shard, and on each for itself: what they call must touch no table whose rows are
+/// elsewhere. All the code of the tables is judged, since which of it is for TRUNCATE isn't known.
+pub fn emptied(tables: &[(Option<String>, String)], cascade: bool, context: &Context<'_>) -> Result<(), Refusal> {
+    let found = tables
+        .iter()
+        .filter_map(|(schema, name)| context.schema.relation(schema.as_deref(), name, context.search_path));
+    let mut next: Vec<&Relation> = found.collect();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    while let Some(relation) = next.pop() {
+        if seen.contains(&(&relation.schema, &relation.name)) {
+            continue;
+        }
+        seen.push((&relation.schema, &relation.name));
+        let own = (relation.schema.clone(), relation.name.clone());
+        let reached = |other: &&Relation| {
+            other.parent.as_ref() == Some(&own)
+                || cascade && other.foreign_keys.iter().any(|foreign_key| foreign_key.target == own)
+        };
+        next.extend(context.schema.relations.values().filter(reached));
+        let place = match context.placement.table(&relation.schema, &relation.name) {
+            None if relation.parent.is_none() => Where::Home,
+            _ => Where::Shard,
+        };
+        let unfit = |caller: &Caller| match bodies::judge(context, &caller.function, place) {
+            Judged::Unfit(why) => Some(beside(relation, &caller.function, &why)),
+            _ => None,
+        };
+        if let Some(refusal) = relation.code.iter().filter(|_| relation.triggers).find_map(unfit) {
+            return Err(refusal);
+        }
+    }
+    Ok(())
+}
+
 /// The code of one relation whose rows are written. What is to be said where several shards would run it.
 fn run(
     context: &Context<'_>,

@@ -103,7 +103,8 @@ impl Resolver<'_> {
             self.expr(function, level)?;
         }
         self.frames.pop();
-        if item.typed {
+        // Without an alias the names that the list gives aren't known.
+        if item.typed && item.alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) {
             return Err(unsupported("record-function", "a function with a column definition list"));
         }
         let name = item.functions.first().map(figured_name).unwrap_or_default();

@@ -44,6 +44,7 @@ mod walk;
 mod writes;
 
 pub use access::{Bound as BoundValue, ONCE, ShardSet, key_place, row_shards, shards, value_shard};
+pub use beside::emptied;
 pub use model::*;
 pub use splice::shown;
 

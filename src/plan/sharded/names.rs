@@ -228,7 +228,10 @@ impl<'a> Resolver<'a> {
                 let outputs = (1..=width).map(|at| computed(format!("column{at}"))).collect();
                 Ok((outputs, None))
             }
-            QueryBody::Table(table) => {
+            QueryBody::Table(table, span) => {
+                if self.text == 0 {
+                    self.out.table_words.push(Span::new(span.start, table.span.start));
+                }
                 let namespace = self.table(table, scope, scope)?;
                 let outputs = self.star_outputs(&namespace.columns);
                 Ok((outputs, Some(namespace)))
@@ -633,7 +636,7 @@ fn mentions(body: &QueryBody, name: &str) -> bool {
     match body {
         QueryBody::Select(select) => select.from.iter().flat_map(|from| &from.items).any(|from| item(from, name)),
         QueryBody::Values(_) => false,
-        QueryBody::Table(table) => matches!(table.name.parts.as_slice(), [part] if part.value == name),
+        QueryBody::Table(table, _) => matches!(table.name.parts.as_slice(), [part] if part.value == name),
         QueryBody::SetOperation(operation) => mentions(&operation.left, name) || mentions(&operation.right, name),
         QueryBody::Nested(query, _) => mentions(&query.body, name),
     }

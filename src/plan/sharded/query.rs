@@ -161,6 +161,9 @@ impl Planner<'_> {
         if self.analysis.outer_aggregates {
             return Err(unsupported("outer-aggregate", "an aggregate of the rows around its sub-query"));
         }
+        for words in &self.analysis.table_words {
+            edits.replace(*words, "SELECT * FROM ");
+        }
         let once = self.functions(&mut edits)?;
         if self.analysis.moments {
             return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));

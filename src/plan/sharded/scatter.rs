@@ -49,7 +49,7 @@ fn finish(planner: &mut Planner<'_>, ordered: Ordered) -> Result<Scatter, Refusa
     Ok(planner.single(ordered.sql, ordered.columns, ordered.finish))
 }
 
-/// `(a) UNION ALL (b)` of scatters, without order and bounds.
+/// `(a) UNION ALL (b)` of scatters, or `TABLE a`, without order and bounds.
 fn plain_union(planner: &mut Planner<'_>, edits: Edits) -> Result<Scatter, Refusal> {
     let query = planner.query;
     if query.order_by.is_some() || query.limit.is_some() || query.offset.is_some() || !query.locking.is_empty() {
@@ -101,6 +101,10 @@ impl Prover<'_, '_> {
                     _ => Err(unsupported("set-operation", "this UNION ALL")),
                 }
             }
+            QueryBody::Table(table, _) => match self.table(table, 0)? {
+                Spread::By { .. } => Ok(()),
+                Spread::Everywhere => Err(unsupported("set-operation", "this UNION ALL")),
+            },
             QueryBody::Nested(query, _) if query.order_by.is_some() => {
                 Err(unsupported("ordered-subquery", "a UNION ALL of sorted queries"))
             }

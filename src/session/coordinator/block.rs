@@ -319,6 +319,10 @@ impl Coordinator {
             message::command_complete(&mut self.output, word(commit));
             return Ok(());
         };
+        if !block.explicit {
+            // The block of several statements in a string ends, which nobody has begun.
+            self.warn("25P01", "there is no transaction in progress");
+        }
         let commit = commit && !block.failed;
         let since = block.begun;
         let mut held = Ok(());

@@ -317,7 +317,7 @@ impl Coordinator {
     }
 
     /// What statements are planned by.
-    fn with_context<T>(&self, view: &View, plan: impl FnOnce(&sharded::Context<'_>) -> T) -> T {
+    pub(super) fn with_context<T>(&self, view: &View, plan: impl FnOnce(&sharded::Context<'_>) -> T) -> T {
         let path = self.search_path(view);
         let functions = &self.database.shared.config.functions;
         let context = sharded::Context {

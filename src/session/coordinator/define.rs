@@ -12,7 +12,7 @@ use crate::base::{PgError, SqlState};
 use crate::config::{Table, TableRule};
 use crate::plan::TransactionModes;
 use crate::plan::definition::{Definition, Everywhere, Filled, NewTable, Placing, placing};
-use crate::plan::sharded::{Access, Work};
+use crate::plan::sharded::{Access, Work, emptied};
 use crate::wire::frame::back;
 use crate::wire::message;
 
@@ -74,6 +74,13 @@ impl Coordinator {
         if everywhere.in_block && self.block.is_none() {
             // Outside a block it would be over at once: PostgreSQL says so.
             return self.pass_text(self.home(), &sql, false).await;
+        }
+        if let Some(truncated) = &everywhere.truncates {
+            let view = self.view().await?;
+            let judged = self.with_context(&view, |context| emptied(&truncated.tables, truncated.cascade, context));
+            if let Err(refusal) = judged {
+                return Err(self.refuse(refusal_error(&refusal), refusal.reason));
+            }
         }
         let mut shards = self.home_first();
         if everywhere.of_servers {

@@ -73,6 +73,21 @@ impl Coordinator {
         }
     }
 
+    /// What PostgreSQL takes in a block that BEGIN began, and not in the one that several statements in a string are.
+    fn refuse_in_implicit(&self, kind: &Kind) -> Go {
+        let what = match kind {
+            _ if self.block.as_ref().is_none_or(|block| block.explicit) => return Ok(()),
+            Kind::Savepoint(_) => "SAVEPOINT",
+            Kind::Release(_) => "RELEASE SAVEPOINT",
+            Kind::RollbackTo(_) => "ROLLBACK TO SAVEPOINT",
+            Kind::Commit { chain: true } => "COMMIT AND CHAIN",
+            Kind::Rollback { chain: true } => "ROLLBACK AND CHAIN",
+            _ => return Ok(()),
+        };
+        let text = format!("{what} can only be used in transaction blocks");
+        Err(PgError::error(SqlState::NO_ACTIVE_SQL_TRANSACTION, text).into())
+    }
+
     /// Several statements in one string are one transaction, unless they say otherwise.
     async fn run_several(&mut self, whole: &Prepared) -> Go {
         for step in &whole.plan.steps {
@@ -82,7 +97,10 @@ impl Coordinator {
             if self.block.is_none() {
                 self.block = Some(self.new_block("BEGIN", TransactionModes::default(), false));
             }
-            let result = self.run_one(&prepared).await;
+            let result = match self.refuse_in_implicit(&step.kind) {
+                Ok(()) => self.run_one(&prepared).await,
+                refused => refused,
+            };
             if result.is_err() {
                 if let Err(Stop::Error(error)) = result {
                     self.tell(*error);

@@ -77,8 +77,8 @@ pub struct Query {
 pub enum QueryBody {
     Select(Box<Select>),
     Values(Values),
-    /// `TABLE name`
-    Table(FromTable),
+    /// `TABLE name`, and its bytes.
+    Table(FromTable, Span),
     SetOperation(Box<SetOperation>),
     /// A query in parentheses as an operand (it may have its own WITH, ORDER BY, LIMIT). The span is the parentheses'.
     Nested(Box<Query>, Span),

@@ -139,7 +139,7 @@ fn in_body(body: &QueryBody, seen: Seen) {
             select.windows.iter().for_each(|named| in_window(&named.window, seen));
         }
         QueryBody::Values(values) => values.rows.iter().flat_map(|row| &row.values).for_each(|e| in_expr(e, seen)),
-        QueryBody::Table(_) => {}
+        QueryBody::Table(..) => {}
         QueryBody::SetOperation(operation) => {
             in_body(&operation.left, seen);
             in_body(&operation.right, seen);

@@ -14,7 +14,7 @@ fn span_of(body: &QueryBody) -> Span {
     match body {
         QueryBody::Select(select) => select.span,
         QueryBody::Values(values) => values.span,
-        QueryBody::Table(table) => table.span,
+        QueryBody::Table(_, span) => *span,
         QueryBody::SetOperation(operation) => operation.span,
         QueryBody::Nested(_, span) => *span,
     }
@@ -54,9 +54,8 @@ impl Parser<'_> {
             K::Table => {
                 let start = self.start();
                 self.advance();
-                let mut table = self.relation()?;
-                table.span = self.since(start);
-                Ok(QueryBody::Table(table))
+                let table = self.relation()?;
+                Ok(QueryBody::Table(table, self.since(start)))
             }
             _ if self.is_kind(TokenKind::LeftParen) => {
                 let start = self.start();

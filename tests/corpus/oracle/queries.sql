@@ -176,3 +176,17 @@ SELECT country, count(*) FROM customer_orders GROUP BY 1 ORDER BY 1;
 SELECT status, sum(total) FROM paid_orders GROUP BY 1 ORDER BY 1;
 
 SELECT e.name, count(*) FROM euro_countries e JOIN customers c ON c.country = e.code GROUP BY 1 ORDER BY 1;
+
+-- name: TABLE is a query
+TABLE <<customers|orders|countries|settings|paid_orders>>;
+TABLE orders ORDER BY <<id|total DESC NULLS LAST, 2, 1 LIMIT 3>>;
+(TABLE countries) UNION ALL SELECT code, name, region, euro FROM countries ORDER BY 1, 2 LIMIT 5;
+SELECT count(*) FROM (TABLE orders) o WHERE o.id <<IN (SELECT n FROM (TABLE settings) s)|< 5>>;
+SELECT count(*) FROM customers c WHERE EXISTS (TABLE orders) AND c.id = ANY (ARRAY(SELECT n FROM (TABLE settings) s));
+WITH o AS (TABLE orders) SELECT o.status, count(*) FROM o GROUP BY 1 ORDER BY 1;
+
+-- name: functions with a list of their columns
+SELECT c.id, x.g, x.h FROM customers c, jsonb_to_record(c.profile) AS x(a int, g text, h boolean) ORDER BY <<c.id|x.g, c.id|2 DESC NULLS LAST, 1 LIMIT 6>>;
+SELECT x.a, count(*), max(c.id) FROM customers c CROSS JOIN LATERAL jsonb_to_recordset(jsonb_build_array(c.profile, '{"a": 5}')) AS x(a int) GROUP BY x.a ORDER BY 1;
+SELECT count(*) FROM customers c LEFT JOIN LATERAL jsonb_to_record(c.profile) x(a int, g text) ON x.a > 2 JOIN events e ON e.customer_id = x.a;
+SELECT x.* FROM json_to_recordset('[{"a": 1, "b": "x"}, {"a": 2}]') AS x(a int, b text) JOIN orders o ON o.customer_id = x.a ORDER BY x.a, x.b, o.id;

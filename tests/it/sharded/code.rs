@@ -268,3 +268,29 @@ async fn notices_of_triggers_are_told() {
     }
     three.same().await;
 }
+
+/// TRUNCATE's triggers run on every shard: what they write must not be written by each.
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_of_truncate_are_judged() {
+    let three = Three::start("codetruncate", PLACES).await;
+    let mut raw = three.client().await;
+    let made = [
+        "CREATE TABLE customers (id bigint PRIMARY KEY, n bigint)",
+        "CREATE TABLE orders (customer_id bigint, id bigint, PRIMARY KEY (customer_id, id))",
+        "CREATE FUNCTION notes_it() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN INSERT INTO orders VALUES (1, 1); RETURN NULL; END$$",
+        "CREATE FUNCTION says_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'empty'; RETURN NULL; END$$",
+        "CREATE TRIGGER says_it AFTER TRUNCATE ON customers FOR EACH STATEMENT EXECUTE FUNCTION says_it()",
+        "INSERT INTO customers VALUES (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)",
+        "TRUNCATE customers",
+        "INSERT INTO customers VALUES (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)",
+        "CREATE TRIGGER notes_it AFTER TRUNCATE ON customers FOR EACH STATEMENT EXECUTE FUNCTION notes_it()",
+    ];
+    all(&mut raw, &made).await;
+    for sql in ["TRUNCATE customers", "TRUNCATE TABLE ONLY orders, public.customers RESTART IDENTITY CASCADE"] {
+        let told = said(&mut raw, sql).await;
+        assert!(told.starts_with("0A000") && told.contains("notes_it"), "{sql}: {told}");
+    }
+    assert_eq!(raw.value("SELECT count(*) FROM customers").await, "5");
+    all(&mut raw, &["TRUNCATE orders"]).await;
+}

@@ -80,7 +80,7 @@ impl Search<'_, '_> {
             QueryBody::SetOperation(operation) => {
                 self.body(&operation.left, None).or_else(|| self.body(&operation.right, None))
             }
-            QueryBody::Values(_) | QueryBody::Table(_) => None,
+            QueryBody::Values(_) | QueryBody::Table(..) => None,
         }
     }
 

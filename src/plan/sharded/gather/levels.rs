@@ -148,7 +148,7 @@ impl<'p, 'b> Levels<'p, 'b> {
             QueryBody::Values(values) => {
                 values.rows.iter().flat_map(|row| &row.values).for_each(|expr| self.expr(expr));
             }
-            QueryBody::Table(_) => {}
+            QueryBody::Table(..) => {}
         }
     }
 
