@@ -104,6 +104,7 @@ impl LocalPool {
 
     async fn wait_in_queue(&self, left: Duration) -> Option<Handover> {
         let receiver = self.shared.enqueue(self.worker);
+        self.answer_offer();
         self.metrics.waiting.add(1);
         let answer = tokio::time::timeout(left, receiver).await;
         self.metrics.waiting.add(-1);
@@ -194,7 +195,7 @@ impl LocalPool {
 
     /// Somebody waits: give up an idle connection to whoever is first.
     pub fn answer_offer(&self) {
-        while self.shared.waiting() > 0 {
+        while !self.idle.borrow().is_empty() && self.shared.waiting() > 0 {
             let Some(conn) = self.pop_idle(&Arc::default()) else { return };
             if let Some(Handover::Connection(conn, _)) = self.shared.hand_over(Handover::Connection(conn, self.worker))
             {

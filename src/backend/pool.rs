@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::conn::{CancelTarget, ServerConn};
 use super::database::Purpose;
 use super::login::Identity;
+use crate::base::limits;
 use crate::topology::Server;
 
 /// What a pool may do. Changes with a reload.
@@ -63,6 +64,7 @@ pub struct Offer(pub Arc<Pool>);
 
 #[derive(Debug)]
 struct Waiter {
+    worker: usize,
     hand: oneshot::Sender<Handover>,
     since: Instant,
 }
@@ -232,11 +234,12 @@ impl Pool {
             .map(|_| Place(Some(self.clone())))
     }
 
-    /// Joins the queue. The receiver gives a connection or a place; drop it to leave.
+    /// Joins the queue. The receiver gives a connection or a place; drop it to leave. The worker's own idle connections are
+    /// the caller's to look at, once it stands there.
     pub(super) fn enqueue(self: &Arc<Self>, worker: usize) -> oneshot::Receiver<Handover> {
         let (hand, receiver) = oneshot::channel();
         let mut queue = lock(&self.queue);
-        queue.push_back(Waiter { hand, since: Instant::now() });
+        queue.push_back(Waiter { worker, hand, since: Instant::now() });
         self.waiting.store(queue.len(), Ordering::Release);
         drop(queue);
         fence(Ordering::SeqCst);
@@ -246,20 +249,23 @@ impl Pool {
         }
         for (other, offers) in self.offers.iter().enumerate() {
             let idle = self.idle.get(other).is_some_and(|count| count.load(Ordering::Acquire) > 0);
-            if idle || other == worker {
+            if idle && other != worker {
                 let _ = offers.send(Offer(self.clone()));
             }
         }
         receiver
     }
 
-    /// Gives something to the first in the queue who still wants it; gives it back if nobody does.
+    /// Gives something to the next in the queue who still wants it; gives it back if nobody does.
     pub(super) fn hand_over(&self, what: Handover) -> Option<Handover> {
         let mut what = what;
         loop {
             let waiter = {
                 let mut queue = lock(&self.queue);
-                let waiter = queue.pop_front();
+                let waiter = match &what {
+                    Handover::Connection(_, worker) => next_near(&mut queue, *worker),
+                    Handover::Place(_) => queue.pop_front(),
+                };
                 self.waiting.store(queue.len(), Ordering::Release);
                 waiter
             };
@@ -307,6 +313,46 @@ impl Pool {
     }
 }
 
+/// Who is next for a connection of this worker's: the first in the queue, unless one who waits here came hardly later.
+fn next_near(queue: &mut VecDeque<Waiter>, worker: usize) -> Option<Waiter> {
+    let until = queue.front()?.since + limits::NEAR_FIRST;
+    let mut came = queue.iter().take_while(|waiter| waiter.since <= until);
+    let at = came.position(|waiter| waiter.worker == worker && !waiter.hand.is_closed()).unwrap_or_default();
+    queue.remove(at)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_near_is_first_if_nobody_came_much_earlier() {
+        let start = Instant::now();
+        let mut hands = Vec::new();
+        let mut queue = VecDeque::new();
+        let mut join = |queue: &mut VecDeque<Waiter>, worker, millis| {
+            let (hand, receiver) = oneshot::channel();
+            hands.push(receiver);
+            queue.push_back(Waiter { worker, hand, since: start + Duration::from_millis(millis) });
+        };
+        for (worker, millis) in [(1, 0), (1, 1), (0, 2), (0, 5), (1, 6), (0, 12)] {
+            join(&mut queue, worker, millis);
+        }
+        let mut next = |worker| {
+            let waiter = next_near(&mut queue, worker).unwrap();
+            (waiter.worker, waiter.since.duration_since(start).as_millis())
+        };
+        assert_eq!(next(0), (0, 2));
+        assert_eq!(next(0), (0, 5));
+        // The next one here came 12 ms after the first of all.
+        assert_eq!(next(0), (1, 0));
+        assert_eq!(next(1), (1, 1));
+        assert_eq!(next(2), (1, 6));
+        assert_eq!(next(1), (0, 12));
+        assert!(next_near(&mut queue, 0).is_none());
+    }
 }

@@ -142,7 +142,6 @@ impl<'a> Gatherer<'a> {
                     let effect = self.catalog().operator(&token.name(words.sql));
                     self.facts.effect(effect, "volatile operator");
                 }
-                TokenKind::Text => self.facts.moment |= names_moment(token.bytes(words.sql)),
                 TokenKind::UnicodeQuoted | TokenKind::Error => self.facts.effect(Effect::Unseen, "not parsed"),
                 _ => {}
             }
@@ -254,7 +253,7 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// Whether a text may be a moment's: `'now'::timestamp`.
+/// Whether a text may hold a moment's: `'now'::timestamp`. Not a plan's to tell, for texts that differ in literals share one.
 pub fn names_moment(text: &[u8]) -> bool {
     let lower = text.to_ascii_lowercase();
     MOMENTS.iter().any(|moment| memchr::memmem::find(&lower, moment).is_some())

@@ -21,7 +21,7 @@ pub struct Plan {
     /// Settings of the session's own making (`app.user`) that an opaque call of `set_config` names: no view lists them,
     /// so the probe asks for them by name. Lower case.
     pub names: Box<[String]>,
-    /// It may ask for the moment at which its transaction began (`now()`).
+    /// It may ask for the moment at which its transaction began (`now()`); whether a literal does isn't told.
     pub moment: bool,
     /// It names `pg_prepared_statements`, which shows a client its own statements only.
     pub lists_prepared: bool,

@@ -52,7 +52,8 @@ impl Session {
             ([step], _) if matches!(step.kind, Kind::Commit { chain: false } | Kind::Rollback { chain: false }) => true,
             (steps, _) => {
                 opening.looked |= steps.iter().any(|step| step.kind == Kind::Read);
-                !plan.moment && steps.iter().all(|step| matches!(step.kind, Kind::Read | Kind::Show(_)))
+                let moment = plan.moment || sql.is_some_and(names_moment);
+                !moment && steps.iter().all(|step| matches!(step.kind, Kind::Read | Kind::Show(_)))
             }
         };
         if !stays {
@@ -60,9 +61,13 @@ impl Session {
         }
     }
 
-    /// The same of a Bind's parameters: some words are moments (`'now'::timestamp`).
-    pub(super) fn note_bound(&self, link: &mut Link, portal: &[u8], parameters: &[u8]) {
-        if !portal.is_empty() || names_moment(parameters) {
+    /// The same of a Bind: some words are moments (`'now'::timestamp`), in its statement's text or as parameters.
+    pub(super) fn note_bound(&self, link: &mut Link, (portal, name): (&[u8], &[u8]), parameters: &[u8]) {
+        let text = match self.statements.get(name) {
+            Some(held) => &*held.statement.key.sql,
+            None => &self.statements.unnamed.sql,
+        };
+        if !portal.is_empty() || names_moment(parameters) || names_moment(text) {
             link.opening = None;
         }
     }

@@ -285,7 +285,7 @@ impl Session {
                 (server_name, plan) = (NO_STATEMENT.to_vec(), None);
             } else {
                 self.note_aboard(link, bound, None);
-                self.note_bound(link, portal, rest);
+                self.note_bound(link, (portal, name), rest);
             }
         }
         if let Some(plan) = &plan {

@@ -203,6 +203,8 @@ async fn a_transaction_that_can_not_leave_its_replica() {
     raw.until_ready(1).await.unwrap();
     let snapshot = "BEGIN READ ONLY, ISOLATION LEVEL REPEATABLE READ";
     let begin = "BEGIN READ ONLY";
+    // One that differs in a literal alone is known already.
+    raw.value("SELECT v FROM t WHERE '2020-02-02'::timestamptz IS NOT NULL").await;
     for (begin, before) in [
         (snapshot, "SELECT v FROM t"),
         (snapshot, "SELECT 1"),
@@ -226,14 +228,19 @@ async fn a_transaction_that_can_not_leave_its_replica() {
             assert_eq!(raw.query("COMMIT").await.unwrap()[0].tag().as_deref(), Some("ROLLBACK"));
         }
     }
-    // A parameter that is a moment.
-    begin_on_replica(&proxy, &mut raw, begin).await;
-    let parse = build::parse("", "SELECT v FROM t WHERE $1::timestamptz IS NOT NULL", &[]);
-    let rest = [build::bind("", "", &[Some("now")]), build::execute("", 0), build::sync()].concat();
-    raw.send(&[parse, rest].concat()).await.unwrap();
-    raw.until_ready(1).await.unwrap();
-    assert_eq!(raw.query(WHERE_AM_I).await.unwrap()[0].sqlstate(), "0A000");
-    raw.query("ROLLBACK").await.unwrap();
+    // A parameter that is a moment, and a literal.
+    for (name, sql, parameters) in [
+        ("", "SELECT v FROM t WHERE $1::timestamptz IS NOT NULL", &[Some("now")][..]),
+        ("", "SELECT v FROM t WHERE 'today'::timestamptz IS NOT NULL", &[]),
+        ("m", "SELECT v FROM t WHERE 'tomorrow'::timestamptz IS NOT NULL", &[]),
+    ] {
+        begin_on_replica(&proxy, &mut raw, begin).await;
+        let rest = [build::bind("", name, parameters), build::execute("", 0), build::sync()].concat();
+        raw.send(&[build::parse(name, sql, &[]), rest].concat()).await.unwrap();
+        raw.until_ready(1).await.unwrap();
+        assert_eq!(raw.query(WHERE_AM_I).await.unwrap()[0].sqlstate(), "0A000", "{sql}");
+        raw.query("ROLLBACK").await.unwrap();
+    }
     // A level that only the servers know.
     let level = "ALTER ROLE app SET default_transaction_isolation = 'repeatable read'";
     cluster.execute(PRIMARY, "postgres", level).await.unwrap();
