@@ -161,3 +161,98 @@ fn address(cx: &Context<'_>) -> usize {
 fn would_block<R>(tried: &io::Result<R>) -> bool {
     tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn run(test: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(test)
+    }
+
+    fn pair() -> io::Result<(Direct<UnixStream>, UnixStream)> {
+        let (near, far) = UnixStream::pair()?;
+        Ok((Direct::new(near), far))
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_whoever_waited_before() -> io::Result<()> {
+        run(async {
+            let (mut near, mut far) = pair()?;
+            let mut buffer = [0; 4];
+            for turn in 0..20_u8 {
+                // A waiter of another address each time, that comes to nothing; sometimes tokio's own.
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                assert!(near.poll_read(&mut buffer, &mut cx).is_pending());
+                if turn % 3 == 0 {
+                    let mut byte = [0];
+                    let own = near.tokio();
+                    assert!(pin!(own.read(&mut byte)).poll(&mut cx).is_pending());
+                }
+                let say = async {
+                    tokio::task::yield_now().await;
+                    far.write_all(&[turn; 6]).await
+                };
+                let hear = async {
+                    let mut heard = 0;
+                    while heard < 6 {
+                        // Full, then the rest; asked twice where nothing is there.
+                        heard += poll_fn(|cx| match near.poll_read(&mut buffer, cx) {
+                            Poll::Pending => near.poll_read(&mut buffer, cx),
+                            ready => ready,
+                        })
+                        .await?;
+                    }
+                    Ok::<_, io::Error>(())
+                };
+                tokio::try_join!(say, hear)?;
+            }
+            drop(far);
+            assert_eq!(poll_fn(|cx| near.poll_read(&mut buffer, cx)).await?, 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn who_reads_and_reads_lets_others_have_a_turn() -> io::Result<()> {
+        run(async {
+            let (mut near, mut far) = pair()?;
+            far.write_all(&[0; 1000]).await?;
+            let (mut pauses, mut byte) = (0, [0]);
+            for _ in 0..1000 {
+                poll_fn(|cx| {
+                    let read = near.poll_read(&mut byte, cx);
+                    pauses += usize::from(read.is_pending());
+                    read
+                })
+                .await?;
+            }
+            assert!(pauses >= 1000 / usize::from(READS) - 1, "{pauses}");
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn what_the_peer_does_not_take_is_waited_for() -> io::Result<()> {
+        run(async {
+            let (near, mut far) = pair()?;
+            let bytes = vec![7; 4 << 20];
+            let say = async {
+                let mut said = 0;
+                while said < bytes.len() {
+                    said += poll_fn(|cx| near.poll_write(bytes.get(said..).unwrap_or_default(), cx)).await?;
+                }
+                Ok::<_, io::Error>(())
+            };
+            let mut heard = vec![0; bytes.len()];
+            tokio::try_join!(say, far.read_exact(&mut heard))?;
+            assert_eq!(heard, bytes);
+            Ok(())
+        })
+    }
+}
