@@ -316,7 +316,7 @@ impl Pool {
 /// Who is next for a connection of this worker's: the first in the queue, unless one who waits here came hardly later.
 fn next_near(queue: &mut VecDeque<Waiter>, worker: usize) -> Option<Waiter> {
     let until = queue.front()?.since + limits::NEAR_FIRST;
-    let mut came = queue.iter().take_while(|waiter| waiter.since <= until);
+    let mut came = queue.iter().take(limits::NEAR_LOOKS).take_while(|waiter| waiter.since <= until);
     let at = came.position(|waiter| waiter.worker == worker && !waiter.hand.is_closed()).unwrap_or_default();
     queue.remove(at)
 }
@@ -343,16 +343,16 @@ mod tests {
             join(&mut queue, worker, millis);
         }
         let mut next = |worker| {
-            let waiter = next_near(&mut queue, worker).unwrap();
-            (waiter.worker, waiter.since.duration_since(start).as_millis())
+            let waiter = next_near(&mut queue, worker)?;
+            Some((waiter.worker, waiter.since.duration_since(start).as_millis()))
         };
-        assert_eq!(next(0), (0, 2));
-        assert_eq!(next(0), (0, 5));
+        assert_eq!(next(0), Some((0, 2)));
+        assert_eq!(next(0), Some((0, 5)));
         // The next one here came 12 ms after the first of all.
-        assert_eq!(next(0), (1, 0));
-        assert_eq!(next(1), (1, 1));
-        assert_eq!(next(2), (1, 6));
-        assert_eq!(next(1), (0, 12));
-        assert!(next_near(&mut queue, 0).is_none());
+        assert_eq!(next(0), Some((1, 0)));
+        assert_eq!(next(1), Some((1, 1)));
+        assert_eq!(next(2), Some((1, 6)));
+        assert_eq!(next(1), Some((0, 12)));
+        assert_eq!(next(0), None);
     }
 }

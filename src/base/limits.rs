@@ -78,6 +78,8 @@ pub const PLAN_DEFINITIONS: usize = 1_000;
 /// A connection that comes free goes to one who waits on its own worker before one on another who came this much earlier at
 /// most: to move it costs more system calls than a small query.
 pub const NEAR_FIRST: Duration = Duration::from_millis(5);
+/// So many of those who wait are looked at for one who is near.
+pub const NEAR_LOOKS: usize = 64;
 
 /// Time that a cancel request may take to reach a server.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);

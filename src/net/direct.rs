@@ -32,35 +32,26 @@ pub(super) trait Socket: AsFd {
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-impl Socket for TcpStream {
-    #[inline]
-    fn attempt<R>(&self, interest: Interest, act: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        self.try_io(interest, act)
-    }
+macro_rules! socket {
+    ($($kind:ty),+) => {$(
+        impl Socket for $kind {
+            #[inline]
+            fn attempt<R>(&self, interest: Interest, act: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+                self.try_io(interest, act)
+            }
 
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(cx)
-    }
+            fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_read_ready(cx)
+            }
 
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_write_ready(cx)
-    }
+            fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+        }
+    )+};
 }
 
-impl Socket for UnixStream {
-    #[inline]
-    fn attempt<R>(&self, interest: Interest, act: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        self.try_io(interest, act)
-    }
-
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(cx)
-    }
-
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_write_ready(cx)
-    }
-}
+socket!(TcpStream, UnixStream);
 
 impl<S: Socket> Direct<S> {
     pub(super) fn new(socket: S) -> Self {

@@ -142,6 +142,8 @@ impl<'a> Gatherer<'a> {
                     let effect = self.catalog().operator(&token.name(words.sql));
                     self.facts.effect(effect, "volatile operator");
                 }
+                // A view's; of the statement's own they aren't a plan's to tell, as texts that differ in literals share one.
+                TokenKind::Text if !top => self.facts.moment |= names_moment(token.bytes(words.sql)),
                 TokenKind::UnicodeQuoted | TokenKind::Error => self.facts.effect(Effect::Unseen, "not parsed"),
                 _ => {}
             }
@@ -253,7 +255,7 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// Whether a text may hold a moment's: `'now'::timestamp`. Not a plan's to tell, for texts that differ in literals share one.
+/// Whether a text may hold a moment's: `'now'::timestamp`.
 pub fn names_moment(text: &[u8]) -> bool {
     let lower = text.to_ascii_lowercase();
     MOMENTS.iter().any(|moment| memchr::memmem::find(&lower, moment).is_some())

@@ -12,6 +12,7 @@ pub mod model;
 mod scan;
 mod settings;
 pub mod sharded;
+pub mod temporary;
 #[cfg(test)]
 mod tests;
 mod words;

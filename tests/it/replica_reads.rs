@@ -16,7 +16,8 @@ async fn start(settings: &[(&str, &str)]) -> (Cluster, Proxy, Target) {
     let cluster = Cluster::start(ClusterOptions { replicas: 1, settings, ..ClusterOptions::default() }).await.unwrap();
     let sql = "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher;
                CREATE ROLE app LOGIN PASSWORD 'app'; CREATE TABLE t (v int); INSERT INTO t VALUES (0); GRANT ALL ON t TO app;
-               CREATE TABLE quiet (v int); INSERT INTO quiet VALUES (0); GRANT ALL ON quiet TO app";
+               CREATE TABLE quiet (v int); INSERT INTO quiet VALUES (0); GRANT ALL ON quiet TO app; \
+               CREATE VIEW dated AS SELECT v FROM t WHERE 'now'::text::timestamptz IS NOT NULL; GRANT ALL ON dated TO app";
     cluster.execute(PRIMARY, "postgres", sql).await.unwrap();
     cluster.wait_for_catchup().await.unwrap();
     let proxy = Proxy::start(&format!(
@@ -211,6 +212,7 @@ async fn a_transaction_that_can_not_leave_its_replica() {
         (begin, "SELECT now() FROM t"),
         (begin, "SELECT v FROM t WHERE current_date IS NOT NULL"),
         (begin, "SELECT v FROM t WHERE 'now'::timestamptz IS NOT NULL"),
+        (begin, "SELECT v FROM dated"),
         (begin, "SAVEPOINT a"),
     ] {
         for extended in [false, true] {

@@ -42,7 +42,6 @@ mod simple;
 mod spool;
 mod sql_prepared;
 mod stream;
-mod temp_names;
 mod temps;
 mod together;
 mod turns;

@@ -3,22 +3,22 @@
 use super::Coordinator;
 use super::decide::Decision;
 use super::describe::Prepared;
-use super::temp_names::{created, made_of, names};
 use crate::backend::View;
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::RelationKind;
 use crate::plan::Pin;
+use crate::plan::temporary::{created, made_of, names};
 
 impl Coordinator {
     /// Whether a statement makes or names a temporary table.
     pub(super) fn is_temporary(&self, prepared: &Prepared) -> bool {
         let makes = prepared.plan.steps.first().is_some_and(|step| step.pins == Some(Pin::TemporaryTable))
             && created(&prepared.sql).is_some();
-        makes || self.names_temporary(&names(&prepared.sql))
+        makes || (!self.temporary.is_empty() && self.names_temporary(&names(&prepared.sql)))
     }
 
     fn names_temporary(&self, words: &[(String, bool)]) -> bool {
-        !self.temporary.is_empty() && words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp")
+        words.iter().any(|(name, _)| self.temporary.contains(name) || name == "pg_temp")
     }
 
     /// What becomes of a statement that makes or names a temporary table. `None`: it doesn't.
