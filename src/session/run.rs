@@ -440,7 +440,9 @@ impl Session {
                 }
             }
             let Some((server, side)) = self.pick(target, &avoid) else {
-                if matches!(target, Target::Primary) && started.elapsed() >= connect_timeout {
+                // A replica that is waited for is asked for no longer than that: what comes then counts as any statement.
+                let replica_may_come = matches!(target, Target::Replica(_)) && started.elapsed() < replica_wait;
+                if !replica_may_come && started.elapsed() >= connect_timeout {
                     return Ok(Err(self.no_primary()));
                 }
                 if self.or_client_goes(tokio::time::sleep(LOOK_AGAIN)).await?.is_none() {
@@ -548,7 +550,10 @@ impl Session {
     }
 
     async fn settle(&mut self, mut link: Box<Link>) -> Result<(), Over> {
-        self.flush().await?;
+        // A coordinator hears it when what it left is known: what comes next runs on other shards under the same settings.
+        if self.mirror.is_none() {
+            self.flush().await?;
+        }
         if link.doomed {
             self.unlink();
             return match self.pin {

@@ -90,6 +90,28 @@ async fn commits_that_a_start_up_parameter_makes_asynchronous() {
     }
 }
 
+/// A read that a replica might answer waits no longer than any statement for a server; the session lives on.
+#[tokio::test]
+async fn reads_when_no_server_is_left() {
+    let (mut cluster, _proxy, target) = start(&[]).await;
+    let mut raw = Raw::login(&target).await;
+    for server in [PRIMARY, REPLICA] {
+        cluster.kill_9(server).await.unwrap();
+    }
+    // Until it is known that they are gone, a read may be lost with its connection.
+    let codes = ["57P03", "08006", "08001"];
+    for _ in 0..2 {
+        let frames = raw.query("SELECT v FROM quiet").await.unwrap();
+        assert_eq!(kinds(&frames), "EZ");
+        assert!(codes.contains(&frames[0].sqlstate().as_str()), "{frames:?}");
+    }
+    cluster.restart(PRIMARY).await.unwrap();
+    let begin = Instant::now();
+    while kinds(&raw.query("SELECT v FROM quiet").await.unwrap()) != "TDCZ" {
+        assert!(begin.elapsed() < PATIENCE, "the primary is back");
+    }
+}
+
 /// A hint asks for a replica's answer; it takes nothing there that does more than answer.
 #[tokio::test]
 async fn hints_move_only_what_answers() {
