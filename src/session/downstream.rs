@@ -176,12 +176,8 @@ impl Session {
             }
             (back::BIND_COMPLETE, Expect::Bind { .. }) => drop(link.queue.pop_front()),
             (back::NO_DATA | back::ROW_DESCRIPTION, Expect::Describe(_)) => return Ok(self.described(link, body)),
-            (back::PARAMETER_DESCRIPTION, Expect::Describe(Described::Verify(_) | Described::Learn(_))) => {
-                return Ok(Fate::Swallow);
-            }
-            (back::PARAMETER_DESCRIPTION, Expect::Describe(_))
-            | (back::FUNCTION_CALL_RESPONSE, Expect::Function)
-            | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
+            (back::PARAMETER_DESCRIPTION, Expect::Describe(whose)) => return Ok(self.parameters_of(whose, body)),
+            (back::FUNCTION_CALL_RESPONSE, Expect::Function) | (back::ROW_DESCRIPTION, Expect::Query { .. }) => {}
             (back::COPY_IN_RESPONSE, Expect::Query { .. } | Expect::Execute { .. }) => self.copy_in(link),
             (
                 back::COPY_OUT_RESPONSE | back::COPY_DONE | back::COPY_DATA | back::DATA_ROW,
@@ -240,6 +236,20 @@ impl Session {
         let found = connections
             .find(|other| other.process_id == process_id && Arc::ptr_eq(&other.server, &link.conn.cancel.server));
         found.map_or(0, |other| other.notifier())
+    }
+
+    /// The types of a statement's parameters came, with which it is listed.
+    fn parameters_of(&mut self, whose: &Described, body: &[u8]) -> Fate {
+        match whose {
+            Described::Portal | Described::Statement(_) => return Fate::Forward,
+            Described::Learn(name) => {
+                if let Some(held) = self.statements.get_mut(name) {
+                    held.parameters = body.into();
+                }
+            }
+            Described::Verify(_) => {}
+        }
+        Fate::Swallow
     }
 
     /// A description came: kept as a hash, or compared with the one that the client knows.

@@ -86,23 +86,29 @@ impl Session {
         link.out.len() > before
     }
 
-    /// A JSON array: of each statement the server's name, the client's, and the client's text where it is another.
+    /// A JSON array: of each statement the server's name, and the columns that are the client's own.
     fn names(&self) -> String {
         let mut json = String::from("[");
         for (name, held) in self.statements.iter() {
             if json.len() > 1 {
                 json.push(',');
             }
-            let Held { statement, original, .. } = held;
+            let Held { statement, original, prepared, parameters, .. } = held;
             json.push_str("{\"key\":");
             push_json(&mut json, statement.name.as_bytes());
             json.push_str(",\"name\":");
             push_json(&mut json, name);
-            if let Some(original) = original {
-                json.push_str(",\"statement\":");
-                push_json(&mut json, original);
+            json.push_str(",\"statement\":");
+            push_json(&mut json, original.as_deref().unwrap_or(&statement.key.sql));
+            // Behind the number of the parameters, which is there as soon as they are known.
+            if let Some(types) = parameters.get(2..) {
+                json.push_str(",\"parameter_types\":[");
+                for (at, oid) in types.chunks_exact(4).filter_map(|oid| oid.first_chunk()).enumerate() {
+                    json.push_str(&format!("{}\"{}\"", if at > 0 { "," } else { "" }, u32::from_be_bytes(*oid)));
+                }
+                json.push(']');
             }
-            json.push('}');
+            json.push_str(&format!(",\"at\":{}.{:06}}}", prepared / 1_000_000, prepared % 1_000_000));
         }
         json.push(']');
         json
@@ -166,10 +172,16 @@ fn replaced(sql: &[u8], standard_strings: bool, list: &str) -> Option<(Vec<u8>, 
 /// What may begin a statement that the view is put in place in.
 const QUERIES: &[&str] = &["delete", "explain", "insert", "select", "update", "values", "with"];
 
-/// The rows of the view, whatever columns this version has.
-const QUERY: &str = "SELECT (pg_catalog.jsonb_populate_record(s, coalesce(n.value, '{}'))).* \
-     FROM pg_catalog.pg_prepared_statements s LEFT JOIN \
-     pg_catalog.jsonb_array_elements(CAST($names AS pg_catalog.jsonb)) n \
+/// The rows of the view, whatever columns this version has. A statement of the client's may be missing at the server: it
+/// was prepared before definitions changed, and wasn't used since.
+const QUERY: &str = "SELECT (pg_catalog.jsonb_populate_record(s, CASE \
+     WHEN n.value IS NULL THEN '{}' \
+     WHEN s.name IS NULL THEN n.value OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('prepare_time', \
+     n.prepared, 'from_sql', false, 'generic_plans', 0, 'custom_plans', 0) \
+     ELSE n.value OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('prepare_time', n.prepared) END)).* \
+     FROM pg_catalog.pg_prepared_statements s FULL JOIN (SELECT value, \
+     pg_catalog.to_timestamp(CAST(value OPERATOR(pg_catalog.->>) 'at' AS pg_catalog.float8)) AS prepared \
+     FROM pg_catalog.jsonb_array_elements(CAST($names AS pg_catalog.jsonb))) n \
      ON (n.value OPERATOR(pg_catalog.->>) 'key') OPERATOR(pg_catalog.=) s.name \
      WHERE s.from_sql OR n.value IS NOT NULL";
 

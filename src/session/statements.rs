@@ -17,12 +17,39 @@ pub struct Held {
     pub planned: u64,
     /// The schema's generation when the client prepared it, or when the description was last seen to be the same.
     pub generation: u64,
+    /// When the client prepared it, in microseconds of Unix time.
+    pub prepared: u64,
+    /// The types of its parameters, as ParameterDescription names them; empty until they are known.
+    pub parameters: Box<[u8]>,
     /// A hash of the description that the client was given, if it asked for one.
     pub described: Option<u64>,
     /// The schema changed and with it the description: PostgreSQL would refuse to run the statement.
     pub stale: bool,
     /// The client's own text, where that of `statement` has servers' names in it (EXECUTE, DEALLOCATE).
     pub original: Option<Box<[u8]>>,
+}
+
+impl Held {
+    /// One that the client has just prepared, `now`. Its description isn't known yet.
+    pub fn new(
+        statement: Arc<Statement>,
+        plan: Rc<Plan>,
+        generation: u64,
+        now: u64,
+        original: Option<Box<[u8]>>,
+    ) -> Self {
+        Self {
+            statement,
+            plan,
+            planned: generation,
+            generation,
+            prepared: now,
+            parameters: Box::default(),
+            described: None,
+            stale: false,
+            original,
+        }
+    }
 }
 
 /// The unnamed statement: its text is kept, as another client may use the connection in between.

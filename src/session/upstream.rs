@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Session;
 use super::downstream::stale_statement;
@@ -243,9 +244,8 @@ impl Session {
             if let Some(retry) = &mut link.retry {
                 retry.prepared.push(name.into());
             }
-            let (described, stale) = (None, false);
-            let statement = statement.clone();
-            let held = Held { statement, plan, planned: generation, generation, described, stale, original };
+            let now = self.worker.unix_micros(Instant::now());
+            let held = Held::new(statement.clone(), plan, generation, now, original);
             self.statements.insert(name, held);
             self.client.set_prepared(self.statements.len());
         }

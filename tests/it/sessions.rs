@@ -57,6 +57,36 @@ async fn statements_that_are_listed() {
     all("plain", vec![scripts::listed()]).await;
 }
 
+/// Definitions change under statements that aren't used meanwhile, one of which can't be prepared any more.
+#[tokio::test]
+async fn statements_that_are_listed_after_definitions() {
+    let proxy = Inside::start(&world().configuration(SHARED)).await;
+    let target = proxy.target("tester", "tester", "turns");
+    let (mut one, mut two) = (Raw::login(&target).await, Raw::login(&target).await);
+    two.query("CREATE TABLE listed_away (a int, b text)").await.unwrap();
+    for (name, sql) in
+        [("a", "SELECT $1::int8 + $2::int2"), ("b", "SELECT a FROM listed_away WHERE b = $1"), ("c", "SELECT 1")]
+    {
+        one.send(&[build::parse(name, sql, &[]), build::sync()].concat()).await.unwrap();
+        one.until_ready(1).await.unwrap();
+    }
+    two.query("DROP TABLE listed_away").await.unwrap();
+    let listing = "SELECT string_agg(name || statement || parameter_types::text || from_sql::text || \
+                   (generic_plans + custom_plans) || (now() - prepare_time < '1h' AND now() - prepare_time > '-1m'), ' ' \
+                   ORDER BY name) FROM pg_prepared_statements";
+    let expected = "aSELECT $1::int8 + $2::int2{bigint,smallint}false0true \
+                    bSELECT a FROM listed_away WHERE b = $1{text}false0true cSELECT 1{}false0true";
+    assert_eq!(one.value(listing).await, expected);
+    one.query("BEGIN").await.unwrap();
+    assert_eq!(one.value(listing).await, expected);
+    let asked = [build::parse("", listing, &[]), build::bind("", "", &[]), build::execute("", 0), build::sync()];
+    one.send(&asked.concat()).await.unwrap();
+    let frames = one.until_ready(1).await.unwrap();
+    let row = frames.iter().find(|frame| frame.kind == b'D').unwrap_or_else(|| panic!("{frames:?}"));
+    assert!(String::from_utf8_lossy(&row.body).ends_with(expected), "{row:?}");
+    one.query("COMMIT").await.unwrap();
+}
+
 #[tokio::test]
 async fn queries_copy_functions() {
     all("plain", scripts::what_is_said()).await;
