@@ -18,7 +18,7 @@ help:
 	@echo "make demo    PostgreSQL servers with a sample shop, and pgbraid in front of them (ARGS=\"--replicas 2\")"
 	@echo "make test    all tests"
 	@echo "make oracle  random statements on one PostgreSQL and on three shards (STATEMENTS=20000 SEED=the time)"
-	@echo "make bench   pgbraid beside PgBouncer and a direct connection; writes docs/benchmarks.md (a quarter of an hour;"
+	@echo "make bench   pgbraid beside PgBouncer and a direct connection; writes docs/benchmarks.md (half an hour;"
 	@echo "             ARGS=\"--long\", \"--quick\", \"--only select\", \"--resume\", \"--help\")"
 	@echo "make lint    format, clippy, licences"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600)"

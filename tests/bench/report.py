@@ -25,11 +25,30 @@ def number(value, digits=1):
     return f"{value:.{digits}f}"
 
 
+def ratios(mine, base, key):
+    """The ratios round by round: what both met alike, such as other work on the machine, falls out."""
+    return [a[key] / b[key] for a, b in zip(mine.rounds, base.rounds)]
+
+
 def paired(mine, base, key):
-    """The median of the ratios round by round: what both met alike, such as other work on the machine, falls out."""
+    """Their median."""
     if not base or not mine or base[key] is None or mine[key] is None:
         return None
-    return statistics.median(a[key] / b[key] for a, b in zip(mine.rounds, base.rounds))
+    return statistics.median(ratios(mine, base, key))
+
+
+def spread(mine, base, key):
+    """The median in words, and where the middle half of the rounds lies."""
+    seen = ratios(mine, base, key)
+    if len(seen) < 4:
+        return f"{statistics.median(seen):.2f}×"
+    low, middle, high = statistics.quantiles(seen, n=4, method="inclusive")
+    return f"{middle:.2f}× ({low:.2f}–{high:.2f})"
+
+
+def has_goal(cell):
+    """Whether CPU and transactions of it are judged beside PgBouncer's."""
+    return cell[0] in ("select", "tpcb") and cell[2] in (8, 32)
 
 
 def busy_cores(seconds):
@@ -80,12 +99,14 @@ def goal_rows(results):
     """The goals beside what was measured: (goal, measured, met or not)."""
     out = []
     for name, cell in results.items():
-        if name[0] not in ("select", "tpcb") or name[2] not in (8, 32) or not cell.get("pgbouncer"):
+        if not has_goal(name) or not cell.get("pgbouncer"):
             continue
         what = f"select {name[1]}" if name[0] == "select" else "TPC-B"
         cpu, rate = (paired(cell["pgbraid"], cell["pgbouncer"], key) for key in ("cpu", "tps"))
-        out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), {what}, {name[2]} clients", f"{cpu:.2f}×", verdict(cpu)))
-        out.append((f"transactions/s ≥ PgBouncer's, {what}, {name[2]} clients", f"{rate:.2f}×", "yes" if rate >= 1.0 else "no"))
+        out.append((f"CPU a transaction ≤ 1.0× PgBouncer's (1.15× acceptable), {what}, {name[2]} clients",
+                    spread(cell["pgbraid"], cell["pgbouncer"], "cpu"), verdict(cpu)))
+        out.append((f"transactions/s ≥ PgBouncer's, {what}, {name[2]} clients",
+                    spread(cell["pgbraid"], cell["pgbouncer"], "tps"), "yes" if rate >= 1.0 else "no"))
     for name, cell in results.items():
         if name[0] == "idle":
             kib = cell["pgbraid"]["kib"]
@@ -214,7 +235,8 @@ Written by `make bench` (`tests/bench/run.py`), figures and all; don't edit it. 
 PostgreSQL, PgBouncer, pgbraid and pgbench share these cores, over TCP on loopback, perhaps with other programs. So absolute
 figures are worth little: they vary from day to day. Each cell is measured on all targets in turn, in another order each
 round; figures are medians over the rounds, ratios are medians of the rounds' own ratios, pgbraid to PgBouncer. They, and CPU
-a transaction, are what to look at. CPU is the proxy's own, user and system, from the kernel's accounting of its threads while
+a transaction, are what to look at. Where goals are set, cells take four times the rounds, and in brackets stands where the middle
+half of the ratios lies: one round may be off by a third. CPU is the proxy's own, user and system, from the kernel's accounting of its threads while
 all clients are logged in.
 
 Both proxies pool by transaction with the same number of server connections; pgbraid runs with its defaults: statements
