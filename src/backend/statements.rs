@@ -65,6 +65,9 @@ pub enum Standing {
     Sent(u64),
 }
 
+/// Generations from here on are of a schema that one transaction sees alone.
+pub const OWN_GENERATIONS: u64 = 1 << 63;
+
 /// The statements on one server connection, with the order in which they were used.
 #[derive(Debug, Default)]
 pub struct OnServer {
@@ -102,6 +105,18 @@ impl OnServer {
         let entry =
             Entry { statement: statement.clone(), standing: Standing::Sent(segment), used: self.clock, generation };
         self.known.insert(statement.id, entry);
+    }
+
+    /// A transaction that had changed definitions ended: what was prepared in it may mean something else.
+    pub fn outdate_own(&mut self) {
+        for entry in self.known.values_mut().filter(|entry| entry.generation >= OWN_GENERATIONS) {
+            entry.generation = 0;
+        }
+    }
+
+    /// Everything here may mean something else.
+    pub fn outdate(&mut self) {
+        self.known.values_mut().for_each(|entry| entry.generation = 0);
     }
 
     /// ParseComplete came.

@@ -22,6 +22,8 @@ pub struct Transaction {
     pub writes_all: bool,
     /// It changed definitions.
     pub defines: bool,
+    /// It changed them, or temporary tables, which nobody else sees.
+    pub redefines: bool,
     /// It ran code that may have changed the session unseen, or something that pins if it worked: a probe decides.
     pub opaque: bool,
     /// Settings that it named to `set_config`, and what opaque statements say that may be such a name: for the probe.
@@ -80,6 +82,7 @@ impl Session {
                 WriteSet::Tables(tables) => self.note_writes(tables),
             }
             self.transaction.defines |= step.defines && stays;
+            self.note_definition(step);
             if step.notifies {
                 link.conn.cancel.notifies(self.client.told);
             }
@@ -89,6 +92,34 @@ impl Session {
             link.retry = None;
         }
         effects.then(|| plan.clone())
+    }
+
+    /// What statements mean may change with this one.
+    fn note_definition(&mut self, step: &Step) {
+        let changes = step.defines
+            || step.pins == Some(Pin::TemporaryTable)
+            || matches!(step.kind, Kind::Discard(Discard::Temporary));
+        let goes_back = self.transaction.redefines && matches!(step.kind, Kind::RollbackTo(_));
+        self.transaction.redefines |= changes;
+        self.redefined += u64::from(changes || goes_back);
+    }
+
+    /// The generation of the schema that statements are prepared by now.
+    pub(super) fn generation(&self) -> u64 {
+        if self.transaction.redefines { self.redefined } else { self.database.shared.generation() }
+    }
+
+    /// A transaction ended that had changed definitions, or may have: nothing is taken for what it was before or within.
+    fn outdate_statements(&mut self, link: &mut Link) {
+        if self.transaction.defines {
+            // All that is older than the generation that comes is looked at again.
+            link.conn.statements.outdate_own();
+        } else {
+            // Nobody else sees temporary tables.
+            link.conn.statements.outdate();
+            self.statements.outdate();
+        }
+        self.transaction.redefines = !link.queue.is_empty();
     }
 
     fn note_writes(&mut self, tables: &[TableKey]) {
@@ -276,6 +307,9 @@ impl Session {
             let event = if failed { Event::Rollback } else { Event::Commit };
             self.settings.apply(&event);
             link.tracker().apply(&event);
+        }
+        if self.transaction.redefines {
+            self.outdate_statements(link);
         }
         if self.transaction.wrote() {
             self.raise_tokens();

@@ -76,7 +76,7 @@ impl Session {
     /// The client's statements are on this connection then; not those whose definitions may have changed since: to prepare
     /// one might fail, and the client's transaction with it. Whether something was sent for it.
     fn ensure_all(&mut self, link: &mut Link) -> bool {
-        let generation = self.database.shared.generation();
+        let generation = self.generation();
         let good = self.statements.iter().filter(|(_, held)| held.generation == generation && !held.stale);
         let good: Vec<_> = good.map(|(_, held)| held.statement.clone()).collect();
         let before = link.out.len();

@@ -79,6 +79,9 @@ pub struct Session {
     /// Transaction status as the client last heard it.
     status: u8,
     transaction: Transaction,
+    /// The schema's generation in a transaction that changes definitions, which nobody else sees yet: above all that are
+    /// everybody's, and another with each change.
+    redefined: u64,
     pin: Option<Pin>,
     /// What its connections are for.
     purpose: Purpose,

@@ -114,6 +114,11 @@ impl Statements {
         self.named = None;
     }
 
+    /// Each is looked at again before it is used: whether it has the description that the client knows.
+    pub fn outdate(&mut self) {
+        self.named.iter_mut().flat_map(|named| named.values_mut()).for_each(|held| held.generation = 0);
+    }
+
     pub fn bind_portal(&mut self, name: &[u8], plan: Option<Rc<Plan>>) {
         if name.is_empty() {
             self.unnamed_portal = plan;

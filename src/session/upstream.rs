@@ -239,7 +239,7 @@ impl Session {
         let sql = renamed.as_ref().map_or(sql, |(renamed, _)| renamed);
         let key = StatementKey { sql: sql.into(), types: types.into(), search_path: self.search_path() };
         let statement = self.worker.registry.intern(key);
-        let generation = self.database.shared.generation();
+        let generation = self.generation();
         if !link.skipping {
             if let Some(retry) = &mut link.retry {
                 retry.prepared.push(name.into());
@@ -412,11 +412,11 @@ impl Session {
     /// `RevalidateCachedQuery`), as the client would misread the rows.
     fn verify_first(&mut self, link: &mut Link, body: &[u8]) -> bool {
         let name = split_cstr(body).and_then(|(_, rest)| split_cstr(rest)).map(|(name, _)| name);
-        let generation = self.database.shared.generation();
+        let generation = self.generation();
         let Some(name) = name.filter(|_| !link.skipping) else { return false };
         let Some(held) = self.statements.get_mut(name) else { return false };
         // What EXECUTE gives is that of the statement it names.
-        if held.generation == generation || held.stale || held.original.is_some() {
+        if held.generation == generation || held.original.is_some() {
             return false;
         }
         held.generation = generation;
@@ -478,7 +478,7 @@ impl Session {
             self.send_close(link, statement);
         }
         link.pool.metrics.server_parses.inc();
-        let sent_to = self.database.shared.generation();
+        let sent_to = self.generation();
         link.conn.statements.sent(statement, link.segment, sent_to);
         link.expect(Expect::Parse { statement: Some(statement.clone()), client: None, ours: true });
         message::parse(&mut link.out, statement.name.as_bytes(), &statement.key.sql, &statement.key.types);

@@ -93,6 +93,7 @@ fn make_session(seat: Seat, stream: Stream, identity: Identity) -> Session {
         statements: Statements::default(),
         status: b'I',
         transaction: Transaction::default(),
+        redefined: crate::backend::statements::OWN_GENERATIONS,
         pin: None,
         purpose: Purpose::Clients,
         kept: None,

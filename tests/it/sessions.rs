@@ -1,6 +1,7 @@
 //! Two clients in turn over one server connection, through every feature of a session: nothing leaks, and each finds
 //! its own state as on PostgreSQL.
 
+mod definition_scripts;
 mod reset_scripts;
 mod scripts;
 mod settings_scripts;
@@ -55,6 +56,11 @@ async fn statements_executed_by_name() {
 #[tokio::test]
 async fn statements_that_are_listed() {
     all("plain", vec![scripts::listed()]).await;
+}
+
+#[tokio::test]
+async fn statements_whose_tables_change() {
+    all("tester", vec![definition_scripts::defined()]).await;
 }
 
 /// Definitions change under statements that aren't used meanwhile, one of which can't be prepared any more.

@@ -334,6 +334,7 @@ impl Coordinator {
             block = back;
         }
         let result = self.end_shards(&block, commit && held.is_ok()).await;
+        self.temporary.go_back();
         self.end_cursors();
         let committed = result?;
         held?;
@@ -404,6 +405,9 @@ impl Coordinator {
             if revives {
                 block.failed = false;
             }
+        }
+        if revives {
+            self.temporary.go_back();
         }
         if revives && self.has_own() {
             self.redefine();

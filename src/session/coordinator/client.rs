@@ -199,6 +199,7 @@ impl Coordinator {
         let status = self.status();
         if status == b'I' {
             self.parts.forget();
+            self.temporary.settle();
         }
         message::ready_for_query(&mut self.output, status);
     }

@@ -46,8 +46,8 @@ pub(super) struct Key {
     sql: Box<str>,
     types: Box<[u8]>,
     reads: Rc<Reads>,
-    /// The session that has temporary tables, whose names mean nothing to others.
-    own: i32,
+    /// The session that has temporary tables, whose names mean nothing to others, and how often it has changed them.
+    own: (i32, u32),
 }
 
 /// A statement's text with all that is known of it.
@@ -99,7 +99,7 @@ pub(super) struct Column {
 
 impl Key {
     /// Whether a session that reads so means the same by the text.
-    pub fn is_read_by(&self, reads: &Rc<Reads>, own: i32) -> bool {
+    pub fn is_read_by(&self, reads: &Rc<Reads>, own: (i32, u32)) -> bool {
         self.own == own && self.reads == *reads
     }
 

@@ -53,7 +53,7 @@ pub use describe::LocalSharded;
 pub use welcome::{ShardedSeat, serve};
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -102,8 +102,8 @@ pub struct Coordinator {
     portals: FxHashMap<Vec<u8>, Portal>,
     /// Cursors of SQL.
     cursors: FxHashMap<String, cursor::Cursor>,
-    /// Names of temporary tables that it has made.
-    temporary: BTreeSet<String>,
+    /// Temporary tables that it has made.
+    temporary: temps::Temporaries,
     /// Statements that it has prepared by SQL on the home shard, by name.
     sql_prepared: BTreeMap<String, String>,
     /// Portals and cursors made so far.

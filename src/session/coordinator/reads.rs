@@ -82,9 +82,12 @@ impl Coordinator {
         })
     }
 
-    /// The session that has temporary tables, whose names mean nothing to others.
-    pub(super) fn own_names(&self) -> i32 {
-        if self.temporary.is_empty() && self.sql_prepared.is_empty() { 0 } else { self.client.process_id }
+    /// The session that has temporary tables, whose names mean nothing to others, and how often it has changed them.
+    pub(super) fn own_names(&self) -> (i32, u32) {
+        match self.temporary.is_empty() && self.sql_prepared.is_empty() {
+            true => (0, 0),
+            false => (self.client.process_id, self.temporary.revision()),
+        }
     }
 
     pub(super) fn standard_strings(&self) -> bool {

@@ -10,7 +10,7 @@ use super::multi::Bind;
 use super::{Coordinator, Go, Stop};
 use crate::base::{PgError, SqlState};
 use crate::plan::sharded::{self, Work};
-use crate::plan::{Kind, TransactionModes};
+use crate::plan::{Discard, Kind, TransactionModes};
 use crate::session::upstream::protocol_error;
 use crate::sql::quote::ident;
 use crate::wire::frame::{back, split_cstr};
@@ -242,11 +242,19 @@ impl Coordinator {
                 message::command_complete(&mut self.output, "DEALLOCATE");
                 Ok(())
             }
-            Kind::Discard(_) if self.block.is_some() => {
+            // Plans, sequences and temporary tables are the home session's; the client's statements stay.
+            Kind::Discard(what @ (Discard::Plans | Discard::Sequences | Discard::Temporary)) => {
+                let temporary = *what == Discard::Temporary;
+                if temporary {
+                    self.temporary.define();
+                }
+                self.pass_text(self.home(), &prepared.sql, temporary).await
+            }
+            Kind::Discard(Discard::All) if self.block.is_some() => {
                 let text = "DISCARD ALL cannot run inside a transaction block";
                 Err(PgError::error(SqlState::ACTIVE_SQL_TRANSACTION, text).into())
             }
-            Kind::Discard(_) => {
+            Kind::Discard(Discard::All) => {
                 for shard in 0..self.links.len() {
                     if shard == self.home() {
                         continue;

@@ -1,5 +1,7 @@
 //! Temporary tables of a client of a sharded database: they live on the home shard, in its session there.
 
+use std::collections::BTreeSet;
+
 use super::Coordinator;
 use super::decide::Decision;
 use super::describe::Prepared;
@@ -8,6 +10,51 @@ use crate::base::{PgError, SqlState};
 use crate::catalog::schema::RelationKind;
 use crate::plan::Pin;
 use crate::plan::temporary::{created, made_of, names};
+
+/// What a client has made for itself.
+#[derive(Default)]
+pub(super) struct Temporaries {
+    names: BTreeSet<String>,
+    /// How often their definitions changed, or may have: no schema tells of it, and what statements mean hangs on it.
+    revision: u32,
+    /// The transaction has changed some: that they become others with its end is possible.
+    unsettled: bool,
+}
+
+impl Temporaries {
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    pub fn clear(&mut self) {
+        self.names.clear();
+    }
+
+    pub fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// A statement changes their definitions.
+    pub fn define(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
+        self.unsettled = true;
+    }
+
+    /// A transaction ended, or a savepoint was gone back to.
+    pub fn go_back(&mut self) {
+        self.revision = self.revision.wrapping_add(u32::from(self.unsettled));
+    }
+
+    /// No transaction is open any more.
+    pub fn settle(&mut self) {
+        self.go_back();
+        self.unsettled = false;
+    }
+}
 
 impl Coordinator {
     /// Whether a statement makes or names a temporary table.
@@ -71,14 +118,17 @@ impl Coordinator {
     }
 
     /// Takes note of a temporary table that is being made, and of what is made of temporary tables: their indexes, and
-    /// views that read them, are temporary too.
+    /// views that read them, are temporary too; and that their definitions change.
     pub(super) fn note_temporary(&mut self, prepared: &Prepared) {
         let makes = prepared.plan.steps.first().is_some_and(|step| step.pins == Some(Pin::TemporaryTable));
         let made = match created(&prepared.sql).filter(|_| makes) {
             None if self.names_temporary(&names(&prepared.sql)) => made_of(&prepared.sql),
             made => made,
         };
-        self.temporary.extend(made);
+        self.temporary.names.extend(made);
+        if !self.temporary.is_empty() && prepared.plan.steps.iter().any(|step| step.defines) {
+            self.temporary.define();
+        }
     }
 }
 
