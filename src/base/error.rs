@@ -33,9 +33,14 @@ struct Fields {
     message: String,
     detail: Option<String>,
     hint: Option<String>,
+    about: Vec<(u8, String)>,
 }
 
 impl PgError {
+    /// The fields that name what an error is about: schema, table, column, data type, constraint
+    /// (PostgreSQL's documentation, "Error and Notice Message Fields").
+    pub const ABOUT: [u8; 5] = *b"stcdn";
+
     /// An ERROR: the session lives on.
     pub fn error(code: SqlState, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, message.into())
@@ -47,7 +52,7 @@ impl PgError {
     }
 
     fn new(severity: Severity, code: SqlState, message: String) -> Self {
-        Self(Box::new(Fields { severity, code, message, detail: None, hint: None }))
+        Self(Box::new(Fields { severity, code, message, detail: None, hint: None, about: Vec::new() }))
     }
 
     /// The same error with a DETAIL.
@@ -62,6 +67,18 @@ impl PgError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
+    }
+
+    /// The same error with a field of [`Self::ABOUT`].
+    #[must_use]
+    pub fn about(mut self, field: u8, name: String) -> Self {
+        self.0.about.push((field, name));
+        self
+    }
+
+    /// What it is about.
+    pub fn about_fields(&self) -> &[(u8, String)] {
+        &self.0.about
     }
 
     /// The same error as a FATAL one.

@@ -108,6 +108,8 @@ pub enum Kind {
     FinishPrepared,
     /// SET TRANSACTION …
     SetTransaction(TransactionModes),
+    /// SET CONSTRAINTS …
+    SetConstraints,
     /// SET, SET SESSION, SET LOCAL, SET TIME ZONE, SET ROLE, SET SESSION AUTHORIZATION, SET NAMES,
     /// SET SESSION CHARACTERISTICS (whose `name` is `session characteristics`).
     Set(Set),

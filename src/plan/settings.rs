@@ -26,7 +26,7 @@ pub(super) fn set(mut rest: Words<'_>) -> Option<Recognised> {
         let mut constraints = rest;
         constraints.skip();
         if !constraints.at("to") && !constraints.at_operator("=") {
-            return Some(plain(Kind::Read));
+            return Some(plain(Kind::SetConstraints));
         }
     }
     if rest.eat_all(&["session", "characteristics", "as", "transaction"]) {

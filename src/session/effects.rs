@@ -142,7 +142,8 @@ impl Session {
             Kind::Read | Kind::Write | Kind::CopyIn | Kind::CopyOut | Kind::Show(_) | Kind::Notify | Kind::Fetch => {
                 false
             }
-            Kind::Begin(_) | Kind::SetTransaction(_) | Kind::FinishPrepared | Kind::Execute { .. } => false,
+            Kind::Begin(_) | Kind::SetTransaction(_) | Kind::SetConstraints => false,
+            Kind::FinishPrepared | Kind::Execute { .. } => false,
             Kind::Prepare { .. } => {
                 self.transaction.pin = Some(Pin::SqlPrepare);
                 false

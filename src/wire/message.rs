@@ -151,7 +151,8 @@ pub fn error_response(out: &mut Vec<u8>, error: &PgError) {
             (b'D', error.detail_text()),
             (b'H', error.hint_text()),
         ];
-        for (field, text) in fields {
+        let about = error.about_fields().iter().map(|(field, name)| (*field, Some(name.as_str())));
+        for (field, text) in fields.into_iter().chain(about) {
             if let Some(text) = text {
                 body.push(field);
                 put_cstr(body, text.as_bytes());
@@ -186,6 +187,11 @@ pub fn read_error(body: &[u8]) -> PgError {
     }
     if let Some(hint) = text(b'H') {
         error = error.hint(hint);
+    }
+    for field in PgError::ABOUT {
+        if let Some(name) = text(field) {
+            error = error.about(field, name);
+        }
     }
     error
 }

@@ -116,7 +116,8 @@ fn agrees(kind: &Kind, tag: &str) -> bool {
     let any = |tags: &[&str]| tags.iter().any(|want| tag.starts_with(want));
     match kind {
         Kind::Unknown | Kind::Execute { .. } | Kind::CopyIn | Kind::CopyOut => true,
-        Kind::Read => any(&["SELECT", "EXPLAIN", "SET CONSTRAINTS"]),
+        Kind::Read => any(&["SELECT", "EXPLAIN"]),
+        Kind::SetConstraints => tag == "SET CONSTRAINTS",
         Kind::Write => !any(&[
             "BEGIN",
             "START",

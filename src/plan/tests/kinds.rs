@@ -120,7 +120,7 @@ fn settings() {
         ("set xml option document", set(false, "xmloption", r#"List(["document"])"#)),
         ("set schema 'x'", set(false, "search_path", r#"List(["x"])"#)),
         ("set seed to 0.5", set(false, "seed", r#"List(["0.5"])"#)),
-        ("set constraints all deferred", "Read".into()),
+        ("set constraints all deferred", "SetConstraints".into()),
         ("set constraints = 1", set(false, "constraints", r#"List(["1"])"#)),
         ("set", "Unknown".into()),
         ("set x", "Unknown".into()),

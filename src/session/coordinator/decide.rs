@@ -187,7 +187,8 @@ impl Coordinator {
             | Kind::Savepoint(_)
             | Kind::Release(_)
             | Kind::RollbackTo(_)
-            | Kind::SetTransaction(_) => Decision::Transaction,
+            | Kind::SetTransaction(_)
+            | Kind::SetConstraints => Decision::Transaction,
             Kind::Set(_) | Kind::Reset(_) | Kind::ResetAll | Kind::Discard(_) | Kind::Deallocate(_) => {
                 Decision::Settings
             }
@@ -418,6 +419,7 @@ pub(super) fn is_control(kind: &Kind) -> bool {
             | Kind::Release(_)
             | Kind::RollbackTo(_)
             | Kind::SetTransaction(_)
+            | Kind::SetConstraints
             | Kind::Set(_)
             | Kind::Reset(_)
             | Kind::ResetAll

@@ -548,3 +548,9 @@ SELECT count(*) FROM customers c WHERE <<|NOT >>EXISTS (SELECT <<*|o.*>> FROM or
 SELECT (SELECT max(<<c.id|(SELECT o.total FROM orders o WHERE o.customer_id = c.id AND o.id = 7)|o.id + c.id>>) FROM orders o WHERE o.customer_id = 3) FROM customers c;
 SELECT (SELECT <<count(c.*)|max(c.id) FILTER (WHERE c.vip)|string_agg(c.name, ',' ORDER BY c.id)>>) FROM customers c;
 SELECT country, (SELECT sum(c.credit)) FROM customers c GROUP BY country ORDER BY 1;
+
+-- name: a name that NATURAL JOIN makes one stands for several without it
+SELECT count(*) OVER (ORDER BY 'new'), a.*, 'new' FROM countries AS a NATURAL JOIN products b WHERE (0, name) IN (SELECT 0, o.note FROM orders o) AND <<'new'|'A'>> < name;
+
+-- name: the same beside the gathered tables
+SELECT a.code, b.id, o.id FROM countries AS a JOIN products b USING (name), orders o, events e WHERE o.note = name AND e.level = o.small AND e.customer_id = o.id AND name > 'A';

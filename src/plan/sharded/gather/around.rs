@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::joined::quoted;
-use super::push::{Ask, fixed};
+use super::push::{Ask, certain, fixed};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::query::Planner;
@@ -83,6 +83,9 @@ fn of(planner: &Planner<'_>, base: &Edits, frame: &Frame, members: &[RefId]) -> 
     let name = |id: &RefId| analysis.refs.get(*id).map(|item| item.name.as_str());
     let names: BTreeSet<Option<&str>> = known.iter().chain(members).map(name).collect();
     // A name means one thing only.
+    if !asked.iter().all(|ask| certain(planner, ask.span, &known)) {
+        return None;
+    }
     if known.is_empty() || !asked.iter().any(|ask| ask.filters) || names.len() < known.len() + members.len() {
         return None;
     }

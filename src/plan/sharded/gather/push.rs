@@ -132,7 +132,7 @@ pub fn references(planner: &Planner<'_>, base: &Edits, asks: &[Ask<'_>], members
         let alone = refs.clone().all(|id| known.contains(id));
         alone && (refs.count() == 1 || matches!(bare(ask.expr).kind, ExprKind::Or(_)))
     };
-    if !asked.iter().any(filters) {
+    if !asked.iter().any(filters) || !asked.iter().all(|ask| certain(planner, ask.expr.span, &known)) {
         return None;
     }
     let items = known.iter().filter_map(|id| planner.analysis.refs.get(*id));
@@ -141,6 +141,21 @@ pub fn references(planner: &Planner<'_>, base: &Edits, asks: &[Ask<'_>], members
     conjunction(planner, base, asked.into_iter(), &mut out);
     push(&mut out, text(")"));
     Some(out)
+}
+
+/// Whether names without their table's mean one column where these items stand beside each other. A join's USING makes one
+/// of columns that are several without it.
+pub fn certain(planner: &Planner<'_>, span: Span, items: &BTreeSet<RefId>) -> bool {
+    let analysis = planner.analysis;
+    let places = analysis.columns.keys().filter(|place| place.0 == 0 && inside(span, place.1));
+    places.map(|place| place.1.of(planner.sql).as_bytes()).all(|sql| {
+        let mut names = Lexer::new(sql, planner.context.standard_strings).filter(|token| token.is_name());
+        let (Some(first), None) = (names.next(), names.next()) else { return true };
+        let name = first.name(sql);
+        let has =
+            |id: &&RefId| analysis.refs.get(**id).is_some_and(|item| item.columns.iter().any(|c| c.name == *name));
+        items.iter().filter(has).count() <= 1
+    })
 }
 
 fn conjunction<'a, 'q: 'a>(

@@ -168,7 +168,9 @@ impl Maker {
         if !want.top && !exact {
             return (Node::none(), Order::Rows);
         }
-        self.features.push("order");
+        if want.top {
+            self.features.push("order");
+        }
         if exact && (!want.top || self.chance.percent(70)) {
             let prefix = self.prefix(select);
             let bounds = self.bounds(if want.top { 40 } else { 90 });
