@@ -255,10 +255,7 @@ impl Session {
                 return;
             }
             Kind::Deallocate(Some((name, _))) => {
-                if let Some(held) = self.statements.remove(name.as_bytes()) {
-                    self.client.set_prepared(self.statements.len());
-                    link.conn.statements.forget(held.statement.id);
-                }
+                self.deallocated(link, name);
                 return;
             }
             Kind::Deallocate(None) => {

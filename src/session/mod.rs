@@ -13,6 +13,7 @@ mod leave;
 mod link;
 mod listed;
 mod lost;
+mod named;
 mod probe;
 mod relay;
 mod reload;

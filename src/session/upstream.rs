@@ -203,7 +203,7 @@ impl Session {
         let refusal = self.refusal(link, &plan);
         let sql = refusal.as_ref().map_or(sql, String::as_bytes);
         let renamed = if refusal.is_none() { self.served(sql, &plan) } else { None };
-        if let Some((_, Some(used))) = &renamed {
+        for used in renamed.iter().flat_map(|(_, used)| used) {
             self.ensure_prepared(link, used, 0);
         }
         if name.is_empty() {
@@ -500,76 +500,6 @@ impl Session {
         }
         link.expect(Expect::Close { ours: true });
         message::close_statement(&mut link.out, statement.name.as_bytes());
-    }
-
-    /// `EXECUTE name` and `DEALLOCATE name` of a statement that was prepared by the protocol: the same with the
-    /// server's name, and the statement.
-    fn renamed(&self, sql: &[u8], plan: &Plan) -> Option<(Vec<u8>, Arc<Statement>)> {
-        let [step] = &*plan.steps else { return None };
-        let (Kind::Execute { name, name_span: span } | Kind::Deallocate(Some((name, span)))) = &step.kind else {
-            return None;
-        };
-        let statement = self.statements.get(name.as_bytes())?.statement.clone();
-        if self.status == b'E' {
-            return None;
-        }
-        let mut renamed = sql.get(..span.start)?.to_vec();
-        renamed.extend_from_slice(statement.name.as_bytes());
-        renamed.extend_from_slice(sql.get(span.end..)?);
-        Some((renamed, statement))
-    }
-
-    /// What a server is given for a client's text in the extended protocol, and the statement that it must have for it.
-    /// `None`: the text itself.
-    fn served(&self, sql: &[u8], plan: &Plan) -> Option<(Vec<u8>, Option<Arc<Statement>>)> {
-        if let Some((renamed, statement)) = self.renamed(sql, plan) {
-            return Some((renamed, Some(statement)));
-        }
-        self.parsed_listing(sql, plan).map(|text| (text, None))
-    }
-
-    /// The same by the simple protocol.
-    fn renamed_sql(&mut self, link: &mut Link, sql: &[u8], plan: &Plan) -> Option<Vec<u8>> {
-        let (renamed, statement) = self.renamed(sql, plan)?;
-        // Prepared ahead, in an exchange of its own: a Query can't follow an open segment.
-        if link.conn.statements.standing(statement.id, 0) != Some(Standing::Prepared) {
-            let before = link.queue.pop_back();
-            self.ensure_prepared(link, &statement, 0);
-            message::sync(&mut link.out);
-            link.queue.push_back(Expect::Ours(Ours::Value));
-            link.queue.extend(before);
-        }
-        if let Some(Kind::Deallocate(Some((name, _)))) = plan.steps.first().map(|step| &step.kind) {
-            self.statements.remove(name.as_bytes());
-            link.conn.statements.forget(statement.id);
-        }
-        Some(renamed)
-    }
-
-    /// The same by the extended protocol: the statement that a client's statement, unnamed perhaps, runs by its name.
-    fn ensure_used(&mut self, link: &mut Link, name: &[u8]) {
-        let (used, held) = if name.is_empty() {
-            let unnamed = &self.statements.unnamed;
-            let Some(plan) = &unnamed.plan else { return };
-            (self.served(&unnamed.sql, plan), None)
-        } else {
-            let Some(held) = self.statements.get(name) else { return };
-            let Some(original) = &held.original else { return };
-            let used = self.served(original, &held.plan);
-            // Another one may bear the name by now, or none.
-            let sql = used.as_ref().map_or(&**original, |(renamed, _)| renamed);
-            let key = StatementKey { sql: sql.into(), ..held.statement.key.clone() };
-            (used, (key != held.statement.key).then_some(key))
-        };
-        if let Some((_, Some(used))) = used {
-            self.ensure_prepared(link, &used, 0);
-        }
-        if let Some(key) = held {
-            let statement = self.worker.registry.intern(key);
-            if let Some(held) = self.statements.get_mut(name) {
-                held.statement = statement;
-            }
-        }
     }
 
     /// Puts what the next statement will look for in its place: `SHOW pgbraid.token`.

@@ -2,6 +2,7 @@
 //! its own state as on PostgreSQL.
 
 mod definition_scripts;
+mod named_scripts;
 mod reset_scripts;
 mod scripts;
 mod settings_scripts;
@@ -50,7 +51,7 @@ async fn statements() {
 
 #[tokio::test]
 async fn statements_executed_by_name() {
-    all("plain", vec![scripts::executed_by_name()]).await;
+    all("plain", vec![named_scripts::executed_by_name(), named_scripts::deallocated_by_name()]).await;
 }
 
 #[tokio::test]

@@ -4,47 +4,6 @@ use super::settings_scripts::look;
 use super::turns::{Script, Step, q, say, script, x};
 use crate::support::build;
 
-/// Statements that were prepared by the protocol, run by SQL's EXECUTE in the extended protocol, as asyncpg does.
-pub fn executed_by_name() -> Script {
-    let run = |name: &str| say([build::bind("", name, &[]), build::execute("", 0), build::sync()]);
-    script(
-        "executed by name",
-        [
-            say([build::parse("foo", "SELECT $1::int + 1 AS sum", &[]), build::sync()]),
-            x("EXECUTE foo(2)", &[]),
-            say([build::parse("e", "EXECUTE foo(3)", &[]), build::describe(b'S', "e"), build::sync()]),
-            run("e"),
-            say([build::parse("", "EXECUTE foo(4)", &[]), build::sync()]),
-            run("e"),
-            run(""),
-            q("BEGIN"),
-            run("e"),
-            q("SELECT 1/0"),
-            x("EXECUTE foo(2)", &[]),
-            q("ROLLBACK"),
-            run("e"),
-            say([build::close(b'S', "foo"), build::sync()]),
-            run("e"),
-            say([build::parse("foo", "SELECT $1::int + 10 AS sum", &[]), build::sync()]),
-            run("e"),
-            say([build::parse("d", "DEALLOCATE foo", &[]), build::sync()]),
-            q("BEGIN; SELECT 1/0"),
-            run("d"),
-            q("ROLLBACK"),
-            x("EXECUTE foo(2)", &[]),
-            run("d"),
-            x("EXECUTE foo(2)", &[]),
-            q("EXECUTE foo(2)"),
-            run("e"),
-            run("d"),
-            x("EXECUTE never(2)", &[]),
-            x("DEALLOCATE never", &[]),
-            q("DEALLOCATE e"),
-            run("e"),
-        ],
-    )
-}
-
 /// A client finds its own statements in `pg_prepared_statements`, under its own names.
 pub fn listed() -> Script {
     let listing = "SELECT name || '', statement || '', parameter_types::text, from_sql AND true \
