@@ -8,6 +8,12 @@ SELECT c.name, o.id, e.kind, e.level FROM customers c, orders o, events e WHERE 
 -- name: three co-located tables, the largest in the middle
 SELECT c.id, o.id, i.line, e.kind FROM customers c JOIN items i ON i.customer_id = c.id JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id JOIN events e ON e.level = i.line AND e.customer_id = o.id ORDER BY 1, 2, 3, e.at;
 
+-- name: reference tables that only the gathered rows join
+SELECT n.region, p.category, count(*), sum(i.quantity) FROM customers c, items i, countries n, products p WHERE i.customer_id = c.id AND n.code = c.country AND p.id = i.product_id AND n.euro AND p.price > 3 GROUP BY ROLLUP (n.region, p.category) ORDER BY 1, 2, 3;
+
+-- name: reference tables that are joined otherwise than by equality, or by one branch of an OR
+SELECT i.order_id, i.line, p.id, q.id FROM items i, customers c, countries n, countries m, products p, products q WHERE c.id = i.quantity AND n.code = c.country AND m.region = n.region AND m.euro AND p.id = i.product_id AND q.id = i.line AND <<q.price > p.price|q.price <> p.price|p.price + q.price > 3>> AND ((p.category = 'music' AND q.price > 2) OR (p.price > 5 AND q.category IS NOT NULL)) ORDER BY 1, 2, 3, 4, m.code LIMIT 30;
+
 -- name: USING joins what is joined on the shards
 SELECT count(*), sum(o.total), min(e.at) FROM orders o JOIN items i USING (customer_id) JOIN events e USING (customer_id) WHERE o.id = i.order_id;
 

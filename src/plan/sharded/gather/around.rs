@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::joined::quoted;
 use super::push::{Ask, certain, fixed};
+use super::reference::{groups, joined};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::query::Planner;
@@ -13,7 +14,6 @@ use crate::sql::ast::{ExprKind, Span};
 
 /// What a level's WHERE and inner joins ask of its reference tables alone.
 pub struct Frame {
-    level: ScopeId,
     asks: Vec<Asked>,
 }
 
@@ -22,6 +22,8 @@ struct Asked {
     refs: BTreeSet<RefId>,
     /// It leaves rows out by itself, unlike what only joins.
     filters: bool,
+    /// It is an equality that joins them.
+    joins: bool,
 }
 
 impl Frame {
@@ -31,9 +33,14 @@ impl Frame {
             let whole = about.refs.iter().all(|&id| reference(planner, id, level));
             let fit = ask.scope == level && whole && fixed(planner, ask.expr.span);
             let filters = about.refs.len() == 1 || matches!(bare(ask.expr).kind, ExprKind::Or(_));
-            fit.then(|| Asked { span: ask.expr.span, refs: about.refs.clone(), filters })
+            let joins = joined(planner, ask).is_some();
+            fit.then(|| Asked { span: ask.expr.span, refs: about.refs.clone(), filters, joins })
         };
-        Self { level, asks: asks.iter().filter_map(asked).collect() }
+        Self { asks: asks.iter().filter_map(asked).collect() }
+    }
+
+    fn tables(&self) -> BTreeSet<RefId> {
+        self.asks.iter().flat_map(|ask| ask.refs.iter().copied()).collect()
     }
 }
 
@@ -47,50 +54,49 @@ fn reference(planner: &Planner<'_>, id: RefId, level: ScopeId) -> bool {
 /// equal. A row of theirs that matters stands beside a row of the level for which all of its conditions hold; so there
 /// are rows of its reference tables for which those about them hold, and the equalities too.
 pub fn around(planner: &Planner<'_>, base: &Edits, frames: &[Frame], members: &[RefId]) -> Vec<Vec<Piece>> {
-    frames.iter().filter_map(|frame| of(planner, base, frame, members)).collect()
+    let one = |frame: &Frame| {
+        let tables = frame.tables();
+        let joins = frame.asks.iter().filter(|ask| ask.joins).map(|ask| ask.refs.clone());
+        groups(&tables, joins)
+            .into_iter()
+            .filter_map(|group| of(planner, base, frame, members, &group))
+            .collect::<Vec<_>>()
+    };
+    frames.iter().flat_map(one).collect()
 }
 
-fn of(planner: &Planner<'_>, base: &Edits, frame: &Frame, members: &[RefId]) -> Option<Vec<Piece>> {
+fn of(
+    planner: &Planner<'_>,
+    base: &Edits,
+    frame: &Frame,
+    members: &[RefId],
+    group: &BTreeSet<RefId>,
+) -> Option<Vec<Piece>> {
     let analysis = planner.analysis;
-    if !frame.asks.iter().any(|ask| ask.filters) {
+    // A name means one thing only.
+    let fit = |ask: &&Asked| ask.refs.is_subset(group) && certain(planner, ask.span, group);
+    let asked: Vec<&Asked> = frame.asks.iter().filter(fit).collect();
+    if !asked.iter().any(|ask| ask.filters) {
         return None;
     }
-    let mut known: BTreeSet<RefId> = BTreeSet::new();
     let mut ties = Vec::new();
     for &member in members {
         let item = analysis.refs.get(member)?;
         for column in (0..item.columns.len()).map(|at| (member, at)) {
             for other in analysis.equals(column, item.scope) {
-                if !members.contains(&other.0) && reference(planner, other.0, frame.level) {
-                    known.insert(other.0);
+                if !members.contains(&other.0) && group.contains(&other.0) {
                     ties.push(format!("{} = {}", quoted(analysis, column)?, quoted(analysis, other)?));
                 }
             }
         }
     }
-    loop {
-        let before = known.len();
-        for ask in &frame.asks {
-            if !ask.refs.is_disjoint(&known) {
-                known.extend(&ask.refs);
-            }
-        }
-        if known.len() == before {
-            break;
-        }
-    }
-    let asked: Vec<&Asked> = frame.asks.iter().filter(|ask| ask.refs.is_subset(&known)).collect();
     let name = |id: &RefId| analysis.refs.get(*id).map(|item| item.name.as_str());
-    let names: BTreeSet<Option<&str>> = known.iter().chain(members).map(name).collect();
-    // A name means one thing only.
-    if !asked.iter().all(|ask| certain(planner, ask.span, &known)) {
-        return None;
-    }
-    if known.is_empty() || !asked.iter().any(|ask| ask.filters) || names.len() < known.len() + members.len() {
+    let names: BTreeSet<Option<&str>> = group.iter().chain(members).map(name).collect();
+    if ties.is_empty() || names.len() < group.len() + members.len() {
         return None;
     }
     let items: Vec<&str> =
-        known.iter().filter_map(|&id| Some(analysis.refs.get(id)?.place.1.of(planner.sql))).collect();
+        group.iter().filter_map(|&id| Some(analysis.refs.get(id)?.place.1.of(planner.sql))).collect();
     let mut out = vec![text(format!("EXISTS (SELECT 1 FROM {} WHERE {}", items.join(", "), ties.join(" AND ")))];
     for ask in asked {
         push(&mut out, text(" AND ("));

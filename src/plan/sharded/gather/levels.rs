@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::around::{Frame, around};
 use super::joined::{Left, Outer, Together, left, quoted, together};
-use super::push::{Ask, alternatives, fixed, goes, inside, references};
+use super::push::{Ask, alternatives, fixed, goes, inside};
+use super::reference::references;
 use super::whole::{Whole, whole};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;

@@ -6,6 +6,7 @@ mod grouped;
 mod joined;
 mod levels;
 mod push;
+mod reference;
 mod semi;
 mod whole;
 

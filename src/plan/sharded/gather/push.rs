@@ -28,9 +28,44 @@ pub struct About {
     pub inner: Vec<Range<RefId>>,
 }
 
+impl About {
+    /// What an expression is about; `None`: something in it isn't plain.
+    pub fn of(planner: &Planner<'_>, expr: &Expr) -> Option<Self> {
+        let mut queries = Vec::new();
+        if !plain(planner, expr, &mut queries) {
+            return None;
+        }
+        let analysis = planner.analysis;
+        let mut inner = Vec::new();
+        for query in &queries {
+            inner.push(analysis.queries.get(&(0, query.span))?.inside.clone());
+        }
+        let mut refs = BTreeSet::new();
+        for (place, targets) in analysis.columns.iter().filter(|(place, _)| place.0 == 0 && inside(expr.span, place.1))
+        {
+            // A column of several, as FULL JOIN … USING makes it: its name means another one elsewhere.
+            if targets.is_empty() {
+                return None;
+            }
+            for &target in targets.iter().filter(|(id, _)| !inner.iter().any(|range| range.contains(id))) {
+                if !named(planner, place.1, target) {
+                    return None;
+                }
+                refs.insert(target.0);
+            }
+        }
+        Some(Self { refs, inner })
+    }
+}
+
 impl<'q> Ask<'q> {
     pub fn new(planner: &Planner<'_>, scope: ScopeId, expr: &'q Expr) -> Self {
-        Self { scope, expr, about: about(planner, expr) }
+        Self { scope, expr, about: About::of(planner, expr) }
+    }
+
+    /// The items that it is known to concern.
+    pub fn refs(&self) -> impl Iterator<Item = RefId> {
+        self.about.iter().flat_map(|about| about.refs.iter().copied())
     }
 
     /// Whether it concerns these items and no other, all in its own scope: then a row of theirs that it isn't true for
@@ -95,54 +130,6 @@ pub fn alternatives(planner: &Planner<'_>, base: &Edits, ask: &Ask<'_>, members:
     Some(out)
 }
 
-/// Reference tables that the members are joined with, where something is asked of them: each shard has them whole, and
-/// keeps the rows that some of theirs go with.
-pub fn references(planner: &Planner<'_>, base: &Edits, asks: &[Ask<'_>], members: &[RefId]) -> Option<Vec<Piece>> {
-    let scope = planner.analysis.refs.get(*members.first()?)?.scope;
-    let reference = |id: &RefId| {
-        let item = planner.analysis.refs.get(*id);
-        planner.analysis.is_reference(*id)
-            && item.is_some_and(|item| item.scope == scope && item.place.0 == 0 && !item.system)
-    };
-    let mut known: BTreeSet<RefId> = BTreeSet::new();
-    let fit = |ask: &&Ask<'_>| {
-        let refs = ask.about.as_ref().map(|about| &about.refs);
-        ask.scope == scope
-            && !ask.has_query()
-            && fixed(planner, ask.expr.span)
-            && refs.is_some_and(|refs| refs.iter().all(|id| members.contains(id) || reference(id)))
-    };
-    let fit: Vec<&Ask<'_>> = asks.iter().filter(fit).collect();
-    loop {
-        let before = known.len();
-        for about in fit.iter().filter_map(|ask| ask.about.as_ref()) {
-            if about.refs.iter().any(|id| members.contains(id) || known.contains(id)) {
-                known.extend(about.refs.iter().filter(|id| !members.contains(id)));
-            }
-        }
-        if known.len() == before {
-            break;
-        }
-    }
-    let touches = |ask: &&&Ask<'_>| ask.about.iter().any(|about| about.refs.iter().any(|id| known.contains(id)));
-    let asked: Vec<&Ask<'_>> = fit.iter().filter(touches).copied().collect();
-    // Joins alone leave nothing out, as a rule.
-    let filters = |ask: &&Ask<'_>| {
-        let refs = ask.about.iter().flat_map(|about| &about.refs);
-        let alone = refs.clone().all(|id| known.contains(id));
-        alone && (refs.count() == 1 || matches!(bare(ask.expr).kind, ExprKind::Or(_)))
-    };
-    if !asked.iter().any(filters) || !asked.iter().all(|ask| certain(planner, ask.expr.span, &known)) {
-        return None;
-    }
-    let items = known.iter().filter_map(|id| planner.analysis.refs.get(*id));
-    let items: Vec<&str> = items.map(|item| item.place.1.of(planner.sql)).collect();
-    let mut out = vec![text(format!("EXISTS (SELECT 1 FROM {} WHERE ", items.join(", ")))];
-    conjunction(planner, base, asked.into_iter(), &mut out);
-    push(&mut out, text(")"));
-    Some(out)
-}
-
 /// Whether names without their table's mean one column where these items stand beside each other. A join's USING makes one
 /// of columns that are several without it.
 pub fn certain(planner: &Planner<'_>, span: Span, items: &BTreeSet<RefId>) -> bool {
@@ -158,7 +145,8 @@ pub fn certain(planner: &Planner<'_>, span: Span, items: &BTreeSet<RefId>) -> bo
     })
 }
 
-fn conjunction<'a, 'q: 'a>(
+/// Conditions, all of which are to hold.
+pub fn conjunction<'a, 'q: 'a>(
     planner: &Planner<'_>,
     base: &Edits,
     asks: impl Iterator<Item = &'a Ask<'q>>,
@@ -171,33 +159,6 @@ fn conjunction<'a, 'q: 'a>(
         }
         push(out, text(")"));
     }
-}
-
-/// What an expression is about; `None`: something in it isn't plain.
-fn about(planner: &Planner<'_>, expr: &Expr) -> Option<About> {
-    let mut queries = Vec::new();
-    if !plain(planner, expr, &mut queries) {
-        return None;
-    }
-    let analysis = planner.analysis;
-    let mut inner = Vec::new();
-    for query in &queries {
-        inner.push(analysis.queries.get(&(0, query.span))?.inside.clone());
-    }
-    let mut refs = BTreeSet::new();
-    for (place, targets) in analysis.columns.iter().filter(|(place, _)| place.0 == 0 && inside(expr.span, place.1)) {
-        // A column of several, as FULL JOIN … USING makes it: its name means another one elsewhere.
-        if targets.is_empty() {
-            return None;
-        }
-        for &target in targets.iter().filter(|(id, _)| !inner.iter().any(|range| range.contains(id))) {
-            if !named(planner, place.1, target) {
-                return None;
-            }
-            refs.insert(target.0);
-        }
-    }
-    Some(About { refs, inner })
 }
 
 /// The columns that an expression without sub-queries names; `None`: something in it isn't plain.
