@@ -248,7 +248,12 @@ impl Coordinator {
                 if temporary {
                     self.temporary.define();
                 }
-                self.pass_text(self.home(), &prepared.sql, temporary).await
+                self.pass_text(self.home(), &prepared.sql, temporary).await?;
+                if temporary && self.block.is_none() {
+                    // Within a block they may come back.
+                    self.temporary.clear();
+                }
+                Ok(())
             }
             Kind::Discard(Discard::All) if self.block.is_some() => {
                 let text = "DISCARD ALL cannot run inside a transaction block";
