@@ -63,6 +63,13 @@ pub struct Step {
     pub notifies: bool,
 }
 
+impl Step {
+    /// Whether names may mean something else behind it: definitions change, or temporary tables, which hide others.
+    pub fn renames(&self) -> bool {
+        self.defines || self.pins == Some(Pin::TemporaryTable) || self.kind == Kind::Discard(Discard::Temporary)
+    }
+}
+
 /// Why a session must keep its server connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pin {

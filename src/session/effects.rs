@@ -94,11 +94,11 @@ impl Session {
         effects.then(|| plan.clone())
     }
 
-    /// What statements mean may change with this one.
+    /// What statements mean may change with this one. All are read anew then, also those whose tables are as before: which
+    /// of two tables of a name one of these reads, an older one or a new one that hides it, hangs in PostgreSQL on whether
+    /// anything, such as autovacuum, has made it look again since (`RevalidateCachedQuery`).
     fn note_definition(&mut self, step: &Step) {
-        let changes = step.defines
-            || step.pins == Some(Pin::TemporaryTable)
-            || matches!(step.kind, Kind::Discard(Discard::Temporary));
+        let changes = step.renames();
         let goes_back = self.transaction.redefines && matches!(step.kind, Kind::RollbackTo(_));
         self.transaction.redefines |= changes;
         self.redefined += u64::from(changes || goes_back);

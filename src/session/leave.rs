@@ -3,7 +3,7 @@
 //!
 //! Nobody can if no statement has read yet; or if it is READ COMMITTED, where each statement has a snapshot of its own and
 //! the primary's is never older, and nothing that has run knows the transaction's moment (`now()`), the only thing besides
-//! its snapshot that it would find changed. What it set for itself by SET LOCAL and SET TRANSACTION is said again.
+//! its snapshot that it would find changed. What it set for itself by SET LOCAL, TRANSACTION and CONSTRAINTS is said again.
 //! Savepoints, settings of the session, portals that stay open: then it stays, and the statement is refused.
 
 use super::Session;
@@ -41,7 +41,12 @@ impl Session {
         }
         let Some(opening) = &mut link.opening else { return };
         let sets = |kind: &Kind| {
-            matches!(kind, Kind::SetTransaction(_) | Kind::Set(Set { local: true, value: SetValue::List(_), .. }))
+            matches!(
+                kind,
+                Kind::SetTransaction(_)
+                    | Kind::SetConstraints
+                    | Kind::Set(Set { local: true, value: SetValue::List(_), .. })
+            )
         };
         let stays = match (&*plan.steps, sql) {
             ([step], Some(sql)) if sets(&step.kind) => {

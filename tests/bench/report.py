@@ -31,7 +31,7 @@ def ratios(mine, base, key):
 
 
 def paired(mine, base, key):
-    """Their median."""
+    """The median of these ratios; None where one of both has no such figure."""
     if not base or not mine or base[key] is None or mine[key] is None:
         return None
     return statistics.median(ratios(mine, base, key))
@@ -236,7 +236,8 @@ PostgreSQL, PgBouncer, pgbraid and pgbench share these cores, over TCP on loopba
 figures are worth little: they vary from day to day. Each cell is measured on all targets in turn, in another order each
 round; figures are medians over the rounds, ratios are medians of the rounds' own ratios, pgbraid to PgBouncer. They, and CPU
 a transaction, are what to look at. Where goals are set, cells take four times the rounds, and in brackets stands where the middle
-half of the ratios lies: one round may be off by a third. CPU is the proxy's own, user and system, from the kernel's accounting of its threads while
+half of the ratios lies: one round may be off by a third. CPU is the proxy's own, user and system, from the kernel's accounting of
+its threads while
 all clients are logged in.
 
 Both proxies pool by transaction with the same number of server connections; pgbraid runs with its defaults: statements

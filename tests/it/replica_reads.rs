@@ -178,6 +178,7 @@ async fn a_transaction_that_leaves_its_replica() {
         (begin, &["SET LOCAL work_mem = '3MB'", "SELECT v FROM t", "DECLARE c CURSOR FOR SELECT 7"], "FETCH c", "7"),
         (begin, &["SET LOCAL work_mem = '3MB'", WHERE_AM_I], "SHOW work_mem", "3MB"),
         (begin, &["SELECT v FROM t", WHERE_AM_I], "SHOW transaction_read_only", "on"),
+        (begin, &["SELECT v FROM t", "SET CONSTRAINTS ALL DEFERRED"], WHERE_AM_I, "f"),
         (
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             &[WHERE_AM_I],

@@ -8,8 +8,8 @@ use super::describe::Prepared;
 use crate::backend::View;
 use crate::base::{PgError, SqlState};
 use crate::catalog::schema::RelationKind;
-use crate::plan::Pin;
 use crate::plan::temporary::{created, made_of, names};
+use crate::plan::{Pin, Step};
 
 /// What a client has made for itself.
 #[derive(Default)]
@@ -126,7 +126,7 @@ impl Coordinator {
             made => made,
         };
         self.temporary.names.extend(made);
-        if !self.temporary.is_empty() && prepared.plan.steps.iter().any(|step| step.defines) {
+        if !self.temporary.is_empty() && prepared.plan.steps.iter().any(Step::renames) {
             self.temporary.define();
         }
     }

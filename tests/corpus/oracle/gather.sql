@@ -558,5 +558,11 @@ SELECT country, (SELECT sum(c.credit)) FROM customers c GROUP BY country ORDER B
 -- name: a name that NATURAL JOIN makes one stands for several without it
 SELECT count(*) OVER (ORDER BY 'new'), a.*, 'new' FROM countries AS a NATURAL JOIN products b WHERE (0, name) IN (SELECT 0, o.note FROM orders o) AND <<'new'|'A'>> < name;
 
+-- name: a name of both sides beside rows that no reference table goes with
+SELECT id, i.line, p.category FROM (SELECT product_id AS id, line, customer_id FROM items) i LEFT JOIN products p USING (id), events e WHERE e.level = i.line AND e.customer_id = i.customer_id AND (p.price > id OR p.price IS NULL) ORDER BY 1, 2, 3, e.at;
+
+-- name: reference tables that may be missing beside gathered rows
+SELECT o.id, e.kind, n.region, p.category FROM orders o LEFT JOIN countries n ON n.code = o.note LEFT JOIN products p ON p.id = o.small, events e WHERE e.level = o.small AND e.customer_id = o.id AND (n.euro OR n.code IS NULL) AND (p.category = 'music' OR p.id IS NULL OR p.price > <<3|50>>) ORDER BY 1, 2, 3, 4, e.at;
+
 -- name: the same beside the gathered tables
 SELECT a.code, b.id, o.id FROM countries AS a JOIN products b USING (name), orders o, events e WHERE o.note = name AND e.level = o.small AND e.customer_id = o.id AND name > 'A';

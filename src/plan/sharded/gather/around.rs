@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::joined::quoted;
 use super::push::{Ask, certain, fixed};
-use super::reference::{groups, joined};
+use super::reference::{groups, joined, reference};
 use crate::plan::sharded::Piece;
 use crate::plan::sharded::analysis::*;
 use crate::plan::sharded::query::Planner;
@@ -42,12 +42,6 @@ impl Frame {
     fn tables(&self) -> BTreeSet<RefId> {
         self.asks.iter().flat_map(|ask| ask.refs.iter().copied()).collect()
     }
-}
-
-fn reference(planner: &Planner<'_>, id: RefId, level: ScopeId) -> bool {
-    let item = planner.analysis.refs.get(id);
-    planner.analysis.is_reference(id)
-        && item.is_some_and(|item| item.scope == level && item.place.0 == 0 && !item.system)
 }
 
 /// A condition for each level around in which something is asked of reference tables that the members' columns must

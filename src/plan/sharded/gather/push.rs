@@ -77,7 +77,8 @@ impl<'q> Ask<'q> {
             .is_some_and(|about| !about.refs.is_empty() && about.refs.iter().all(|id| members.contains(id) && here(id)))
     }
 
-    fn has_query(&self) -> bool {
+    /// Whether it has sub-queries.
+    pub fn has_query(&self) -> bool {
         self.about.as_ref().is_some_and(|about| !about.inner.is_empty())
     }
 }

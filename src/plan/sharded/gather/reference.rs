@@ -20,23 +20,25 @@ pub fn references(planner: &Planner<'_>, base: &Edits, asks: &[Ask<'_>], members
     let Some(scope) = members.first().and_then(|&id| planner.analysis.refs.get(id)).map(|item| item.scope) else {
         return Vec::new();
     };
-    let reference = |id: &RefId| {
-        let item = planner.analysis.refs.get(*id);
-        planner.analysis.is_reference(*id)
-            && item.is_some_and(|item| item.scope == scope && item.place.0 == 0 && !item.system)
-    };
     let fit = |ask: &&Ask<'_>| {
         let refs = ask.about.as_ref().map(|about| &about.refs);
         ask.scope == scope
-            && ask.about.as_ref().is_some_and(|about| about.inner.is_empty())
+            && !ask.has_query()
             && fixed(planner, ask.expr.span)
-            && refs.is_some_and(|refs| refs.iter().all(|id| members.contains(id) || reference(id)))
+            && refs.is_some_and(|refs| refs.iter().all(|&id| members.contains(&id) || reference(planner, id, scope)))
     };
     let fit: Vec<&Ask<'_>> = asks.iter().filter(fit).collect();
     let tables: BTreeSet<RefId> = fit.iter().flat_map(|ask| ask.refs()).filter(|id| !members.contains(id)).collect();
     let joins = fit.iter().filter_map(|ask| joined(planner, ask)).filter(|refs| refs.is_subset(&tables));
     let groups = groups(&tables, joins);
     groups.iter().filter_map(|group| exists(planner, base, &fit, members, group)).collect()
+}
+
+/// A reference table in this scope's FROM, in the client's own text.
+pub fn reference(planner: &Planner<'_>, id: RefId, scope: ScopeId) -> bool {
+    let item = planner.analysis.refs.get(id);
+    planner.analysis.is_reference(id)
+        && item.is_some_and(|item| item.scope == scope && item.place.0 == 0 && !item.system)
 }
 
 fn exists(
