@@ -57,6 +57,7 @@ pub struct Database {
     pub urge: Notify,
     /// The monitor shall compare the catalog at once.
     pub(super) schema: Notify,
+    looks: Looks,
     /// Some session commits with `synchronous_commit = off`: the flush position doesn't cover it.
     pub asynchronous: AtomicBool,
     followed: AtomicBool,
@@ -72,6 +73,14 @@ pub struct Database {
     /// A reload gave its name to another database, or to none.
     replaced: AtomicBool,
     successor: Mutex<Option<Arc<Self>>>,
+}
+
+/// Counts looks at the catalog.
+#[derive(Default)]
+struct Looks {
+    begun: AtomicU64,
+    /// The last that came to its end.
+    ended: tokio::sync::watch::Sender<u64>,
 }
 
 /// What a server makes of a set of start-up parameters.
@@ -112,6 +121,7 @@ impl Database {
             generation: AtomicU64::new(1),
             urge: Notify::new(),
             schema: Notify::new(),
+            looks: Looks::default(),
             asynchronous: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             pools: Mutex::default(),
@@ -220,6 +230,29 @@ impl Database {
     pub fn schema_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.schema.notify_one();
+    }
+
+    /// A look at the catalog begins. Its number, for [`Self::end_look`].
+    pub(super) fn begin_look(&self) -> u64 {
+        self.looks.begun.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// What the look saw is in force.
+    pub(super) fn end_look(&self, number: u64) {
+        self.looks.ended.send_replace(number);
+    }
+
+    /// Asks for a look at the catalog: the last that has begun before, for [`Self::looked_since`].
+    pub(super) fn ask_for_look(&self) -> u64 {
+        let begun = self.looks.begun.load(Ordering::Acquire);
+        self.schema.notify_one();
+        begun
+    }
+
+    /// Returns when a look has ended that began after the one of this number.
+    pub(super) async fn looked_since(&self, number: u64) {
+        // The sender lives as long as `self`.
+        let _ = self.looks.ended.subscribe().wait_for(|ended| *ended > number).await;
     }
 
     /// True once: the caller has the catalog followed, where no service user does.

@@ -11,7 +11,7 @@ use super::gates::Gates;
 use super::memory::Memory;
 use super::waits::Waits;
 use super::{Commits, Database};
-use crate::base::{PgError, SqlState};
+use crate::base::{PgError, SqlState, limits};
 use crate::catalog::Difference;
 use crate::catalog::schema::{Oid, Schema};
 use crate::config;
@@ -191,6 +191,19 @@ impl ShardedDatabase {
             }
         };
         tokio::time::timeout(self.config.pool.connect_timeout, settled).await.unwrap_or_else(|_| self.view())
+    }
+
+    /// What to plan by once all shards were looked at again: also by what others than this proxy have defined until now.
+    /// `None`: not all could be, within [`limits::LOOK_AGAIN`].
+    pub async fn looked_at(&self) -> Option<Arc<View>> {
+        let asked: Vec<u64> = self.shards.iter().map(|shard| shard.ask_for_look()).collect();
+        let looked = async {
+            for (shard, number) in self.shards.iter().zip(asked) {
+                shard.looked_since(number).await;
+            }
+            self.settled().await.ok()
+        };
+        tokio::time::timeout(limits::LOOK_AGAIN, looked).await.ok().flatten()
     }
 
     fn is_current(&self, view: &View) -> bool {

@@ -238,6 +238,10 @@ pub const GATE_PATIENCE_MOST: Duration = Duration::from_secs(4);
 /// Time for a statement to wait for the gates of its shards in all.
 pub const GATE_WAIT: Duration = Duration::from_secs(60);
 
+/// Time for a statement to wait until the definitions of all shards were looked at once more, before it is refused for
+/// them.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
 /// Clients that a worker gets before the next worker gets any.
 pub const WORKER_FEW: usize = 16;
 

@@ -115,6 +115,7 @@ async fn stay_with(
 /// Looks once, and reads everything if there is news.
 async fn look(monitor: &Monitor, control: &mut Control, read: &mut Read) -> Result<(), PgError> {
     let database = &monitor.database;
+    let number = database.begin_look();
     // First what there is to verify, then the question: the answer is younger than all of it.
     let sequence = database.shard.tokens.unverified();
     let distrusts = database.distrusts();
@@ -123,11 +124,12 @@ async fn look(monitor: &Monitor, control: &mut Control, read: &mut Read) -> Resu
         *read = read_all(control, database.is_shard()).await?;
         tracing::debug!(database = &*database.name, "catalog read");
     }
-    if control.server().role() == Role::Primary
-        && database.set_catalog(&read.catalog, read.schema.as_ref(), distrusts)
-        && let Some(sequence) = sequence
+    if control.server().role() == Role::Primary && database.set_catalog(&read.catalog, read.schema.as_ref(), distrusts)
     {
-        database.shard.tokens.verify(sequence);
+        if let Some(sequence) = sequence {
+            database.shard.tokens.verify(sequence);
+        }
+        database.end_look(number);
     }
     Ok(())
 }

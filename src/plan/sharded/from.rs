@@ -6,7 +6,7 @@ use super::Refusal;
 use super::analysis::*;
 use super::bodies::{self, Judged, Where};
 use super::names::*;
-use super::refuse::{unresolved, unsupported};
+use super::refuse::{unresolved, unseen, unsupported};
 use crate::catalog::schema::{Caller, Relation, RelationKind};
 use crate::sql::ast::*;
 use crate::sql::quote::ident;
@@ -157,7 +157,7 @@ impl Resolver<'_> {
                 let id = self.push(place, table.alias.as_ref(), name, Vec::new(), source, (scope, level));
                 return Ok(self.visible(id, schema.map(str::to_string), true));
             }
-            return Err(unresolved(name));
+            return Err(unseen(name));
         };
         if relation.kind == RelationKind::View && !catalog(&relation.schema) {
             return self.view(table, relation, scope, level);

@@ -46,6 +46,7 @@ mod writes;
 pub use access::{Bound as BoundValue, ONCE, ShardSet, key_place, row_shards, shards, value_shard};
 pub use beside::emptied;
 pub use model::*;
+pub use refuse::UNSEEN;
 pub use splice::shown;
 
 use crate::catalog::schema::{Oid, Schema};

@@ -17,6 +17,19 @@ pub fn unresolved(what: &str) -> Refusal {
     )
 }
 
+/// The reason of refusals for tables that the home shard wasn't seen to have.
+pub const UNSEEN: &str = "table";
+
+/// A table that the home shard wasn't seen to have: someone else may have made it since.
+pub fn unseen(name: &str) -> Refusal {
+    refuse(
+        UNSEEN,
+        format!("pgbraid doesn't know the table \"{name}\""),
+        "Try again in a moment if it was just made on the shards themselves; else set pgbraid.shard to run the statement \
+         on one shard.",
+    )
+}
+
 /// A construct that isn't understood over several shards.
 pub fn unsupported(reason: &'static str, what: &str) -> Refusal {
     refuse(

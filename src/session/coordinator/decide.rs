@@ -60,6 +60,12 @@ pub(super) struct Cursor {
     pub scroll: Option<bool>,
 }
 
+/// Why statements are refused that name a table the home shard wasn't seen to have.
+const TABLE: &str = sharded::UNSEEN;
+
+/// Why statements are refused that name a table which isn't the same on all shards.
+const SCHEMA: &str = "schema";
+
 /// Where one execution runs.
 pub(super) enum Target {
     One(usize),
@@ -100,7 +106,29 @@ impl Coordinator {
             Some(view) => view,
             None => self.view().await?,
         };
-        let mut decision = self.judge(prepared, &view, &[]);
+        let decision = self.judge_with_types(prepared, &view).await?;
+        let decision = match decision {
+            Decision::Refused(_, TABLE | SCHEMA) if !self.has_own() => {
+                // Others may have changed definitions on the shards: nobody is refused for what was true a while ago.
+                let shared = self.database.shared.clone();
+                match self.or_gone(async move { shared.looked_at().await }).await? {
+                    Some(view) => self.judge_with_types(prepared, &view).await?,
+                    None => decision,
+                }
+            }
+            decision => decision,
+        };
+        let lasts = !matches!(decision, Decision::Refused(_, TABLE | SCHEMA));
+        let decision = Rc::new(decision);
+        if lasts {
+            let _ = prepared.decision.set(decision.clone());
+        }
+        Ok(decision)
+    }
+
+    /// Judges with the types of the parameters, where they matter.
+    async fn judge_with_types(&mut self, prepared: &Prepared, view: &View) -> Go<Decision> {
+        let mut decision = self.judge(prepared, view, &[]);
         let wants_types = match &decision {
             // PostgreSQL's own error, if it has one, comes first.
             Decision::Refused(..) | Decision::CopyOut(..) | Decision::Prior(..) => true,
@@ -116,11 +144,9 @@ impl Coordinator {
             let params = prepared.described.get().map(|described| described.params.as_slice()).unwrap_or_default();
             // Without parameters there is nothing more to know.
             if !params.is_empty() {
-                decision = self.judge(prepared, &view, params);
+                decision = self.judge(prepared, view, params);
             }
         }
-        let decision = Rc::new(decision);
-        let _ = prepared.decision.set(decision.clone());
         Ok(decision)
     }
 
@@ -310,7 +336,7 @@ impl Coordinator {
     ) -> Result<Box<sharded::Plan>, (Box<PgError>, &'static str)> {
         match self.with_context(view, |context| sharded::plan(sql, statement, context, params)) {
             Ok(plan) => match trouble(sql, &plan, view) {
-                Some(error) => Err((Box::new(error), "schema")),
+                Some(error) => Err((Box::new(error), SCHEMA)),
                 None => Ok(Box::new(plan)),
             },
             Err(refusal) => Err((Box::new(refusal_error(&refusal)), refusal.reason)),

@@ -80,6 +80,32 @@ async fn what_was_wrong_before_holds_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_defined_on_the_shards_themselves_is_seen_before_a_statement_is_refused_for_it() {
+    let three = Three::start("aside", PLACES).await;
+    let mut raw = three.client().await;
+    let ask = "SELECT count(*) FROM customers c JOIN orders o ON o.customer_id = c.id";
+    assert!(said(&mut raw, ask).await.starts_with("42P01"));
+    for shard in ["s1", "s2"] {
+        three.run(shard, "CREATE TABLE customers (id bigint); CREATE TABLE orders (customer_id bigint)").await;
+    }
+    let told = said(&mut raw, ask).await;
+    assert!(told.starts_with("55000") && told.contains("s3"), "{told}");
+    three.run("s3", "CREATE TABLE customers (id bigint)").await;
+    let told = said(&mut raw, ask).await;
+    assert!(told.starts_with("55000") && told.contains("orders"), "{told}");
+    three.run("s3", "CREATE TABLE orders (customer_id bigint)").await;
+    all(&mut raw, &[ask, "INSERT INTO orders SELECT n FROM generate_series(1, 30) AS n", ask]).await;
+    // With parameters, too.
+    for shard in ["s1", "s2", "s3"] {
+        three.run(shard, "CREATE TABLE countries (code text)").await;
+    }
+    let client = three.target().connect().await.unwrap();
+    let found = client.query("SELECT code FROM countries WHERE code = $1", &[&"a"]).await;
+    assert!(found.as_ref().is_ok_and(Vec::is_empty), "{found:?}");
+    three.same().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_a_unique_index_would_miss_on_other_shards_arent_written() {
     let three = Three::start("apart", PLACES).await;
     for shard in ["s1", "s2", "s3"] {
