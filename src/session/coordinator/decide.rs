@@ -60,9 +60,6 @@ pub(super) struct Cursor {
     pub scroll: Option<bool>,
 }
 
-/// Why statements are refused that name a table the home shard wasn't seen to have.
-const TABLE: &str = sharded::UNSEEN;
-
 /// Why statements are refused that name a table which isn't the same on all shards.
 const SCHEMA: &str = "schema";
 
@@ -106,19 +103,16 @@ impl Coordinator {
             Some(view) => view,
             None => self.view().await?,
         };
-        let decision = self.judge_with_types(prepared, &view).await?;
-        let decision = match decision {
-            Decision::Refused(_, TABLE | SCHEMA) if !self.has_own() => {
-                // Others may have changed definitions on the shards: nobody is refused for what was true a while ago.
-                let shared = self.database.shared.clone();
-                match self.or_gone(async move { shared.looked_at().await }).await? {
-                    Some(view) => self.judge_with_types(prepared, &view).await?,
-                    None => decision,
-                }
+        let mut decision = self.judge_with_types(prepared, &view).await?;
+        // Others may have changed definitions on the shards: nobody is refused for what was true a while ago.
+        let may_pass = |decision: &Decision| matches!(decision, Decision::Refused(_, sharded::UNSEEN | SCHEMA));
+        if may_pass(&decision) && !self.has_own() {
+            let shared = self.database.shared.clone();
+            if let Some(view) = self.or_gone(async move { shared.looked_at().await }).await? {
+                decision = self.judge_with_types(prepared, &view).await?;
             }
-            decision => decision,
-        };
-        let lasts = !matches!(decision, Decision::Refused(_, TABLE | SCHEMA));
+        }
+        let lasts = !may_pass(&decision);
         let decision = Rc::new(decision);
         if lasts {
             let _ = prepared.decision.set(decision.clone());
