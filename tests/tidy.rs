@@ -96,7 +96,10 @@ const MAY_INDEX: Exceptions = &[
 ];
 
 /// Files with `unsafe`.
-const UNSAFE: Exceptions = &[("src/value/libc_collation.rs", "unsafe", "strcoll_l, which no safe interface has")];
+const UNSAFE: Exceptions = &[
+    ("src/value/libc_collation.rs", "unsafe", "strcoll_l, which no safe interface has"),
+    ("src/server/turns/kernel.rs", "unsafe", "sched_setscheduler, which no safe interface has"),
+];
 
 /// Tracked text with an absolute path of one machine.
 const ABSOLUTE_PATHS: Exceptions = &[("src/cli/cluster/account.rs", "/root", "lines of a passwd file in a test")];

@@ -151,6 +151,10 @@ pub static SERVER: &[Key<Server>] = &[
     key!("workers", count(0, 1_024), "0", Restart,
         "Threads that serve clients. 0: one a core."
         => workers),
+    key!("scheduling", Kind::Choice(Scheduling::NAMES), "\"auto\"", Restart,
+        "`auto`: while a worker has much to do and gets its turns soon, it doesn't take the core from another thread when it \
+         wakes (Linux's SCHED_BATCH, docs/operating.md), which takes less CPU a statement. `normal`: it always does."
+        => scheduling),
     key!("max_clients", count(1, 1_000_000), "10000", Reload,
         "Clients at once. One more is refused with SQLSTATE 53300."
         => max_clients),

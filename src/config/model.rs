@@ -28,6 +28,8 @@ pub struct Server {
     pub http: Option<String>,
     /// `workers`: threads that serve clients; 0 = one a core.
     pub workers: usize,
+    /// `scheduling`: whether workers may ask the system to schedule them in batches.
+    pub scheduling: Scheduling,
     /// `max_clients`: beyond it a new client gets 53300.
     pub max_clients: usize,
     /// `tls`: `disable`, `allow` (client decides), `require`.
@@ -51,6 +53,13 @@ pub enum ClientTls {
     Disable,
     Allow,
     Require,
+}
+
+/// `server.scheduling`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduling {
+    Auto,
+    Normal,
 }
 
 /// `[log]`

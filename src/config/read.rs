@@ -315,6 +315,7 @@ fn blank_config() -> Config {
             unix_socket_dirs: Vec::new(),
             http: None,
             workers: 0,
+            scheduling: Scheduling::Auto,
             max_clients: 0,
             tls: ClientTls::Disable,
             tls_cert: None,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::base::Secret;
 
-use super::model::{AuthMethod, ClientTls, Consistency, CrossShardCommit, CrossShardReads, LogLevel, PoolMode};
+use super::model::{
+    AuthMethod, ClientTls, Consistency, CrossShardCommit, CrossShardReads, LogLevel, PoolMode, Scheduling,
+};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +214,7 @@ macro_rules! choice_field {
 }
 
 choice_field!(ClientTls { "disable" => Disable, "allow" => Allow, "require" => Require });
+choice_field!(Scheduling { "auto" => Auto, "normal" => Normal });
 choice_field!(LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace });
 choice_field!(AuthMethod { "scram-sha-256" => ScramSha256, "md5" => Md5, "trust" => Trust, "cert" => Cert });
 choice_field!(PoolMode { "transaction" => Transaction, "session" => Session });

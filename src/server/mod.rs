@@ -7,6 +7,7 @@ mod reload;
 mod seats;
 mod shared;
 mod start;
+mod turns;
 mod view;
 mod worker;
 

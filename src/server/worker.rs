@@ -12,8 +12,10 @@ use tokio::task::spawn_local;
 use super::admission::{Admission, CONSOLE};
 use super::seats::Taken;
 use super::shared::{Mail, Shared, Stage};
+use super::turns::Turns;
 use crate::backend::Offer;
 use crate::base::{PgError, SqlState, limits};
+use crate::config::Scheduling;
 use crate::net::{Detached, Stream, TcpAcceptor};
 use crate::session::accept::{Accepted, NewClient, accept};
 use crate::session::{Seat, Worker, serve};
@@ -38,8 +40,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The body of a worker's thread; returns when the proxy has stopped.
 pub fn work(post: Post) {
     // Not a `LocalSet`: that one writes to an eventfd whenever the driver wakes one of its tasks.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    match runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let scheduling = post.shared.config.load().server.scheduling;
+    let turns = (scheduling == Scheduling::Auto).then(|| Turns::new(post.shared.telemetry.sessions()));
+    if let Some(turns) = turns.flatten() {
+        builder.on_thread_park(move || turns.sleeps());
+    }
+    match builder.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime.block_on(run(post)),
         Err(error) => drop(post.ready.send(Err(error))),
     }

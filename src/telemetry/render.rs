@@ -106,6 +106,13 @@ const POOLS: &[Row<PoolSnapshot>] = &[
 
 const SESSIONS: &[Row<SessionSnapshot>] = &[
     row!(gauge, "pgbraid_clients", &[], "Client connections.", |s| Value::Level(s.clients)),
+    row!(
+        gauge,
+        "pgbraid_workers_batched",
+        &[],
+        "Workers that are scheduled in batches now (`server.scheduling`).",
+        |s| { Value::Level(s.batched) }
+    ),
     row!(counter, "pgbraid_logins_total", &[], "Logins that succeeded.", |s| Value::Count(s.logins)),
     row!(counter, "pgbraid_login_failures_total", &["sqlstate"], "Logins that were refused.", |s| {
         by("sqlstate", &s.login_failures)

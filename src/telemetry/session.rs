@@ -12,6 +12,8 @@ use crate::base::{SqlState, limits};
 pub struct SessionMetrics {
     /// Client connections, those that log in included.
     pub clients: Gauge,
+    /// Workers that wait for their turns (`server.scheduling`).
+    pub batched: Gauge,
     /// Logins that succeeded.
     pub logins: Counter,
     /// Statements run again on another server, because the first failed before a byte was forwarded.
@@ -65,6 +67,7 @@ impl SessionMetrics {
 
     fn add_to(&self, sum: &mut SessionSnapshot) {
         sum.clients += self.clients.value();
+        sum.batched += self.batched.value();
         sum.logins += self.logins.value();
         sum.retries += self.retries.value();
         sum.cancels += self.cancels.value();
@@ -84,6 +87,7 @@ impl SessionMetrics {
 #[derive(Clone, Debug, Default)]
 pub struct SessionSnapshot {
     pub clients: i64,
+    pub batched: i64,
     pub logins: u64,
     pub retries: u64,
     pub cancels: u64,
@@ -171,7 +175,7 @@ impl Sessions {
             let held = Arc::strong_count(holder) > 1;
             if !held {
                 holder.add_to(retired);
-                retired.clients = 0;
+                (retired.clients, retired.batched) = (0, 0);
             }
             held
         });
