@@ -7,6 +7,24 @@ pub fn value(body: &[u8], at: usize) -> Option<Option<&[u8]>> {
     Some(value)
 }
 
+/// How many columns the row has.
+pub fn columns(body: &[u8]) -> Option<usize> {
+    Some(usize::from(u16::from_be_bytes(*body.first_chunk::<2>()?)))
+}
+
+/// Leaves the first `visible` columns. False: the row is malformed.
+pub fn cut(body: &mut Vec<u8>, visible: usize) -> bool {
+    let end = match visible.checked_sub(1) {
+        None => Some(2),
+        Some(last) => locate(body, last).map(|(_, end)| end),
+    };
+    let (Some(end), Ok(count)) = (end, u16::try_from(visible)) else { return false };
+    let Some(head) = body.first_chunk_mut::<2>() else { return false };
+    *head = count.to_be_bytes();
+    body.truncate(end);
+    true
+}
+
 /// The value of column `at` and the offset behind it.
 fn locate(body: &[u8], at: usize) -> Option<(Option<&[u8]>, usize)> {
     let count = u16::from_be_bytes(*body.first_chunk::<2>()?);
@@ -80,5 +98,14 @@ mod tests {
         assert!(put_visible(&mut out, ROW, 0));
         assert_eq!(out, b"D\0\0\0\x06\0\0");
         assert!(!put_visible(&mut out, ROW, 4));
+        for visible in 0..=3 {
+            let mut row = ROW.to_vec();
+            assert_eq!(columns(&row), Some(3));
+            assert!(cut(&mut row, visible));
+            out.clear();
+            assert!(put_visible(&mut out, ROW, visible));
+            assert_eq!(Some(&*row), out.get(5..));
+        }
+        assert!(!cut(&mut ROW.to_vec(), 4));
     }
 }

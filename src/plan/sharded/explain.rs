@@ -211,6 +211,7 @@ pub fn pieces(pieces: &[Piece], once: &[String]) -> String {
             let own = if semi.key.is_some() { "own " } else { "" };
             format!(" [AND {} = ANY (<{own}keys of input {}>)]", semi.test, semi.input + 1)
         }
+        Piece::Apart(_) => String::new(),
     };
     pieces.iter().map(part).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }

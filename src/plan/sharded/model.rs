@@ -163,6 +163,8 @@ pub enum Piece {
     Input(usize),
     /// Within an input's WHERE, at its end: nothing, or ` AND test = ANY (keys)`.
     Semi(Semi),
+    /// Bytes that stand only where rows which go to several shards are told apart by their numbers.
+    Apart(String),
 }
 
 /// Keys of another input, if it comes first: rows that equal none of them aren't needed.
@@ -387,6 +389,8 @@ pub struct Split {
     pub after: Vec<Piece>,
     /// Its values are the rows' keys, in order.
     pub key: KeyCondition,
+    /// Rows may be left out: with [`Piece::Apart`], RETURNING's last column is the number of the row that it is about.
+    pub numbered: bool,
 }
 
 /// A merge's key.

@@ -7,7 +7,7 @@ use super::query::Kinds;
 use super::refuse::{refuse, unsupported};
 use super::several::Writing;
 use super::writes::{Rows, Write};
-use super::{Access, Context, Plan, Refusal, Work, functions};
+use super::{Access, Changed, Context, Finish, Plan, Refusal, Work, functions};
 use crate::catalog::schema::Oid;
 use crate::sql::ast::*;
 
@@ -62,6 +62,10 @@ fn by_shards(sql: &str, statement: &Statement, resolver: &Resolver<'_>) -> Resul
     match writing.sharded() {
         Ok(scatter) => {
             plan.proof.push("each row is changed by what is on its own shard".to_string());
+            if matches!(&scatter.finish, Finish::Changed(Changed { split: Some(split), .. }) if split.numbered) {
+                plan.proof
+                    .push("each row is told its number, and RETURNING gives it: some may be left out".to_string());
+            }
             plan.work = Work::Scatter(scatter);
         }
         Err(refusal) if matches!(plan.work, Work::Route { .. }) => plan.work = Work::Route { otherwise: refusal },

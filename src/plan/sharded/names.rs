@@ -80,6 +80,8 @@ pub struct Resolver<'a> {
     idle: bool,
     /// The aggregates whose arguments are being resolved.
     pub aggregated: Vec<Aggregated>,
+    /// Where `xmax` is only asked whether the row is new, by text.
+    pub asked_if_new: Vec<(usize, Span)>,
 }
 
 impl<'a> Resolver<'a> {
@@ -99,6 +101,7 @@ impl<'a> Resolver<'a> {
             used_as: RowUse::Value,
             idle: false,
             aggregated: Vec::new(),
+            asked_if_new: Vec::new(),
         }
     }
 
@@ -453,7 +456,8 @@ impl<'a> Resolver<'a> {
                     && let Some(entry) = entry.filter(|entry| entry.id.is_some()).cloned()
                 {
                     let function = !entry.open && !SYSTEM.contains(column);
-                    if !(function && self.function_of_row(&entry, column, name.span))
+                    let new = *column == "xmax" && self.asked_if_new.contains(&(self.text, name.span));
+                    if !(new || function && self.function_of_row(&entry, column, name.span))
                         && let Some(item) = entry.id.and_then(|id| self.out.refs.get_mut(id))
                     {
                         // A system column, or a function of the row written as a field.
@@ -478,17 +482,30 @@ impl<'a> Resolver<'a> {
         }
         let [single] = parts.as_slice() else { return Err(unresolved(&parts.join("."))) };
         if SYSTEM.contains(single) {
-            let ids: Vec<RefId> =
-                self.frames.last().iter().flat_map(|frame| &frame.entries).filter_map(|entry| entry.id).collect();
-            for id in ids {
-                if let Some(item) = self.out.refs.get_mut(id) {
-                    item.system = true;
-                }
+            if self.asked_if_new.contains(&(self.text, name.span)) {
+                return Ok(());
             }
+            self.system_column();
             return Ok(());
         }
         self.aggregates_row(None, single);
         self.whole_row(single, name.span).ok_or_else(|| unresolved(single))
+    }
+
+    /// A system column without a table's name: one of the innermost query that has tables.
+    fn system_column(&mut self) {
+        for frame in self.frames.iter().rev() {
+            let mut tables = false;
+            for id in frame.entries.iter().filter_map(|entry| entry.id) {
+                if let Some(item) = self.out.refs.get_mut(id) {
+                    item.system = true;
+                    tables |= matches!(item.source, Source::Table { .. });
+                }
+            }
+            if tables {
+                break;
+            }
+        }
     }
 
     pub fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry> {

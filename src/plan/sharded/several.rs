@@ -4,6 +4,7 @@ use super::analysis::*;
 use super::defaults;
 use super::functions::{self, Behaviour};
 use super::names::Resolver;
+use super::numbered::Numbering;
 use super::query::{Kinds, Planner};
 use super::refuse::{refuse, unsupported};
 use super::scatter::Prover;
@@ -185,6 +186,8 @@ impl Writing<'_> {
             key: key_name.filter(|_| !copies),
             leaves_given: super::writes::leaves_given(insert, self.sql),
         };
+        // Ahead of values that stand behind a row's own.
+        let numbered = !copies && self.numbered(insert, values, relation, &mut edits)?;
         let settled = settling.settle(&mut edits, &mut once);
         let span = match (&insert.source, settled.row.len() > 2) {
             (InsertSource::DefaultValues(span), true) => {
@@ -199,6 +202,7 @@ impl Writing<'_> {
         };
         let input = Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
         let split = if copies { None } else { Some(self.split(insert, values, span, &edits, (key, settled))?) };
+        let split = split.map(|split| Split { numbered, ..split });
         let copies = copies.then(|| self.target_name());
         let changed = Changed { word: "INSERT 0", split, copies };
         Ok(Scatter::new(vec![input], Finish::Changed(changed), once))
@@ -214,15 +218,6 @@ impl Writing<'_> {
         (key, settled): (Option<super::KeyCondition>, defaults::Settled),
     ) -> Result<Split, Refusal> {
         let rows = values.map(|values| values.rows.as_slice()).unwrap_or_default();
-        let partly =
-            insert.on_conflict.as_ref().is_some_and(|conflict| conflict.update.is_none() || conflict.filter.is_some());
-        if partly && insert.returning.is_some() && rows.len() > 1 {
-            return Err(refuse(
-                "returning-order",
-                "pgbraid can't tell which of the rows that it sent to several shards RETURNING leaves out",
-                "Leave RETURNING away, or let ON CONFLICT update every row.",
-            ));
-        }
         let mut key = key.ok_or_else(|| unsupported("insert-key", "this INSERT"))?;
         if key.values.len() != settled.keys.len() {
             return Err(unsupported("insert-key", "this INSERT"));
@@ -239,7 +234,7 @@ impl Writing<'_> {
             let words = if identity { "OVERRIDING SYSTEM VALUE VALUES" } else { "VALUES" };
             super::splice::push(&mut before, super::splice::text(words));
             let after = edits.apply(self.sql, Span::new(span.end, end));
-            return Ok(Split { before, rows: vec![settled.row], after, key });
+            return Ok(Split { before, rows: vec![settled.row], after, key, numbered: false });
         }
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Err(unsupported("insert-key", "this INSERT"));
@@ -249,7 +244,33 @@ impl Writing<'_> {
             rows: edits.apply_each(self.sql, rows.iter().map(|row| row.span)),
             after: edits.apply(self.sql, Span::new(last.span.end, end)),
             key,
+            numbered: false,
         })
+    }
+
+    /// Has the rows tell which they are, where RETURNING may leave some out; whether it does.
+    fn numbered(
+        &self,
+        insert: &Insert,
+        values: Option<&Values>,
+        relation: &Relation,
+        edits: &mut Edits,
+    ) -> Result<bool, Refusal> {
+        let partly =
+            insert.on_conflict.as_ref().is_some_and(|conflict| conflict.update.is_none() || conflict.filter.is_some());
+        let values = values.filter(|values| partly && values.rows.len() > 1);
+        let (Some(values), Some(returning)) = (values, &insert.returning) else { return Ok(false) };
+        let schema = self.resolver.context.schema;
+        let leaves_given = super::writes::leaves_given(insert, self.sql);
+        let type_of = &|oid| schema.types.get(&oid);
+        match (Numbering { relation, insert, values, leaves_given, type_of }).edit(returning, edits) {
+            true => Ok(true),
+            false => Err(refuse(
+                "returning-order",
+                "pgbraid can't tell which of the rows that it sent to several shards RETURNING leaves out",
+                "Give each row a number, a parameter or a text, leave RETURNING away, or let ON CONFLICT update every row.",
+            )),
+        }
     }
 
     pub fn relation(&self, table: &FromTable) -> Result<&Relation, Refusal> {

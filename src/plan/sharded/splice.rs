@@ -25,6 +25,11 @@ impl Edits {
         self.replace(Span::new(at, at), text);
     }
 
+    /// Inserts what stands only where rows are told apart.
+    pub fn insert_apart(&mut self, at: u32, text: impl Into<String>) {
+        self.pieces(Span::new(at, at), vec![Piece::Apart(text.into())]);
+    }
+
     /// Whether something inside `span` is replaced.
     pub fn touches(&self, span: Span) -> bool {
         self.list.iter().any(|(edit, _)| edit.start >= span.start && edit.end <= span.end)
@@ -85,12 +90,12 @@ fn join(out: &mut Vec<Piece>, piece: Piece) {
     let end = match out.last() {
         Some(Piece::Text(text)) => text.bytes().last(),
         Some(Piece::Once(_)) => Some(b'0'),
-        Some(Piece::Input(_) | Piece::Semi(_)) | None => None,
+        Some(Piece::Input(_) | Piece::Semi(_) | Piece::Apart(_)) | None => None,
     };
     let start = match &piece {
         Piece::Text(text) => text.bytes().next(),
         Piece::Once(_) => Some(b'$'),
-        Piece::Input(_) | Piece::Semi(_) => None,
+        Piece::Input(_) | Piece::Semi(_) | Piece::Apart(_) => None,
     };
     let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'"' | b'\'') || byte >= 0x80;
     let sign = |byte: u8| b"~!@#^&|`?+-*/%<>=:".contains(&byte);
@@ -125,6 +130,7 @@ pub fn shown(pieces: &[Piece]) -> String {
             Piece::Once(at) => out.push_str(&format!("{{once {at}}}")),
             Piece::Input(at) => out.push_str(&format!("{{{at}}}")),
             Piece::Semi(semi) => out.push_str(&format!(" {{{} in {}.{}}}", semi.test, semi.input, semi.column)),
+            Piece::Apart(part) => out.push_str(&format!("{{apart {part}}}")),
         }
     }
     out

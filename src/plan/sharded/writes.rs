@@ -142,6 +142,7 @@ impl Resolver<'_> {
             }
             self.frames.pop();
         }
+        self.asks_if_new(insert);
         self.returning(insert.returning.as_ref(), namespace, scope)
     }
 

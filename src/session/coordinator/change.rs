@@ -13,6 +13,7 @@ use super::{Coordinator, Go, Stop};
 use crate::backend::memory::Held;
 use crate::base::{PgError, SqlState};
 use crate::execute::arrays::Column;
+use crate::execute::row;
 use crate::plan::TransactionModes;
 use crate::plan::sharded::{Changed, Finish, Input, Scatter, Split, row_shards};
 use crate::wire::frame::{HEADER, back, split_cstr};
@@ -193,7 +194,7 @@ impl Coordinator {
         let again = changed.split.is_none() && prepared.runs.get() > 1;
         prepared.runs.set(prepared.runs.get().saturating_add(1));
         let mut held = self.database.shared.memory.hold();
-        let answers = self.put_tasks(prepared, &tasks, bind, again, &mut held).await?;
+        let mut answers = self.put_tasks(prepared, &tasks, bind, again, &mut held).await?;
         self.pass_notices(&answers, changed.copies.is_some());
         let mut count = 0u64;
         let mut counts = Vec::new();
@@ -212,16 +213,8 @@ impl Coordinator {
                 count = counts.first().copied().unwrap_or(0);
                 rows.extend(answers.first().iter().flat_map(|answer| &answer.rows));
             }
-            (None, Some(_)) if tasks.len() > 1 && answers.iter().any(|answer| !answer.rows.is_empty()) => {
-                let mut placed = Vec::new();
-                for (task, answer) in tasks.iter().zip(&answers) {
-                    if task.rows.len() != answer.rows.len() {
-                        return Err(uneven().into());
-                    }
-                    placed.extend(task.rows.iter().zip(&answer.rows));
-                }
-                placed.sort_by_key(|(at, _)| **at);
-                rows.extend(placed.into_iter().map(|(_, row)| row));
+            (None, Some(split)) if tasks.len() > 1 && answers.iter().any(|answer| !answer.rows.is_empty()) => {
+                rows = in_order(&tasks, &mut answers, split.numbered)?;
             }
             _ => rows.extend(answers.iter().flat_map(|answer| &answer.rows)),
         }
@@ -262,12 +255,12 @@ impl Coordinator {
     ) -> Go<Vec<Task>> {
         let extra = &drawn.extra;
         let types = all_types(prepared, extra);
-        let question = |sql: String| Question { sql, types: types.clone(), results: bind.results.clone(), named: None };
+        let question = |sql: String, results: Vec<i16>| Question { sql, types: types.clone(), results, named: None };
         let Some(split) = &changed.split else {
-            let sql = drawn.text_of(&input.sql);
+            let sql = drawn.text_of(&input.sql, false);
             let task = |&shard: &usize| Task {
                 shard,
-                question: question(sql.clone()),
+                question: question(sql.clone(), bind.results.clone()),
                 extra: extra.clone(),
                 rows: Vec::new(),
             };
@@ -277,10 +270,17 @@ impl Coordinator {
         let values = self.bound(prepared, bind);
         let places = row_shards(&split.key, &view.placement, &|number| drawn.bound(number).or_else(|| values(number)));
         let places = places.ok_or_else(|| super::decide::no_key(&split.key.column))?;
+        // One shard gives them in their order by itself.
+        let apart = split.numbered && places.iter().any(|place| Some(place) != places.first());
+        let mut results = bind.results.clone();
+        if apart && results.len() > 1 {
+            results.push(0);
+        }
         let tasks = order.iter().filter_map(|&shard| {
             let rows: Vec<usize> = (0..places.len()).filter(|&at| places.get(at) == Some(&shard)).collect();
-            let sql = rows_text(split, &rows, drawn);
-            (!rows.is_empty()).then(|| Task { shard, question: question(sql), extra: extra.clone(), rows })
+            let sql = rows_text(split, &rows, drawn, apart);
+            let question = question(sql, results.clone());
+            (!rows.is_empty()).then(|| Task { shard, question, extra: extra.clone(), rows })
         });
         Ok(tasks.collect())
     }
@@ -376,15 +376,41 @@ pub(super) fn in_one_piece(prepared: &Prepared) -> Result<(), PgError> {
     Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text).hint("Execute it without a row limit."))
 }
 
+/// RETURNING's rows in the order of the rows of VALUES that they are about. `numbered`: each has its row's number behind its
+/// columns, which is taken off, and some rows give none; else each gives one, in their order.
+fn in_order<'a>(tasks: &[Task], answers: &'a mut [Answer], numbered: bool) -> Result<Vec<&'a Vec<u8>>, PgError> {
+    let mut placed = Vec::new();
+    for (task, answer) in tasks.iter().zip(answers) {
+        if !numbered && task.rows.len() != answer.rows.len() {
+            return Err(uneven());
+        }
+        for (turn, row) in answer.rows.iter_mut().enumerate() {
+            let number = if numbered { take_number(row) } else { task.rows.get(turn).copied() };
+            let number = number.filter(|number| task.rows.binary_search(number).is_ok());
+            placed.push((number.ok_or_else(uneven)?, &*row));
+        }
+    }
+    placed.sort_by_key(|(number, _)| *number);
+    Ok(placed.into_iter().map(|(_, row)| row).collect())
+}
+
+/// Takes the last column off a DataRow's body: a number as text.
+fn take_number(row: &mut Vec<u8>) -> Option<usize> {
+    let last = row::columns(row)?.checked_sub(1)?;
+    let text = row::value(row, last)??;
+    let number = std::str::from_utf8(text).ok()?.parse().ok()?;
+    row::cut(row, last).then_some(number)
+}
+
 /// The statement with these of its rows.
-fn rows_text(split: &Split, rows: &[usize], drawn: &Drawn) -> String {
-    let mut text = drawn.text_of(&split.before);
+fn rows_text(split: &Split, rows: &[usize], drawn: &Drawn, apart: bool) -> String {
+    let mut text = drawn.text_of(&split.before, apart);
     for (turn, row) in rows.iter().filter_map(|&at| split.rows.get(at)).enumerate() {
         text.push_str(if turn == 0 { " " } else { ", " });
-        text.push_str(&drawn.text_of(row));
+        text.push_str(&drawn.text_of(row, apart));
     }
     text.push(' ');
-    text.push_str(&drawn.text_of(&split.after));
+    text.push_str(&drawn.text_of(&split.after, apart));
     text
 }
 

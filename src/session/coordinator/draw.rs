@@ -26,14 +26,15 @@ impl Drawn {
         Some(BoundValue { type_oid: *self.values.types.get(at)?, format: Format::Binary, value })
     }
 
-    /// The text that pieces make.
-    pub fn text_of(&self, pieces: &[Piece]) -> String {
+    /// The text that pieces make. `apart`: rows are told apart.
+    pub fn text_of(&self, pieces: &[Piece], apart: bool) -> String {
         let mut text = String::new();
         for piece in pieces {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Once(at) => text.push_str(self.texts.get(*at).map_or("", String::as_str)),
-                Piece::Input(_) | Piece::Semi(_) => {}
+                Piece::Apart(part) if apart => text.push_str(part),
+                Piece::Input(_) | Piece::Semi(_) | Piece::Apart(_) => {}
             }
         }
         text

@@ -494,7 +494,7 @@ pub(super) fn text_of(pieces: &[Piece], prepared: &Prepared, inputs: &[String]) 
             Piece::Text(part) => text.push_str(part),
             Piece::Once(at) => text.push_str(&format!("${}", params + at + 1)),
             Piece::Input(at) => text.push_str(inputs.get(*at).map_or("", String::as_str)),
-            Piece::Semi(_) => {}
+            Piece::Semi(_) | Piece::Apart(_) => {}
         }
     }
     text

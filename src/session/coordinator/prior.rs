@@ -106,7 +106,7 @@ impl Coordinator {
         let part = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Once(at) => values.get(*at).cloned().unwrap_or_default(),
-            Piece::Input(_) | Piece::Semi(_) => String::new(),
+            Piece::Input(_) | Piece::Semi(_) | Piece::Apart(_) => String::new(),
         };
         let sql: String = prior.sql.iter().map(part).collect();
         let inner = self.text(&sql, &types, false);
