@@ -236,9 +236,9 @@ PostgreSQL, PgBouncer, pgbraid and pgbench share these cores, over TCP on loopba
 figures are worth little: they vary from day to day. Each cell is measured on all targets in turn, in another order each
 round; figures are medians over the rounds, ratios are medians of the rounds' own ratios, pgbraid to PgBouncer. They, and CPU
 a transaction, are what to look at. Where goals are set, cells take four times the rounds, and in brackets stands where the middle
-half of the ratios lies: one round may be off by a third. CPU is the proxy's own, user and system, from the kernel's accounting of
-its threads while
-all clients are logged in.
+half of the ratios lies: one round may be off by a third. Four times within such a cell the proxies are started anew: how a
+process lies in memory and on the cores is chance that stays with it. CPU is the proxy's own, user and system, from the kernel's
+accounting of its threads while all clients are logged in.
 
 Both proxies pool by transaction with the same number of server connections; pgbraid runs with its defaults: statements
 parsed, reads told from writes, sessions tracked, prepared statements shared. fsync is off, so that TPC-B measures the way to

@@ -38,19 +38,27 @@ GOAL_ROUNDS = 4
 class Target:
     """Something to connect to: PostgreSQL itself or a proxy."""
 
-    def __init__(self, name, port, process=None, prepares=True, database=DATABASE):
+    def __init__(self, name, port, process=None, prepares=True, database=DATABASE, origin=None):
         self.name, self.port, self.process, self.prepares, self.database = name, port, process, prepares, database
+        # Whose process it is, and how to start that one anew.
+        self.origin, self.start = origin or self, None
 
     @property
     def pid(self):
-        return self.process.pid if self.process else None
+        return self.origin.process.pid if self.origin.process else None
+
+    def renew(self, servers):
+        """Starts the proxy anew, on its port: how a process lies in memory and on the cores is chance, and stays with it."""
+        if self.origin.start:
+            servers.stop(self.origin.process)
+            self.origin.process = self.origin.start()
 
     def able(self, protocol, clients):
         """What of it can take this load. A PgBouncer that doesn't share prepared statements has them in session pooling, while each
         client has a server connection of its own."""
         if protocol != "prepared" or self.prepares:
             return self
-        return Target(self.name, self.port, self.process, database=SESSIONS) if clients <= POOL else None
+        return Target(self.name, self.port, database=SESSIONS, origin=self) if clients <= POOL else None
 
 
 class Watch:
@@ -149,11 +157,15 @@ class Bench:
         return {"tps": rate, "ms": latency, "cpu": cpu / 1000 if target.pid else None}, login
 
     def cell(self, name, targets, measure, times=1):
-        """Measures a cell on all targets in turn, `times` as many rounds as usual, and keeps each figure's median over them."""
+        """Measures a cell on all targets in turn, `times` as many rounds as usual, and keeps each figure's median over them.
+        Where they are more than usual, each so many of them have proxies that were started anew."""
         if name in self.results:
             return
         seen = {t.name: [] for t in targets}
         for round_ in range(self.options.rounds * times):
+            if times > 1 and round_ % self.options.rounds == 0:
+                for target in targets:
+                    target.renew(self.servers)
             # Another order each round, so that none always comes first.
             for i in range(len(targets)):
                 target = targets[(i + round_) % len(targets)]
@@ -282,6 +294,8 @@ def measure(bench, options):
         bouncer = Target("pgbouncer", port, process, prepares)
         process, port = servers.pgbraid(options.binary, service=not options.no_service)
         braid = Target("pgbraid", port, process)
+        bouncer.start = lambda: servers.pgbouncer(bouncer.port)[0]
+        braid.start = lambda: servers.pgbraid(options.binary, service=not options.no_service, port=braid.port)[0]
         bench.facts = bench.facts or report.facts(servers, version, options, busy)
         bench.say(bench.facts)
         initialise = [os.path.join(servers.bin, "pgbench"), "-i", "-q", "-I", "dtGvp", "-s", str(options.scale), "-h", "127.0.0.1",
@@ -290,7 +304,9 @@ def measure(bench, options):
         targets = [direct, bouncer, braid]
         if options.against:
             process, port = servers.pgbraid(options.against, "other")
-            targets.append(Target("other", port, process))
+            other = Target("other", port, process)
+            other.start = lambda: servers.pgbraid(options.against, "other", port=other.port)[0]
+            targets.append(other)
         for t in targets:
             bench.pgbench(t, POOL, 2, "-S")
             if t.able("prepared", POOL) is not t:

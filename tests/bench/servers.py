@@ -170,7 +170,7 @@ class Servers:
 
     # --- proxies -------------------------------------------------------------------------------------------------
 
-    def pgbouncer(self):
+    def pgbouncer(self, port=None):
         """PgBouncer in transaction pooling: its process, port, version, and whether it shares prepared statements."""
         program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
         if not program:
@@ -178,7 +178,7 @@ class Servers:
         said = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True).stdout
         version = re.search(r"(\d+)\.(\d+)\S*", said)
         prepares = (int(version[1]), int(version[2])) >= (1, 21)
-        port = free_port()
+        port = port or free_port()
         users = self.write("users.txt", f'"{USER}" "{PASSWORD}"\n')
         config = self.write("pgbouncer.ini", "\n".join([
             "[databases]", f"{DATABASE} = host=127.0.0.1 port={self.port} dbname={DATABASE}",
@@ -188,9 +188,9 @@ class Servers:
             "ignore_startup_parameters = extra_float_digits", *(["max_prepared_statements = 200"] if prepares else []), ""]))
         return self.start("pgbouncer", [program, "-q", config], port), port, version[0], prepares
 
-    def pgbraid(self, binary, name="pgbraid", replica=None, service=True, extra=""):
+    def pgbraid(self, binary, name="pgbraid", replica=None, service=True, extra="", port=None):
         """pgbraid with its defaults: its process and port."""
-        port = free_port()
+        port = port or free_port()
         servers = ", ".join(f'"postgres://127.0.0.1:{p}/{DATABASE}"' for p in (self.port, replica) if p)
         config = self.write(f"{name}.toml", f"""
 [server]
