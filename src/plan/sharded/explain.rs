@@ -38,7 +38,9 @@ pub fn lines<'a>(
                 (None, Some(_)) => "Write each row to its shard, over",
                 (None, None) => "Write over",
             };
-            vec![format!("{how} {names}, in one transaction")]
+            let mut lines = vec![format!("{how} {names}, in one transaction")];
+            lines.extend(changed.told.iter().map(|told| format!("  Rest: {}", pieces(&told.sql, &told.once))));
+            lines
         }
         Some((Finish::Fed(feed), scatter)) => fed(feed, &names, &scatter.once),
         Some((Finish::Found(found), scatter)) => self::found(found, &names, &scatter.once),

@@ -63,13 +63,14 @@ pub fn plan(sql: &str, statement: &Statement, resolver: &super::names::Resolver<
     mine.then(|| Feeding { sql, insert, source, write, home, writing: &writing }.plan())
 }
 
-struct Feeding<'a> {
-    sql: &'a str,
-    insert: &'a Insert,
-    source: &'a Query,
-    write: &'a Write,
-    home: &'a Home,
-    writing: &'a Writing<'a>,
+/// An INSERT of what a query gives.
+pub struct Feeding<'a> {
+    pub sql: &'a str,
+    pub insert: &'a Insert,
+    pub source: &'a Query,
+    pub write: &'a Write,
+    pub home: &'a Home,
+    pub writing: &'a Writing<'a>,
 }
 
 impl Feeding<'_> {
@@ -111,7 +112,7 @@ impl Feeding<'_> {
         Ok(plan)
     }
 
-    fn relation(&self) -> Result<&Relation, Refusal> {
+    pub fn relation(&self) -> Result<&Relation, Refusal> {
         let relation = self.writing.resolver.relation_of(&self.insert.table);
         relation.ok_or_else(|| unsupported("write", "this target"))
     }
@@ -135,7 +136,7 @@ impl Feeding<'_> {
     }
 
     /// What must hold of what stands behind the query: it concerns one row.
-    fn behind(&self) -> Result<(), Refusal> {
+    pub fn behind(&self) -> Result<(), Refusal> {
         if self.analysis().moments {
             return Err(unsupported("moment-literal", "a constant such as 'now' or 'today'"));
         }
@@ -159,7 +160,7 @@ impl Feeding<'_> {
     }
 
     /// Columns without a value must get the one that one server would give: those whose default is to be evaluated once.
-    fn defaults(&self, given: usize) -> Result<Omitted<'_>, Refusal> {
+    pub fn defaults(&self, given: usize) -> Result<Omitted<'_>, Refusal> {
         let relation = self.relation()?;
         let assigned = self.insert.on_conflict.as_ref().and_then(|conflict| conflict.update.as_deref());
         defaults::alike(relation, assigned.unwrap_or_default())?;
@@ -177,7 +178,7 @@ impl Feeding<'_> {
     }
 
     /// The list of columns with these behind it.
-    fn list(&self, edits: &mut Edits, width: usize, added: &[&Column]) -> Result<(), Refusal> {
+    pub fn list(&self, edits: &mut Edits, width: usize, added: &[&Column]) -> Result<(), Refusal> {
         if added.is_empty() {
             return Ok(());
         }
@@ -242,7 +243,7 @@ impl Feeding<'_> {
             _ => "each row that is inserted has the sharding key of a row on the same shard".to_string(),
         };
         let input = Input { sql: edits.apply(self.sql, self.insert.span), access, columns: Vec::new() };
-        let finish = Finish::Changed(Changed { word: "INSERT 0", split: None, copies: None });
+        let finish = Finish::Changed(Changed { word: "INSERT 0", split: None, copies: None, told: None });
         Ok((Scatter::new(vec![input], finish, once), proof))
     }
 

@@ -10,6 +10,7 @@ mod among;
 mod analysis;
 mod beside;
 mod bodies;
+mod carried;
 mod confine;
 mod constant;
 mod copy;
@@ -41,6 +42,7 @@ mod several;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod told;
 mod types;
 mod walk;
 mod writes;
@@ -81,7 +83,7 @@ pub struct Context<'a> {
 /// The plan itself may be a refusal; so may what can't be read at all.
 pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[Oid]) -> Result<Plan, Refusal> {
     match statement {
-        Statement::Query(query) => query::plan(sql, query, context, params),
+        Statement::Query(query) => told::plan(sql, query, context, params),
         Statement::Explain(explain) => plan(sql, &explain.statement, context, params),
         Statement::Declare(declare) => {
             let mut plan = query::plan(sql, &declare.query, context, params)?;

@@ -378,6 +378,21 @@ pub struct Changed {
     pub split: Option<Split>,
     /// A reference table, as SQL has it: every shard changes its copy, and one count is told.
     pub copies: Option<String>,
+    /// The write is a WITH query: what is told comes of RETURNING's rows.
+    pub told: Option<Box<Told>>,
+}
+
+/// What a statement gives over the rows that a writing WITH query of it returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The write by itself.
+    pub write: String,
+    /// The rest, with [`Piece::Input`] 0 for the rows.
+    pub sql: Vec<Piece>,
+    /// What is evaluated once for the rest, as [`Scatter::once`].
+    pub once: Vec<String>,
+    /// Columns of the rows whose collations aren't known: their types must have none.
+    pub uncollated: Vec<usize>,
 }
 
 /// `INSERT … VALUES` by row.

@@ -24,7 +24,11 @@ pub fn plan(sql: &str, statement: &Statement, context: &Context<'_>, params: &[O
         Ok(Plan { work: Work::Route { .. }, .. }) => true,
         Ok(_) | Err(_) => false,
     };
-    match (super::found::plan(sql, statement, &resolver), planned) {
+    let better = match super::carried::plan(sql, statement, &resolver) {
+        None => super::found::plan(sql, statement, &resolver),
+        carried => carried,
+    };
+    match (better, planned) {
         (None, planned) => planned,
         (Some(Ok(found)), Ok(planned)) if routed => Ok(Plan { work: found.work, ..planned }),
         (Some(Ok(found)), _) => Ok(found),

@@ -146,7 +146,7 @@ impl Writing<'_> {
         let query = nothing(self.span());
         let once = self.planner(&query).functions(&mut edits)?;
         let input = Input { sql: edits.apply(self.sql, self.span()), access: self.access.clone(), columns: Vec::new() };
-        let changed = Changed { word, split: None, copies: copies.then(|| self.target_name()) };
+        let changed = Changed { word, split: None, copies: copies.then(|| self.target_name()), told: None };
         Ok(Scatter::new(vec![input], Finish::Changed(changed), once))
     }
 
@@ -204,7 +204,7 @@ impl Writing<'_> {
         let split = if copies { None } else { Some(self.split(insert, values, span, &edits, (key, settled))?) };
         let split = split.map(|split| Split { numbered, ..split });
         let copies = copies.then(|| self.target_name());
-        let changed = Changed { word: "INSERT 0", split, copies };
+        let changed = Changed { word: "INSERT 0", split, copies, told: None };
         Ok(Scatter::new(vec![input], Finish::Changed(changed), once))
     }
 

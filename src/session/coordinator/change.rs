@@ -61,6 +61,7 @@ impl Coordinator {
         let mut tasks = None;
         if let (Finish::Changed(changed), None, Some(input)) = (&scatter.finish, &self.block, scatter.inputs.first())
             && changed.split.is_some()
+            && changed.told.is_none()
         {
             let drawn = self.draw(prepared, &scatter.once).await?;
             let split = self.tasks(prepared, input, changed, shards, bind, &drawn).await?;
@@ -71,6 +72,9 @@ impl Coordinator {
         }
         let own = self.begin_own();
         let result = match &scatter.finish {
+            Finish::Changed(changed @ Changed { told: Some(told), .. }) => {
+                self.change_and_tell(prepared, scatter, (changed, told), shards, bind, describe).await
+            }
             Finish::Changed(changed) => {
                 self.change_within(prepared, scatter, changed, (shards, tasks), bind, describe).await
             }
@@ -165,10 +169,26 @@ impl Coordinator {
         prepared: &Prepared,
         scatter: &Scatter,
         changed: &Changed,
-        (shards, tasks): (&[usize], Option<Vec<Task>>),
+        over: (&[usize], Option<Vec<Task>>),
         bind: &Bind,
         describe: bool,
     ) -> Go<String> {
+        let mut held = self.database.shared.memory.hold();
+        let (rows, count) = self.change_rows(prepared, scatter, changed, over, bind, &mut held).await?;
+        self.tell_all(prepared, rows.iter(), bind, describe);
+        Ok(format!("{} {count}", changed.word))
+    }
+
+    /// Runs it within a block; RETURNING's rows, within what is held, and the count.
+    pub(super) async fn change_rows(
+        &mut self,
+        prepared: &Prepared,
+        scatter: &Scatter,
+        changed: &Changed,
+        (shards, tasks): (&[usize], Option<Vec<Task>>),
+        bind: &Bind,
+        held: &mut Held,
+    ) -> Go<(Vec<Vec<u8>>, u64)> {
         let home = self.home();
         let Some(input) = scatter.inputs.first() else { return Err(uneven().into()) };
         let mut order = shards.to_vec();
@@ -193,8 +213,7 @@ impl Coordinator {
         }
         let again = changed.split.is_none() && prepared.runs.get() > 1;
         prepared.runs.set(prepared.runs.get().saturating_add(1));
-        let mut held = self.database.shared.memory.hold();
-        let mut answers = self.put_tasks(prepared, &tasks, bind, again, &mut held).await?;
+        let answers = self.put_tasks(prepared, &tasks, bind, again, held).await?;
         self.pass_notices(&answers, changed.copies.is_some());
         let mut count = 0u64;
         let mut counts = Vec::new();
@@ -203,7 +222,7 @@ impl Coordinator {
             counts.push(told);
             count += told;
         }
-        let mut rows: Vec<&Vec<u8>> = Vec::new();
+        let mut rows: Vec<Vec<u8>> = Vec::new();
         match (&changed.copies, &changed.split) {
             (Some(table), _) => {
                 // The copies are equal, so what is done to them is.
@@ -211,15 +230,14 @@ impl Coordinator {
                     return Err(unequal(table).into());
                 }
                 count = counts.first().copied().unwrap_or(0);
-                rows.extend(answers.first().iter().flat_map(|answer| &answer.rows));
+                rows.extend(answers.into_iter().take(1).flat_map(|answer| answer.rows));
             }
             (None, Some(split)) if tasks.len() > 1 && answers.iter().any(|answer| !answer.rows.is_empty()) => {
-                rows = in_order(&tasks, &mut answers, split.numbered)?;
+                rows = in_order(&tasks, answers, split.numbered)?;
             }
-            _ => rows.extend(answers.iter().flat_map(|answer| &answer.rows)),
+            _ => rows.extend(answers.into_iter().flat_map(|answer| answer.rows)),
         }
-        self.tell_all(prepared, rows.into_iter(), bind, describe);
-        Ok(format!("{} {count}", changed.word))
+        Ok((rows, count))
     }
 
     /// Two writers of a reference table take turns on every shard in the same order, the home shard's first.
@@ -378,16 +396,16 @@ pub(super) fn in_one_piece(prepared: &Prepared) -> Result<(), PgError> {
 
 /// RETURNING's rows in the order of the rows of VALUES that they are about. `numbered`: each has its row's number behind its
 /// columns, which is taken off, and some rows give none; else each gives one, in their order.
-fn in_order<'a>(tasks: &[Task], answers: &'a mut [Answer], numbered: bool) -> Result<Vec<&'a Vec<u8>>, PgError> {
+fn in_order(tasks: &[Task], answers: Vec<Answer>, numbered: bool) -> Result<Vec<Vec<u8>>, PgError> {
     let mut placed = Vec::new();
     for (task, answer) in tasks.iter().zip(answers) {
         if !numbered && task.rows.len() != answer.rows.len() {
             return Err(uneven());
         }
-        for (turn, row) in answer.rows.iter_mut().enumerate() {
-            let number = if numbered { take_number(row) } else { task.rows.get(turn).copied() };
+        for (turn, mut row) in answer.rows.into_iter().enumerate() {
+            let number = if numbered { take_number(&mut row) } else { task.rows.get(turn).copied() };
             let number = number.filter(|number| task.rows.binary_search(number).is_ok());
-            placed.push((number.ok_or_else(uneven)?, &*row));
+            placed.push((number.ok_or_else(uneven)?, row));
         }
     }
     placed.sort_by_key(|(number, _)| *number);
@@ -415,7 +433,7 @@ fn rows_text(split: &Split, rows: &[usize], drawn: &Drawn, apart: bool) -> Strin
 }
 
 /// The error without its place in the text.
-fn without_place(frame: &[u8]) -> Vec<u8> {
+pub(super) fn without_place(frame: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     message::put(&mut out, back::ERROR_RESPONSE, |out| {
         let mut rest = frame.get(HEADER..).unwrap_or_default();

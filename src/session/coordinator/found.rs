@@ -65,7 +65,7 @@ impl Coordinator {
         let params = prepared.described.get().map(|described| described.params.clone()).unwrap_or_default();
         let source = self.text(&found.query, &types_tail(&params), true);
         self.describe(&source).await?;
-        self.hands_on_exactly(&source, found).await?;
+        self.hands_on_exactly(&source, &found.uncollated).await?;
         if self.block.is_none() {
             let mut block = self.new_block("BEGIN", TransactionModes::default(), false);
             if !block.keeps_snapshot() {
@@ -121,13 +121,13 @@ impl Coordinator {
     }
 
     /// Values that travel as text must mean the same when they are read again.
-    async fn hands_on_exactly(&mut self, source: &Prepared, found: &Found) -> Go {
+    pub(super) async fn hands_on_exactly(&mut self, source: &Prepared, uncollated: &[usize]) -> Go {
         let view = self.view().await?;
         let columns = source.described.get().map(|described| described.columns.as_slice()).unwrap_or_default();
         let label = |type_oid: u32| view.schema.types.get(&type_oid).is_some_and(|known| known.kind == b'e');
         let collated =
             |column: &Described| view.schema.types.get(&column.type_oid).is_none_or(|known| known.collatable);
-        if found.uncollated.iter().any(|&at| columns.get(at).is_none_or(collated)) {
+        if uncollated.iter().any(|&at| columns.get(at).is_none_or(collated)) {
             let text = "this statement compares or computes with a value of other rows whose collation isn't known";
             return Err(PgError::error(SqlState::FEATURE_NOT_SUPPORTED, text)
                 .hint("Compute it where the rows are found: in FROM's or USING's own query.")

@@ -44,6 +44,7 @@ mod sql_prepared;
 mod stream;
 mod temps;
 mod together;
+mod told;
 mod turns;
 mod types;
 mod waiting;

@@ -221,7 +221,7 @@ fn inexact() -> PgError {
 /// A statement for one shard.
 fn on_one(inner: &Rc<Prepared>, word: &'static str, access: Access) -> Scatter {
     let input = Input { sql: vec![Piece::Text(inner.sql.clone())], access, columns: Vec::new() };
-    Scatter::new(vec![input], Finish::Changed(Changed { word, split: None, copies: None }), Vec::new())
+    Scatter::new(vec![input], Finish::Changed(Changed { word, split: None, copies: None, told: None }), Vec::new())
 }
 
 fn too_long(length: usize) -> PgError {

@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod broadcast;
 pub mod compare;
+mod conflict_random;
 pub mod corpus;
 mod found;
 mod found_random;
