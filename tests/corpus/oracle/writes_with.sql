@@ -26,7 +26,7 @@ ROLLBACK;
 
 WITH gone AS (DELETE FROM orders WHERE total > 50 RETURNING *) INSERT INTO items (customer_id, order_id, line) SELECT customer_id, id, 1 FROM gone;
 
-WITH gone AS (DELETE FROM orders RETURNING *) INSERT INTO items (customer_id, order_id, line) SELECT customer_id, id, 1 / (customer_id - 7) FROM gone;
+WITH gone AS (DELETE FROM orders RETURNING *) INSERT INTO items (customer_id, order_id, line) SELECT customer_id, id + 70000, 1 / (customer_id - 7) FROM gone;
 
 -- name: outside of blocks
 WITH gone AS (DELETE FROM items WHERE line > 2 RETURNING *) INSERT INTO orders (customer_id, id, quantity) SELECT customer_id, 100000 + order_id * 10 + line, quantity FROM gone;
