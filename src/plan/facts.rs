@@ -314,7 +314,7 @@ fn arguments(words: Words<'_>, at: usize) -> Vec<&[Token]> {
 }
 
 /// `set_config(…, …, true)`: gone at the end of the transaction.
-fn local_setting(words: Words<'_>, at: usize) -> bool {
+pub(super) fn local_setting(words: Words<'_>, at: usize) -> bool {
     matches!(arguments(words, at).as_slice(), [_, _, [local]] if local.is(words.sql, "true"))
 }
 

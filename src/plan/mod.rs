@@ -107,16 +107,17 @@ pub fn plan(sql: &[u8], context: &Context<'_>) -> Plan {
     plan
 }
 
-/// The custom settings that calls of `set_config` in the text name; not the one that numbers rows, which nobody asks for later.
+/// The custom settings that calls of `set_config` in the text name, but for those that the transaction's end sets back.
 fn configured(words: Words<'_>) -> impl Iterator<Item = String> {
     let calls = words.tokens.windows(3).enumerate().filter_map(move |(at, window)| match window {
-        [name, open, _] if open.kind == TokenKind::LeftParen && name.is(words.sql, "set_config") => Some(at + 2),
+        [name, open, _] if open.kind == TokenKind::LeftParen && name.is(words.sql, "set_config") => {
+            (!facts::local_setting(words, at)).then_some(at + 2)
+        }
         _ => None,
     });
     calls.filter_map(move |at| {
         let mut argument = Words { tokens: words.tokens.get(at..).unwrap_or_default(), ..words };
-        let name = argument.text().map(|name| name.to_ascii_lowercase());
-        name.filter(|name| name.contains('.') && name != sharded::ROW_NUMBER)
+        argument.text().map(|name| name.to_ascii_lowercase()).filter(|name| name.contains('.'))
     })
 }
 

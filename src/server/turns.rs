@@ -94,12 +94,10 @@ impl Watch {
         let turns = seen.turns.saturating_sub(self.seen.turns);
         let waited = seen.waited.saturating_sub(self.seen.waited);
         (self.seen, self.at) = (seen, now);
+        let before = self.rule.waits;
         let wait = self.rule.judge(now, Span { elapsed, turns, waited });
-        if wait == self.waiting.is_some() {
-            return;
-        }
-        // A system that refuses (a sandbox) isn't asked without end: `rule` thinks that it was granted.
-        if ask_for(if wait { Policy::Batch } else { Policy::Normal }) {
+        // A system that refuses (a sandbox) isn't asked again at each look: only when the rule says something else.
+        if wait != before && ask_for(if wait { Policy::Batch } else { Policy::Normal }) {
             self.waiting = wait.then(|| self.metrics.batched.raise());
         }
     }
@@ -116,7 +114,7 @@ struct Span {
 /// Says from span to span whether the worker is to wait for its turns.
 struct Rule {
     waits: bool,
-    /// When it began or ended to wait.
+    /// When it began to wait.
     since: Instant,
     late: u32,
     /// Not to be tried before.

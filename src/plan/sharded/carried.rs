@@ -6,15 +6,14 @@
 //! together is what one PostgreSQL would, and that no part sees what another does holds on each.
 
 use super::analysis::*;
-use super::defaults::Omitted;
 use super::feed::{Feeding, keeps};
 use super::functions;
 use super::names::Resolver;
 use super::refuse::unsupported;
 use super::several::Writing;
-use super::splice::{Edits, text};
+use super::splice::Edits;
 use super::walk::{any, has_query};
-use super::{Access, Changed, Finish, Input, Piece, Plan, Refusal, Scatter, Work};
+use super::{Access, Changed, Finish, Input, Plan, Refusal, Scatter, Work};
 use crate::sql::ast::*;
 use crate::sql::parse;
 
@@ -96,17 +95,7 @@ impl Feeding<'_> {
         functions::admissible(analysis, context, true)?;
         let mut edits = Edits::default();
         let mut once = self.writing.planner(self.source).functions(&mut edits)?;
-        let width = level.outputs.len();
-        let Omitted { once: added, drawn } = self.defaults(width)?;
-        if !drawn.is_empty() {
-            return Err(off());
-        }
-        self.list(&mut edits, width, &added)?;
-        for column in &added {
-            once.push(column.default.clone().unwrap_or_default());
-            let end = Span::new(select.items_span.end, select.items_span.end);
-            edits.pieces(end, vec![text(", "), Piece::Once(once.len() - 1)]);
-        }
+        self.appended(select, level.outputs.len(), &mut edits, &mut once)?.ok_or_else(off)?;
         let sql = edits.apply(self.sql, self.insert.span);
         let input = Input { sql, access: alone.access.clone(), columns: Vec::new() };
         let finish = Finish::Changed(Changed { word: "INSERT 0", split: None, copies: None, told: None });

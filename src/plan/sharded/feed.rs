@@ -160,7 +160,7 @@ impl Feeding<'_> {
     }
 
     /// Columns without a value must get the one that one server would give: those whose default is to be evaluated once.
-    pub fn defaults(&self, given: usize) -> Result<Omitted<'_>, Refusal> {
+    fn defaults(&self, given: usize) -> Result<Omitted<'_>, Refusal> {
         let relation = self.relation()?;
         let assigned = self.insert.on_conflict.as_ref().and_then(|conflict| conflict.update.as_deref());
         defaults::alike(relation, assigned.unwrap_or_default())?;
@@ -178,7 +178,7 @@ impl Feeding<'_> {
     }
 
     /// The list of columns with these behind it.
-    pub fn list(&self, edits: &mut Edits, width: usize, added: &[&Column]) -> Result<(), Refusal> {
+    fn list(&self, edits: &mut Edits, width: usize, added: &[&Column]) -> Result<(), Refusal> {
         if added.is_empty() {
             return Ok(());
         }
@@ -223,17 +223,7 @@ impl Feeding<'_> {
         }
         let mut edits = Edits::default();
         let mut once = planner.functions(&mut edits)?;
-        let width = level.outputs.len();
-        let Omitted { once: added, drawn } = self.defaults(width)?;
-        if !drawn.is_empty() {
-            return Err(off());
-        }
-        self.list(&mut edits, width, &added)?;
-        for column in &added {
-            once.push(column.default.clone().unwrap_or_default());
-            let end = Span::new(select.items_span.end, select.items_span.end);
-            edits.pieces(end, vec![text(", "), Piece::Once(once.len() - 1)]);
-        }
+        self.appended(select, level.outputs.len(), &mut edits, &mut once)?.ok_or_else(off)?;
         let access = self.reads();
         let proof = match &access {
             Access::Keys(keys) => format!(
@@ -245,6 +235,28 @@ impl Feeding<'_> {
         let input = Input { sql: edits.apply(self.sql, self.insert.span), access, columns: Vec::new() };
         let finish = Finish::Changed(Changed { word: "INSERT 0", split: None, copies: None, told: None });
         Ok((Scatter::new(vec![input], finish, once), proof))
+    }
+
+    /// Puts what columns without a value get behind the `width` values that the query itself gives; `None` where a row of
+    /// each shard needs one of its own.
+    pub fn appended(
+        &self,
+        select: &Select,
+        width: usize,
+        edits: &mut Edits,
+        once: &mut Vec<String>,
+    ) -> Result<Option<()>, Refusal> {
+        let Omitted { once: added, drawn } = self.defaults(width)?;
+        if !drawn.is_empty() {
+            return Ok(None);
+        }
+        self.list(edits, width, &added)?;
+        let end = Span::new(select.items_span.end, select.items_span.end);
+        for column in &added {
+            once.push(column.default.clone().unwrap_or_default());
+            edits.pieces(end, vec![text(", "), Piece::Once(once.len() - 1)]);
+        }
+        Ok(Some(()))
     }
 
     /// The shards of the rows that are read.

@@ -50,7 +50,6 @@ mod writes;
 pub use access::{Bound as BoundValue, ONCE, ShardSet, key_place, row_shards, shards, value_shard};
 pub use beside::emptied;
 pub use model::*;
-pub use numbered::ROW_NUMBER;
 pub use refuse::UNSEEN;
 pub use splice::shown;
 

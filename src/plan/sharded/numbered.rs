@@ -14,7 +14,7 @@ use crate::sql::quote::ident;
 use crate::value::oid;
 
 /// The setting that has a row's number, within a transaction.
-pub const ROW_NUMBER: &str = "pgbraid.row";
+const ROW_NUMBER: &str = "pgbraid.row";
 
 /// An INSERT whose rows are to be numbered.
 pub struct Numbering<'a> {

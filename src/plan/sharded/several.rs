@@ -201,8 +201,8 @@ impl Writing<'_> {
             _ => None,
         };
         let input = Input { sql: edits.apply(self.sql, insert.span), access: self.access.clone(), columns: Vec::new() };
-        let split = if copies { None } else { Some(self.split(insert, values, span, &edits, (key, settled))?) };
-        let split = split.map(|split| Split { numbered, ..split });
+        let split =
+            if copies { None } else { Some(self.split(insert, values, span, &edits, (key, settled, numbered))?) };
         let copies = copies.then(|| self.target_name());
         let changed = Changed { word: "INSERT 0", split, copies, told: None };
         Ok(Scatter::new(vec![input], Finish::Changed(changed), once))
@@ -215,7 +215,7 @@ impl Writing<'_> {
         values: Option<&Values>,
         default: Option<Span>,
         edits: &Edits,
-        (key, settled): (Option<super::KeyCondition>, defaults::Settled),
+        (key, settled, numbered): (Option<super::KeyCondition>, defaults::Settled, bool),
     ) -> Result<Split, Refusal> {
         let rows = values.map(|values| values.rows.as_slice()).unwrap_or_default();
         let mut key = key.ok_or_else(|| unsupported("insert-key", "this INSERT"))?;
@@ -234,7 +234,7 @@ impl Writing<'_> {
             let words = if identity { "OVERRIDING SYSTEM VALUE VALUES" } else { "VALUES" };
             super::splice::push(&mut before, super::splice::text(words));
             let after = edits.apply(self.sql, Span::new(span.end, end));
-            return Ok(Split { before, rows: vec![settled.row], after, key, numbered: false });
+            return Ok(Split { before, rows: vec![settled.row], after, key, numbered });
         }
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Err(unsupported("insert-key", "this INSERT"));
@@ -244,7 +244,7 @@ impl Writing<'_> {
             rows: edits.apply_each(self.sql, rows.iter().map(|row| row.span)),
             after: edits.apply(self.sql, Span::new(last.span.end, end)),
             key,
-            numbered: false,
+            numbered,
         })
     }
 

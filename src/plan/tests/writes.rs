@@ -114,3 +114,16 @@ fn anything_may_be_written() {
         ("nonsense", "* opaque"),
     ]);
 }
+
+/// Only what outlives the transaction is asked for behind a statement.
+#[test]
+fn settings_that_are_left_behind_are_named() {
+    for (sql, names) in [
+        ("select vol(1), set_config('a.b', 'c', true), set_config('D.e', 'f', false)", &["d.e"][..]),
+        ("select set_config('pgbraid.row', 'x', false)", &["pgbraid.row"]),
+        ("select set_config('a.b', f('c', true), $1)", &["a.b"]),
+        ("insert into guarded values (case when set_config('a.b', '1', true) is null then 1 end)", &[]),
+    ] {
+        assert_eq!(&*plan(sql.as_bytes(), &context(&CATALOG)).names, names, "{sql}");
+    }
+}

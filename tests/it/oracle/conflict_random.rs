@@ -1,14 +1,11 @@
 //! Random INSERTs of rows some of which ON CONFLICT leaves out or updates, from a seed: which rows come back, and in what order.
 
 use super::corpus::{self, Case};
+use super::found_random::all_are_carried_out;
 use super::random::Chance;
-use super::report::Totals;
-use super::run::Runner;
-use super::system::system;
 
-/// How many, and from which seed; as for random statements that read.
+/// How many; the seed as for random statements that read.
 const COUNT: &str = "PGBRAID_ORACLE_CONFLICTS";
-const SEED: &str = "PGBRAID_ORACLE_SEED";
 
 const ORDINARY: u64 = 150;
 
@@ -92,25 +89,6 @@ impl Grammar {
 
 #[test]
 fn random_conflicts_leave_out_the_same_rows_as_on_one_postgresql() {
-    let number = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
-    let (seed, count) = (number(SEED).unwrap_or(1), number(COUNT).unwrap_or(ORDINARY));
-    eprintln!("{count} random conflicts from {SEED}={seed}");
-    let system = system();
-    let _turn = system.turn();
-    let totals = system.block_on(async {
-        let mut totals = Totals::default();
-        let mut runner = Runner::new(system).await;
-        for at in 0..count {
-            let case = Grammar { chance: Chance::new(seed, at), params: Vec::new() }.case();
-            let verdict = runner.case(&case).await;
-            totals.count(&case, verdict);
-        }
-        totals
-    });
-    eprintln!("{}{}", totals.table(), totals.reasons());
-    assert!(totals.wrong.is_empty(), "{} wrong:\n\n{}", totals.wrong.len(), totals.wrong.join("\n\n"));
-    let faults = system.block_on(system.same_rows());
-    assert!(faults.is_empty(), "rows after all statements: {faults:#?}");
-    let few = |these: usize| these as u64 * 100 <= count * 2;
-    assert!(few(totals.slow.len()) && few(totals.refused.len()), "{:#?}{}", totals.slow, totals.reasons());
+    let make = |seed, at| Grammar { chance: Chance::new(seed, at), params: Vec::new() }.case();
+    all_are_carried_out(COUNT, ORDINARY, make);
 }

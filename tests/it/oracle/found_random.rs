@@ -322,18 +322,19 @@ impl Grammar {
     }
 }
 
-#[test]
-fn random_writes_are_carried_out_as_by_one_postgresql() {
+/// Runs the cases that `make` gives for a seed and a number, as many as the environment says or `ordinary`: each as by one
+/// PostgreSQL, the rows afterwards as well, and of a hundred at most two refused or slow.
+pub fn all_are_carried_out(count: &str, ordinary: u64, make: impl Fn(u64, u64) -> Case) {
     let number = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
-    let (seed, count) = (number(SEED).unwrap_or(1), number(COUNT).unwrap_or(ORDINARY));
-    eprintln!("{count} random writes from {SEED}={seed}");
+    let (seed, times) = (number(SEED).unwrap_or(1), number(count).unwrap_or(ordinary));
+    eprintln!("{times} ({count}) from {SEED}={seed}");
     let system = system();
     let _turn = system.turn();
     let totals = system.block_on(async {
         let mut totals = Totals::default();
         let mut runner = Runner::new(system).await;
-        for at in 0..count {
-            let case = Grammar { chance: Chance::new(seed, at) }.case();
+        for at in 0..times {
+            let case = make(seed, at);
             let verdict = runner.case(&case).await;
             totals.count(&case, verdict);
         }
@@ -343,6 +344,11 @@ fn random_writes_are_carried_out_as_by_one_postgresql() {
     assert!(totals.wrong.is_empty(), "{} wrong:\n\n{}", totals.wrong.len(), totals.wrong.join("\n\n"));
     let faults = system.block_on(system.same_rows());
     assert!(faults.is_empty(), "rows after all statements: {faults:#?}");
-    let few = |these: usize, of_hundred: u64| these as u64 * 100 <= count * of_hundred;
-    assert!(few(totals.slow.len(), 2) && few(totals.refused.len(), 2), "{:#?}{}", totals.slow, totals.reasons());
+    let few = |these: usize| these as u64 * 100 <= times * 2;
+    assert!(few(totals.slow.len()) && few(totals.refused.len()), "{:#?}{}", totals.slow, totals.reasons());
+}
+
+#[test]
+fn random_writes_are_carried_out_as_by_one_postgresql() {
+    all_are_carried_out(COUNT, ORDINARY, |seed, at| Grammar { chance: Chance::new(seed, at) }.case());
 }
